@@ -1,0 +1,57 @@
+"""The command line: `python -m runtime predict|verify|info|doctor`, installed as `edgescope-run`.
+
+The one place of this package where an exception becomes a line on standard error and an exit code.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from .commands import doctor, info, predict, verify
+from .errors import InputError, report
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+COMMANDS = (predict, verify, info, doctor)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0 done, 1 the work failed, 2 the call or its input was wrong."""
+    arguments = sys.argv[1:] if argv is None else argv
+    logging.basicConfig(format="%(levelname)s: %(message)s")
+    try:
+        args = _parser().parse_args(arguments)
+        return args.run(args)
+    except (Exception, KeyboardInterrupt) as error:
+        return report(error, debug="--debug" in arguments)
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose complaints are reported like every other error, in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what is wrong with the call."""
+        msg = f"{message}; see {self.prog} --help"
+        raise InputError(msg)
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="python -m runtime", description="Run edgescope artefacts.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for command in COMMANDS:
+        summary = (command.__doc__ or "").partition("\n")[0].partition(": ")[2]
+        sub = commands.add_parser(command.NAME, help=summary, description=command.__doc__)
+        command.add_arguments(sub)
+        sub.add_argument("--json", type=Path, metavar="F", help="also write what is printed, for machines")
+        sub.add_argument("--debug", action="store_true", help="show the traceback of an error")
+        sub.set_defaults(run=command.run)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,120 @@
+"""The contract of what executes an artefact, and the choice among what is there.
+
+A backend is one file in backends/; the file's name is the backend's name, and listing the names imports none.
+A backend's module imports nothing heavy either: the library behind it is imported by open().
+"""
+
+from __future__ import annotations
+
+import logging
+import pkgutil
+from importlib import import_module
+from typing import TYPE_CHECKING, Protocol, cast
+
+from . import backends
+from .errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from .artifact import Artifact
+    from .manifest import Manifest
+
+log = logging.getLogger(__name__)
+
+
+class Session(Protocol):
+    """A model, loaded and ready to run. Not to be entered by two threads at once."""
+
+    @property
+    def description(self) -> Mapping[str, str]:
+        """What runs it: library, its version, device, threads, precision hint."""
+        ...
+
+    def run(self, tile: NDArray[np.float32]) -> NDArray[np.float32]:
+        """tile: float32 (1, 1, h, w) in [0, 1]. Returns probabilities, a fresh float32 array (1, C, h, w)."""
+        ...
+
+    def close(self) -> None:
+        """Release the model; calling it again does nothing."""
+        ...
+
+
+class Backend(Protocol):
+    """What executes an artefact. A module in backends/ holds one as BACKEND."""
+
+    @property
+    def name(self) -> str:
+        """The name of its file."""
+        ...
+
+    @property
+    def extra(self) -> str:
+        """The pip extra that brings its library."""
+        ...
+
+    def library(self) -> str | None:
+        """Name of the importable library behind it, or None when none is installed. Imports nothing."""
+        ...
+
+    def refuses(self, manifest: Manifest) -> str | None:
+        """Why it cannot run this artefact here, with what to install; None when it can. Cheap."""
+        ...
+
+    def open(
+        self, artifact: Artifact, device: str | None, threads: int | None, precision_hint: str | None = None
+    ) -> Session:
+        """Load the payload. InputError for a device or hint that this backend does not have."""
+        ...
+
+
+def names() -> tuple[str, ...]:
+    """The backends there are, by name, whether or not they can run here."""
+    return tuple(sorted(module.name for module in pkgutil.iter_modules(backends.__path__)))
+
+
+def load(name: str) -> Backend:
+    """The backend of this name; InputError lists the names when there is none."""
+    if name not in names():
+        msg = f"There is no backend {name}; there are {', '.join(names())}."
+        raise InputError(msg)
+    return cast("Backend", import_module(f"{backends.__name__}.{name}").BACKEND)
+
+
+def refusal(name: str, manifest: Manifest) -> str | None:
+    """Why this backend cannot run the artefact here, or None."""
+    if name in names():
+        return load(name).refuses(manifest)
+    if name == "tensorrt":
+        return "the TensorRT engine is built on the Jetson, and this version of runtime cannot run it yet"
+    return f"this version of runtime has no such backend; it has {', '.join(names())}"
+
+
+def choose(manifest: Manifest, wanted: str | None = None) -> Backend:
+    """The backend that is to run an artefact: the wanted one, or else its own, or else onnxruntime as a check.
+
+    InputError with every reason when none can.
+    """
+    if wanted is not None:
+        if reason := refusal(wanted, manifest):
+            msg = f"Backend {wanted} cannot run {manifest.student} for {manifest.target}: {reason}."
+            raise InputError(msg)
+        return load(wanted)
+    own = manifest.backend
+    reasons = {own: refusal(own, manifest)}
+    if reasons[own] is None:
+        return load(own)
+    reasons["onnxruntime"] = refusal("onnxruntime", manifest)
+    if reasons["onnxruntime"] is None:
+        log.warning(
+            "%s runs on the CPU with onnxruntime: a check of the bundle, not of the device, and not its speed (%s)",
+            manifest.student, reasons[own],
+        )  # fmt: skip
+        return load("onnxruntime")
+    msg = f"Nothing here can run {manifest.student} for {manifest.target}: " + "; ".join(
+        f"{name}: {reason}" for name, reason in reasons.items()
+    )
+    raise InputError(msg + ".")

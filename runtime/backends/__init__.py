@@ -1,0 +1,1 @@
+"""One file for each backend; its name is the registration. See runtime.backend for the contract."""

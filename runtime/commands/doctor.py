@@ -1,0 +1,72 @@
+"""doctor: what can run here, and the line that installs what is missing. Imports none of it."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .. import __version__, backend, extras
+from .output import write_json
+
+if TYPE_CHECKING:
+    import argparse
+
+NAME = "doctor"
+X86_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
+ARM_FLAGS = ("asimd", "asimddp", "asimdhp", "i8mm")  # int8 dot product, fp16, int8 matrix product
+LIBRARIES = {
+    "io": (("tifffile", "tifffile"), ("PIL", "pillow")),
+    "objects": (("skimage", "scikit-image"),),
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the machine and a table; exit code 0 whatever is missing."""
+    machine = {
+        "edgescope": __version__,
+        "python": platform.python_version(),
+        "numpy": extras.version("numpy"),
+        "system": f"{platform.system()} {platform.machine()}",
+        "cpus": str(os.cpu_count()),
+        "cpu_flags": " ".join(cpu_flags()) or "not known here",
+    }
+    rows = [_backend_row(name) for name in backend.names()]
+    rows += [_extra_row(extra) for extra in LIBRARIES]
+    for name, value in machine.items():
+        print(f"{name:<12} {value}")
+    for row in rows:
+        state = f"ready    {row['found']}" if row["ready"] else f"missing  run: {row['install']}"
+        print(f"{row['name']:<12} {state}")
+    print(f"{'tensorrt':<12} missing  not part of this version; jetson bundles are checked with onnxruntime")
+    write_json(args.json, {**machine, "parts": rows})
+    return 0
+
+
+def cpu_flags(source: Path = Path("/proc/cpuinfo")) -> list[str]:
+    """Those of the CPU's flags that matter for int8 and half precision; none where Linux does not tell them."""
+    try:
+        text = source.read_text("utf-8", "replace")
+    except OSError:
+        return []
+    lines = (line.partition(":") for line in text.splitlines())
+    present = {flag for key, _, value in lines if key.strip() in ("flags", "Features") for flag in value.split()}
+    return [flag for flag in (*X86_FLAGS, *ARM_FLAGS) if flag in present]
+
+
+def _backend_row(name: str) -> dict[str, Any]:
+    candidate = backend.load(name)
+    library = candidate.library()
+    found = "" if library is None else f"{library} {extras.version(library)}"
+    return {"name": name, "ready": bool(library), "found": found, "install": extras.install(candidate.extra)}
+
+
+def _extra_row(extra: str) -> dict[str, Any]:
+    ready = all(extras.available(module) for module, _ in LIBRARIES[extra])
+    found = ", ".join(f"{name} {extras.version(name)}" for _, name in LIBRARIES[extra]) if ready else ""
+    return {"name": f"[{extra}]", "ready": ready, "found": found, "install": extras.install(extra)}

@@ -1,0 +1,73 @@
+"""info: what an artefact is, what it is worth, where it comes from and what can run it here."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .. import backend
+from ..artifact import open_artifact
+from .output import write_json
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping
+
+    from ..artifact import Artifact
+
+NAME = "info"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("artifact", type=Path, help="artefact folder or .zip")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print a summary; --json writes the whole manifest."""
+    artifact = open_artifact(args.artifact)
+    manifest = artifact.manifest
+    candidates = sorted({*backend.names(), manifest.backend})
+    refusals = {name: backend.refusal(name, manifest) for name in candidates}
+    for name, value in _summary(artifact).items():
+        print(f"{name:<14} {value}")
+    print("runs here")
+    for name, reason in refusals.items():
+        print(f"  {name:<12} {'yes' if reason is None else 'no: ' + reason}")
+    write_json(
+        args.json,
+        {
+            "artifact": str(args.artifact),
+            "size_bytes": artifact.size_bytes,
+            "manifest": manifest.to_dict(),
+            "backends": refusals,
+        },
+    )
+    return 0
+
+
+def _summary(artifact: Artifact) -> dict[str, str]:
+    manifest = artifact.manifest
+    how, lineage = manifest.normalization, manifest.lineage
+    pixel = "not said" if manifest.pixel_size_um is None else f"{manifest.pixel_size_um:g} um"
+    return {
+        "student": manifest.student,
+        "target": f"{manifest.target}, {manifest.precision}, run by {manifest.backend}",
+        "size": f"{artifact.size_bytes / 1e6:.2f} MB in {len(artifact.files)} files",
+        "output": f"{', '.join(manifest.channels)}; mask where foreground > {manifest.threshold:g}",
+        "tile": f"{manifest.tile[0]}x{manifest.tile[1]}, overlap {manifest.overlap} pixels",
+        "normalised": f"percentiles {how.low:g} to {how.high:g} of the frame",
+        "pixel size": pixel,
+        "accuracy": _free(manifest.accuracy),
+        "agreement": _free(manifest.agreement),
+        "operators": _free(manifest.operators),
+        "teacher": lineage.teacher or "none",
+        "data": ", ".join(f"{source.name} ({source.licence})" for source in lineage.data) or "not said",
+        "licences": ", ".join(lineage.licences) or "not said",
+        "notes": " ".join(manifest.notes) or "none",
+    }
+
+
+def _free(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {json.dumps(value)}" for name, value in values.items()) or "none"

@@ -1,0 +1,187 @@
+"""predict: images -> masks, and on request labels and probabilities, as OME-TIFF with the pixel size kept.
+
+A bad image does not stop the others: they are written, the bad ones are named, and the exit code says so.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import extras
+from ..errors import InputError, report
+from ..images import read_planes, write_mask_ome_tiff
+from ..segmenter import Segmenter
+from .output import write_json
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterable, Mapping
+
+    from numpy.typing import NDArray
+
+    from ..segmenter import Segmentation
+
+NAME = "predict"
+SUFFIXES = (".png", ".tif", ".tiff")
+OUTPUTS = ("-mask.ome.tif", "-labels.ome.tif", "-probability.ome.tif")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("artifact", type=Path, help="artefact folder or .zip")
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="PNG, TIFF, OME-TIFF, a folder or a pattern")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the masks are written")
+    parser.add_argument("--channel", type=int, metavar="N", help="which channel, from 0, of images with several")
+    parser.add_argument("--labels", action="store_true", help="also write numbered objects")
+    parser.add_argument("--probability", action="store_true", help="also write the probability, float32")
+    parser.add_argument("--backend", metavar="B", help="instead of the artefact's own")
+    parser.add_argument("--device", metavar="D", help='of the backend, e.g. "GPU" (default: the CPU)')
+    parser.add_argument("--threads", type=int, metavar="N", help="default: the backend's choice")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Segment every image; exit code 0, or 2 when an image was not usable."""
+    jobs = output_stems(find_images(args.images))
+    _check_surroundings(args)
+    done: list[dict[str, Any]] = []
+    failed: list[dict[str, str]] = []
+    with Segmenter.open(args.artifact, args.device, args.threads, backend=args.backend) as segment:
+        for number, (path, stem) in enumerate(jobs.items(), 1):
+            _progress(f"{number}/{len(jobs)} {path.name}")
+            try:
+                done.append(_predict(segment, path, args.out / stem, args))
+            except InputError as error:
+                _progress("")
+                failed.append({"image": str(path), "error": str(error)})
+                report(error, debug=args.debug)
+            else:
+                _progress("")
+                print(_line(done[-1]))
+        found = {"artifact": str(args.artifact), "backend": segment.backend, **segment.description}
+    write_json(args.json, {**found, "images": done, "failed": failed})
+    return InputError.exit_code if failed else 0
+
+
+def find_images(given: Iterable[str]) -> list[Path]:
+    """The files behind paths, folders and patterns (which Windows' shells leave alone), each once, in order."""
+    found: dict[Path, None] = {}
+    for text in given:
+        path = Path(text)
+        if path.is_dir():
+            matches = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and not _is_output(p))
+        elif not path.exists() and any(sign in text for sign in "*?["):
+            pattern = path.relative_to(path.anchor)
+            matches = sorted(p for p in Path(path.anchor).glob(str(pattern)) if not _is_output(p))
+        else:
+            matches = [path]
+        if not matches:
+            msg = f"{text} holds no image ({', '.join(SUFFIXES)}); give a file, a folder or a pattern."
+            raise InputError(msg)
+        found.update(dict.fromkeys(matches))
+    return list(found)
+
+
+def output_stems(paths: Iterable[Path]) -> dict[Path, str]:
+    """A name for each image's outputs: its stem, with the folder's name or a number where two would be equal."""
+    stems = {path: _stem(path) for path in paths}
+    plain = [stem.lower() for stem in stems.values()]
+    taken: set[str] = set()
+    for path, stem in stems.items():
+        if plain.count(stem.lower()) > 1:
+            stem = f"{path.resolve().parent.name}-{stem}".lstrip("-")
+        unique, number = stem, 2
+        while unique.lower() in taken:  # lower case: Windows and macOS do not tell them apart
+            unique, number = f"{stem}-{number}", number + 1
+        taken.add(unique.lower())
+        stems[path] = unique
+    return stems
+
+
+def _check_surroundings(args: argparse.Namespace) -> None:
+    if args.out.exists() and not args.out.is_dir():
+        msg = f"--out {args.out} is a file; give a folder."
+        raise InputError(msg)
+    extras.load("tifffile", extra="io")  # better now than after the first image
+    if args.labels:
+        extras.load("skimage", extra="objects")
+
+
+def _predict(segment: Segmenter, path: Path, target: Path, args: argparse.Namespace) -> dict[str, Any]:
+    start = perf_counter()
+    planes = read_planes(path, args.channel)
+    stacks: dict[str, list[NDArray[Any]]] = {}
+    for plane in planes:
+        try:
+            result = segment(plane.frame, plane.pixel_size_um)
+        except InputError as error:
+            where = f"{path} {plane.label}".rstrip()
+            msg = f"{where}: {error}"
+            raise InputError(msg) from error
+        for name, array in _outputs(result, args).items():
+            stacks.setdefault(name, []).append(array)
+    axis = "Z" if planes[0].label.startswith("z") else "T"
+    files = _write(target, stacks, planes[0].pixel_size_um, axis)
+    masks = np.asarray(stacks["mask"])
+    height, width = masks.shape[-2:]
+    summary: dict[str, Any] = {
+        "image": str(path),
+        "planes": len(planes),
+        "height": height,
+        "width": width,
+        "pixel_size_um": planes[0].pixel_size_um,
+        "foreground": float(np.count_nonzero(masks) / masks.size),
+    }
+    if args.labels:
+        summary["objects"] = sum(int(labels.max()) for labels in stacks["labels"])
+    return {**summary, "seconds": perf_counter() - start, "files": files}
+
+
+def _outputs(result: Segmentation, args: argparse.Namespace) -> dict[str, NDArray[Any]]:
+    arrays: dict[str, NDArray[Any]] = {"mask": result.mask.astype(np.uint8) * np.uint8(255)}
+    if args.labels:
+        arrays["labels"] = result.labels()
+    if args.probability:
+        arrays["probability"] = result.probability
+    return arrays
+
+
+def _write(target: Path, stacks: Mapping[str, list[NDArray[Any]]], pixel_size_um: float | None, axis: str) -> list[str]:
+    files: list[str] = []
+    for name, planes in stacks.items():
+        array = planes[0] if len(planes) == 1 else np.stack(planes)
+        if name == "labels" and array.max() <= np.iinfo(np.uint16).max:
+            array = array.astype(np.uint16)
+        path = target.with_name(f"{target.name}-{name}.ome.tif")
+        write_mask_ome_tiff(path, array, pixel_size_um, axis)
+        files.append(str(path))
+    return files
+
+
+def _stem(path: Path) -> str:
+    stem = path.stem
+    return stem[: -len(".ome")] if stem.lower().endswith(".ome") else stem
+
+
+def _is_output(path: Path) -> bool:
+    return path.name.lower().endswith(OUTPUTS)
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    planes = f"{row['planes']} planes, " if row["planes"] > 1 else ""
+    objects = f", {row['objects']} objects" if "objects" in row else ""
+    return (
+        f"{row['image']} -> {row['files'][0]}  ({planes}{row['height']}x{row['width']}, "
+        f"{100 * row['foreground']:.1f} % foreground{objects}, {row['seconds']:.2f} s)"
+    )
+
+
+def _progress(text: str) -> None:
+    """One line that is written over, on a terminal only."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r\x1b[K{text}")
+        sys.stderr.flush()

@@ -1,0 +1,44 @@
+"""The one family of errors that all four packages raise, and how a command line reports them.
+
+A library function raises; only a package's `main()` turns an exception into a line and an exit code.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+
+
+class EdgescopeError(Exception):
+    """The work failed. Exit code 1."""
+
+    exit_code = 1
+
+
+class InputError(EdgescopeError, ValueError):
+    """The call or its input was wrong. The message says what, the value and the next step. Exit code 2."""
+
+    exit_code = 2
+
+
+class BudgetMissed(EdgescopeError):
+    """The work was done, and its result is not good enough to keep. Exit code 1."""
+
+
+def report(error: BaseException, *, debug: bool) -> int:
+    """Print the error as one line on standard error, with a traceback only if asked; return the exit code."""
+    if debug:
+        traceback.print_exception(type(error), error, error.__traceback__)
+    line = " ".join(_describe(error).split())
+    sys.stderr.write(f"error: {line}\n")
+    return error.exit_code if isinstance(error, EdgescopeError) else 1
+
+
+def _describe(error: BaseException) -> str:
+    if isinstance(error, EdgescopeError):
+        return str(error)
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    return f"internal: {type(error).__name__}: {error}; run again with --debug"

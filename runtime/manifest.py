@@ -1,0 +1,203 @@
+"""What an artefact says about itself: frozen dataclasses stored as manifest.json.
+
+Everything the frame path needs stands here (normalisation, tile, threshold, scales), so that a host needs
+no other source, and so does what a reader wants to know (accuracy, agreement, lineage). A manifest of an
+unknown schema version, or with an unknown or missing field, is refused by name; see records.py.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias, cast
+
+from .errors import InputError
+from .records import Record, parse_json
+
+SCHEMA_VERSION = 1
+
+JSON: TypeAlias = Any  # free-form: None, bool, number, text, list or object
+
+
+def _require(fits: bool, message: str) -> None:
+    if not fits:
+        raise InputError(message)
+
+
+@dataclass(frozen=True)
+class TensorSpec(Record):
+    """One tensor of the payload; `meaning` names its channels, e.g. ("foreground", "core")."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    layout: str
+    meaning: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        _require(self.layout in ("NCHW", "NHWC"), f"layout is {self.layout!r}; it must be NCHW or NHWC")
+        _require(len(self.shape) == 4, f"shape has {len(self.shape)} axes; it must have 4 like {self.layout}")
+        channels = self.shape[self.layout.index("C")]
+        _require(
+            len(self.meaning) == channels,
+            f"meaning names {len(self.meaning)} channels, but shape {self.shape} in {self.layout} has {channels}",
+        )
+
+
+@dataclass(frozen=True)
+class Normalization(Record):
+    """Intensities are scaled to [0, 1] between two percentiles of the whole frame, 0 <= low < high <= 100."""
+
+    method: str = "percentile"
+    low: float = 0.1
+    high: float = 99.8
+
+    def __post_init__(self) -> None:
+        _require(self.method == "percentile", f"method is {self.method!r}; this version knows 'percentile'")
+        _require(
+            0 <= self.low < self.high <= 100,
+            f"percentiles must satisfy 0 <= low < high <= 100, not low={self.low}, high={self.high}",
+        )
+
+
+@dataclass(frozen=True)
+class QuantScheme(Record):
+    """Symmetric int8: zero-point 0 everywhere; `activations` maps a tensor's name to its scale (finite, > 0).
+
+    The scales of weights, one per output channel, follow from the weights by the rule.
+    """
+
+    activations: Mapping[str, float]
+    activation_range: tuple[int, int] = (-128, 127)
+    weight_range: tuple[int, int] = (-127, 127)
+    weight_rule: str = "symmetric per output channel, amax/127"
+
+    def __post_init__(self) -> None:
+        for name, scale in self.activations.items():
+            _require(
+                math.isfinite(scale) and scale > 0,
+                f"the scale of {name} is {scale}; it must be finite and > 0",
+            )
+
+
+@dataclass(frozen=True)
+class Objects(Record):
+    """How labels() makes objects: markers are core > core_threshold; those under min_area pixels are dropped."""
+
+    core_threshold: float = 0.5
+    min_area: int = 12
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.core_threshold <= 1, f"core_threshold is {self.core_threshold}; it must be in [0, 1]")
+        _require(self.min_area >= 0, f"min_area is {self.min_area}; it must be at least 0 pixels")
+
+
+@dataclass(frozen=True)
+class Probes(Record):
+    """Real input tiles and the outputs of the reference, which `reference` describes in words."""
+
+    file: str
+    count: int
+    reference: str
+
+
+@dataclass(frozen=True)
+class Tolerance(Record):
+    """How far a replay of the probes may be from the reference: max and mean |dp|, and the least mask Dice."""
+
+    probability_max: float
+    probability_mean: float
+    mask_dice: float
+
+
+@dataclass(frozen=True)
+class FileEntry(Record):
+    """Checksum and size of one file."""
+
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class DataSource(Record):
+    """A data set that went into the student."""
+
+    name: str
+    licence: str
+    note: str
+
+
+@dataclass(frozen=True)
+class Lineage(Record):
+    """Where the student comes from. `trained_on` holds 12-hex content hashes of the training frames."""
+
+    teacher: str | None
+    weights_sha256: str
+    data: tuple[DataSource, ...]
+    licences: tuple[str, ...]
+    versions: Mapping[str, str]
+    command: str
+    trained_on: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Manifest(Record):
+    """manifest.json. `tile` is (height, width), `overlap` is in pixels, `payload` maps a role to a file name."""
+
+    schema_version: int
+    student: str
+    target: str
+    backend: str
+    precision: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    normalization: Normalization
+    tile: tuple[int, int]
+    overlap: int
+    threshold: float
+    objects: Objects
+    scheme: QuantScheme | None
+    probes: Probes
+    tolerance: Tolerance
+    payload: Mapping[str, str]
+    files: Mapping[str, FileEntry]
+    accuracy: Mapping[str, JSON]
+    agreement: Mapping[str, JSON]
+    operators: Mapping[str, JSON]
+    hints: Mapping[str, str]
+    notes: tuple[str, ...]
+    pixel_size_um: float | None
+    lineage: Lineage
+
+    def __post_init__(self) -> None:
+        _require(len(self.inputs) == 1, f"inputs holds {len(self.inputs)} tensors; schema 1 knows exactly 1")
+        _require(len(self.outputs) == 1, f"outputs holds {len(self.outputs)} tensors; schema 1 knows exactly 1")
+        _require(
+            "foreground" in self.channels,
+            f"outputs[0].meaning is {self.channels}; 'foreground' must be among it",
+        )
+        _require(min(self.tile) >= 1, f"tile is {self.tile}; both sides must be at least 1 pixel")
+        _require(
+            0 <= self.overlap < min(self.tile),
+            f"overlap is {self.overlap} pixels; it must be at least 0 and under the tile {self.tile}",
+        )
+        _require(0 <= self.threshold <= 1, f"threshold is {self.threshold}; it must be in [0, 1]")
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Meaning of the channels of the output, in order."""
+        return self.outputs[0].meaning
+
+    @classmethod
+    def from_json(cls, text: str) -> Manifest:
+        """Parse manifest.json. InputError names the dotted field, or the schema version that is not known."""
+        value: object = parse_json(text)
+        version = cast("dict[str, object]", value).get("schema_version") if isinstance(value, dict) else None
+        if type(version) is int and version != SCHEMA_VERSION:
+            msg = (
+                f"schema_version is {version}, and this edgescope reads version {SCHEMA_VERSION}; "
+                f"update edgescope, or compile the student again with this one."
+            )
+            raise InputError(msg)
+        return cls.from_dict(cast("object", value))

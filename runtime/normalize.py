@@ -1,0 +1,158 @@
+"""Frame -> float32 in [0, 1], between two percentiles of the whole frame. The ONLY implementation.
+
+Training, calibration and deployment import it, so they cannot drift apart. The percentiles belong to the whole
+frame and never to a tile: tile-local ones would show as seams. A huge frame is scaled tile by tile: compute
+`intensity_range` once, then call `scale` on each tile.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+import numpy as np
+
+from .errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from .manifest import Normalization
+
+Frame: TypeAlias = "NDArray[Any]"  # (H, W), uint8 | uint16 | float32; see check_frame
+
+BLOCK = 1 << 20  # pixels that are looked at together, so that temporary arrays stay at a few MB
+DTYPES = (np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.float32))
+
+
+def normalize(frame: Frame, how: Normalization) -> NDArray[np.float32]:
+    """Scale a frame's intensities to [0, 1] between two percentiles of the whole frame.
+
+    frame : ndarray of shape (H, W), uint8, uint16 or float32, finite (see check_frame)
+    Returns float32 of shape (H, W). A constant frame returns zeros.
+    """
+    limits = intensity_range(frame, how)
+    result = np.empty(frame.shape, np.float32)
+    for rows in _row_blocks(frame):
+        result[rows] = scale(frame[rows], limits)
+    return result
+
+
+def intensity_range(frame: Frame, how: Normalization) -> tuple[float, float]:
+    """The frame's two percentiles, exactly np.percentile(frame.astype(np.float64), (how.low, how.high)).
+
+    Integer frames go through a histogram, so memory does not grow with the frame; float32 through a partition.
+    """
+    ranks = [_rank(frame.size, percent) for percent in (how.low, how.high)]
+    needed = [index for below, _ in ranks for index in (below, min(below + 1, frame.size - 1))]
+    values = _sorted_values(frame, needed)
+    low = _between(values[0], values[1], ranks[0][1])
+    high = _between(values[2], values[3], ranks[1][1])
+    return low, high
+
+
+def scale(tile: Frame, limits: tuple[float, float]) -> NDArray[np.float32]:
+    """Map limits[0] to 0 and limits[1] to 1, and clip. Limits that coincide (a constant frame) give zeros.
+
+    tile : any part of the frame whose intensity_range the limits are; the result is float32 of the same shape
+    """
+    low, high = limits
+    if high <= low:
+        return np.zeros(tile.shape, np.float32)
+    wide = tile.astype(np.float64)  # float32 would lose the signal on a high offset, and overflow at its ends
+    wide -= low
+    wide /= high - low
+    wide.clip(0.0, 1.0, out=wide)
+    return wide.astype(np.float32)
+
+
+def check_frame(frame: object) -> None:
+    """Refuse what is not one finite grey image: InputError says what was wrong, the value and the next step."""
+    if not isinstance(frame, np.ndarray):
+        msg = f"A frame must be a numpy array, not {type(frame).__name__}; convert it with np.asarray(frame)."
+        raise InputError(msg)
+    array = cast("Frame", frame)
+    if array.ndim != 2:
+        raise InputError(_wrong_axes(array.shape))
+    if array.size == 0:
+        msg = f"The frame is empty: its shape is {array.shape}; it needs at least one pixel."
+        raise InputError(msg)
+    if not any(np.can_cast(array.dtype, dtype, "equiv") for dtype in DTYPES):  # either byte order
+        raise InputError(_wrong_dtype(array))
+    if array.dtype.kind == "f":
+        _check_finite(array)
+
+
+def _wrong_axes(shape: tuple[int, ...]) -> str:
+    one = "A frame has two axes (height, width)"
+    if len(shape) == 3 and shape[-1] in (3, 4):
+        return f"{one}, but its shape is {shape}, like colour; give one channel: frame[..., 0], or --channel 0."
+    if len(shape) == 3 and shape[0] <= 4:
+        return f"{one}, but its shape is {shape}; give one channel: frame[0], or --channel 0."
+    if len(shape) > 2:
+        return f"{one}, but its shape is {shape}; give one plane of the stack at a time."
+    return f"{one}, but its shape is {shape}; reshape it."
+
+
+def _wrong_dtype(frame: Frame) -> str:
+    kind = frame.dtype
+    if kind == np.bool_:
+        remedy = "cast a mask with frame.astype(np.uint8), if an image of two values is what you mean"
+    elif kind.kind == "f":
+        remedy = "cast it with frame.astype(np.float32), or save the image as 32-bit float"
+    elif kind.kind in "iu":
+        remedy = (
+            f"its values are {frame.min()} to {frame.max()}: if they fit 0 to 65535 cast it with "
+            "frame.astype(np.uint16), otherwise frame.astype(np.float32)"
+        )
+    else:
+        remedy = "convert it to one of these"
+    return f"A frame must be uint8, uint16 or float32, but it is {kind}; {remedy}."
+
+
+def _check_finite(frame: Frame) -> None:
+    count, first = 0, None
+    for rows in _row_blocks(frame):
+        bad = ~np.isfinite(frame[rows])
+        count += int(np.count_nonzero(bad))
+        if count and first is None:
+            row, col = np.unravel_index(int(bad.argmax()), bad.shape)
+            first = (rows.start + int(row), int(col))
+    if first is not None:
+        msg = (
+            f"The frame holds {count} value(s) that are not finite, the first is {frame[first]} at row {first[0]}, "
+            f"column {first[1]}; replace them, e.g. with np.nan_to_num(frame)."
+        )
+        raise InputError(msg)
+
+
+def _row_blocks(frame: Frame) -> Iterator[slice]:
+    step = max(1, BLOCK // max(1, frame.shape[-1]))
+    for start in range(0, frame.shape[0], step):
+        yield slice(start, min(start + step, frame.shape[0]))
+
+
+def _rank(size: int, percent: float) -> tuple[int, float]:
+    """Where a percentile lies among `size` sorted values: the index below it, and how far on to the next."""
+    position = (size - 1) * (percent / 100)
+    below = min(math.floor(position), size - 1)
+    return below, position - below
+
+
+def _between(a: float, b: float, part: float) -> float:
+    """Linear interpolation in numpy's own order of operations, so that the last bit agrees with np.percentile."""
+    return b - (b - a) * (1 - part) if part >= 0.5 else a + (b - a) * part
+
+
+def _sorted_values(frame: Frame, indices: list[int]) -> list[float]:
+    """The values that would stand at these indices of the sorted frame."""
+    if frame.dtype.kind == "f":
+        ordered = np.partition(frame, sorted(set(indices)), axis=None)
+        return [float(ordered[i]) for i in indices]
+    counts = np.zeros(np.iinfo(frame.dtype).max + 1, np.int64)
+    for rows in _row_blocks(frame):
+        counts += np.bincount(frame[rows].ravel(), minlength=counts.size)
+    upto = counts.cumsum()
+    return [float(np.searchsorted(upto, i, side="right")) for i in indices]

@@ -1,0 +1,132 @@
+"""Frame -> tiles -> blended frame. THE frame path: deployment and validation in training both call segment_tiles.
+
+Tiles are evenly spaced and overlap; each has a window along the rows and one along the columns. Along an axis the
+windows of all tiles sum to 1 at every pixel, so their products do in the plane: the result is the plain sum of
+weighted tiles, without a weight image and without seams. Memory is the result, one tile and nothing else.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .errors import EdgescopeError, InputError
+from .normalize import check_frame, intensity_range, scale
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
+
+    from .manifest import Normalization
+    from .normalize import Frame
+
+
+def segment_tiles(
+    frame: Frame,
+    how: Normalization,
+    tile: tuple[int, int],
+    overlap: int,
+    channels: int,
+    infer: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+) -> NDArray[np.float32]:
+    """Run a model over a frame of any size from 1x1 up, tile by tile, and blend what it returns.
+
+    frame : ndarray of shape (H, W), uint8, uint16 or float32; InputError when it is not (see check_frame)
+    tile : (h, w) that `infer` takes; a smaller frame is mirrored up to it
+    overlap : least overlap of neighbours in pixels
+    infer : float32 (1, 1, h, w) in [0, 1] -> probabilities, float32 (1, channels, h, w)
+    Returns float32 of shape (channels, H, W) in [0, 1].
+    """
+    check_frame(frame)
+    limits = intensity_range(frame, how)
+    result = np.zeros((channels, *frame.shape), np.float32)
+    for place in Grid.over(frame.shape, tile, overlap):
+        pixels = _pad(scale(frame[place.rows, place.cols], limits), tile)
+        output = infer(pixels[None, None])
+        _check_output(output, (1, channels, *tile), place)
+        height, width = len(place.row_weights), len(place.col_weights)
+        weights = place.row_weights[:, None] * place.col_weights
+        result[:, place.rows, place.cols] += output[0, :, :height, :width] * weights
+    return result.clip(0.0, 1.0, out=result)  # the weights sum to 1 only up to rounding
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a tile lies in the frame, and its weight at each of those rows and columns (float32, sum 1 over tiles)."""
+
+    rows: slice
+    cols: slice
+    row_weights: NDArray[np.float32]
+    col_weights: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The tiles over a frame. Each axis is a list of (slice, weights), one for each tile along it."""
+
+    rows: list[tuple[slice, NDArray[np.float32]]]
+    cols: list[tuple[slice, NDArray[np.float32]]]
+
+    @classmethod
+    def over(cls, shape: tuple[int, ...], tile: tuple[int, int], overlap: int) -> Grid:
+        """Cover `shape` (H, W) with tiles (h, w): evenly spaced, the last ends at the frame's edge.
+
+        InputError when the overlap is negative or not under the tile's smaller side.
+        """
+        if not 0 <= overlap < min(tile):
+            msg = (
+                f"Overlap {overlap} does not fit tiles of {tile[0]}x{tile[1]}; it must be 0 to {min(tile) - 1} pixels."
+            )
+            raise InputError(msg)
+        return cls(_axis(shape[0], tile[0], overlap), _axis(shape[1], tile[1], overlap))
+
+    def __len__(self) -> int:
+        return len(self.rows) * len(self.cols)
+
+    def __iter__(self) -> Iterator[Place]:
+        for rows, row_weights in self.rows:
+            for cols, col_weights in self.cols:
+                yield Place(rows, cols, row_weights, col_weights)
+
+
+def _axis(size: int, tile: int, overlap: int) -> list[tuple[slice, NDArray[np.float32]]]:
+    places = [slice(start, min(start + tile, size)) for start in _origins(size, tile, overlap)]
+    window = _window(tile, overlap)
+    total = np.zeros(size)
+    for place in places:
+        total[place] += window[: place.stop - place.start]
+    return [(p, (window[: p.stop - p.start] / total[p]).astype(np.float32)) for p in places]
+
+
+def _origins(size: int, tile: int, overlap: int) -> list[int]:
+    """Evenly spaced, the first 0, the last size - tile; steps of at most tile - overlap."""
+    steps = max(0, math.ceil((size - tile) / (tile - overlap)))
+    return [round(i * (size - tile) / steps) for i in range(steps + 1)] if steps else [0]
+
+
+def _window(tile: int, overlap: int) -> NDArray[np.float64]:
+    """1 inside and a squared sine down to almost 0 over the overlap, where a network sees least context; never 0."""
+    inside = np.minimum(np.arange(tile), np.arange(tile)[::-1]) + 0.5
+    return np.sin(np.pi / 2 * np.minimum(1.0, inside / max(overlap, 1))) ** 2
+
+
+def _pad(pixels: NDArray[np.float32], tile: tuple[int, int]) -> NDArray[np.float32]:
+    """Mirror a tile that is too small at its bottom and right."""
+    missing = [(0, full - have) for full, have in zip(tile, pixels.shape, strict=True)]
+    return np.pad(pixels, missing, mode="symmetric") if any(after for _, after in missing) else pixels
+
+
+def _check_output(output: NDArray[np.float32], shape: tuple[int, ...], place: Place) -> None:
+    where = f"for the tile at row {place.rows.start}, column {place.cols.start}"
+    if output.shape != shape:
+        msg = f"The model returned shape {output.shape} {where}; it should be {shape}."
+        raise EdgescopeError(msg)
+    if not np.isfinite(output).all():
+        msg = (
+            f"The model returned values that are not finite {where}; check it with: python -m runtime verify ARTIFACT."
+        )
+        raise EdgescopeError(msg)

@@ -1,0 +1,39 @@
+"""Errors: one line on standard error, the right exit code, and a traceback only if asked."""
+
+from __future__ import annotations
+
+import pytest
+
+from runtime.errors import BudgetMissed, EdgescopeError, InputError, report
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (InputError("no\nsuch  file"), 2, "error: no such file\n"),
+        (EdgescopeError("it failed"), 1, "error: it failed\n"),
+        (BudgetMissed("too bad"), 1, "error: too bad\n"),
+        (KeyboardInterrupt(), 1, "error: interrupted\n"),
+        (PermissionError(13, "Permission denied", "a.tif"), 1, "error: Permission denied: a.tif\n"),
+        (OSError(28, "No space left on device"), 1, "error: No space left on device\n"),
+        (KeyError("x"), 1, "error: internal: KeyError: 'x'; run again with --debug\n"),
+    ],
+)
+def test_an_error_is_one_line_and_a_code(error, code: int, line: str, capsys: pytest.CaptureFixture[str]):
+    assert report(error, debug=False) == code
+    assert capsys.readouterr() == ("", line)
+
+
+def test_debug_shows_the_traceback_before_the_line(capsys: pytest.CaptureFixture[str]):
+    try:
+        raise InputError("wrong")
+    except InputError as error:
+        report(error, debug=True)
+    shown = capsys.readouterr().err
+    assert shown.startswith("Traceback")
+    assert shown.endswith("error: wrong\n")
+
+
+def test_a_wrong_input_is_a_value_error_to_callers():
+    assert issubclass(InputError, ValueError)
+    assert issubclass(InputError, EdgescopeError)

@@ -1,0 +1,40 @@
+"""What `import runtime` costs in a fresh process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = "torch onnx onnxruntime openvino ai_edge_litert tflite_runtime skimage scipy tifffile PIL pydantic rich typer"
+
+
+def output_of(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+
+
+@pytest.mark.parametrize("module", ["runtime", "runtime.__main__", "runtime.images", "runtime.instances"])
+def test_nothing_heavy_is_imported(module: str):
+    found = output_of(f"import sys, {module}; print([m for m in {HEAVY.split()} if m in sys.modules])")
+    assert found == "[]\n"
+
+
+def test_only_numpy_comes_from_outside():
+    code = (
+        "import sys, runtime; known = {*sys.stdlib_module_names, 'numpy', 'runtime', '__main__'};"
+        "print(sorted({m.partition('.')[0] for m in sys.modules} - known))"
+    )
+    outside = [name for name in eval(output_of(code)) if not name.startswith(("_", "sitecustomize", "usercustomize"))]
+    allowed = {"distutils-precedence", "cython_runtime"}
+    assert set(outside) <= allowed
+
+
+def test_the_import_is_quick_beyond_numpy():
+    code = "import time, numpy; start = time.perf_counter(); import runtime; print(time.perf_counter() - start)"
+    assert min(float(output_of(code)) for _ in range(3)) < 0.15
+
+
+def test_the_names_of_the_package_are_there():
+    code = "import runtime; print(all(hasattr(runtime, name) for name in runtime.__all__), runtime.__version__)"
+    assert output_of(code).startswith("True 0.")

@@ -1,0 +1,73 @@
+"""Objects: touching ones come apart at their cores, none is lost, small ones go."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from runtime import EdgescopeError, InputError, extras
+from runtime.instances import label_objects
+from runtime.manifest import Objects
+
+OBJECTS = Objects(core_threshold=0.5, min_area=4)
+
+
+@pytest.fixture
+def touching() -> tuple[np.ndarray, np.ndarray]:
+    """Two squares that touch, with a core each, and one square without a core."""
+    probability, core = np.zeros((2, 20, 30), np.float32)
+    probability[2:10, 2:18] = probability[14:18, 20:28] = 0.9
+    core[4:8, 4:8] = core[4:8, 12:16] = 0.8
+    return probability, core
+
+
+def test_touching_objects_are_split_in_the_middle(touching):
+    labels = label_objects(*touching, 0.5, OBJECTS)
+    assert labels.dtype == np.int32
+    assert len(np.unique(labels[2:10, 2:10])) == len(np.unique(labels[2:10, 10:18])) == 1
+    assert labels[5, 5] != labels[5, 15]
+
+
+def test_a_part_of_the_mask_without_a_core_is_one_object(touching):
+    labels = label_objects(*touching, 0.5, OBJECTS)
+    assert len(np.unique(labels[14:18, 20:28])) == 1
+    assert sorted(np.unique(labels)) == [0, 1, 2, 3]
+
+
+def test_labels_cover_the_mask_and_nothing_else(touching):
+    np.testing.assert_array_equal(label_objects(*touching, 0.5, Objects(0.5, 0)) > 0, touching[0] > 0.5)
+
+
+def test_without_cores_objects_are_connected_components(touching):
+    assert label_objects(touching[0], None, 0.5, OBJECTS).max() == 2
+
+
+def test_corners_do_not_connect():
+    assert label_objects(np.eye(4, dtype=np.float32), None, 0.5, Objects(0.5, 0)).max() == 4
+
+
+def test_small_objects_are_dropped_and_the_numbers_closed_up(touching):
+    touching[0][0, 0:3] = 0.9
+    labels = label_objects(*touching, 0.5, OBJECTS)
+    assert (labels[0, 0:3] == 0).all()
+    assert sorted(np.unique(labels)) == [0, 1, 2, 3]
+
+
+def test_a_core_outside_the_mask_makes_no_object(touching):
+    assert label_objects(np.zeros_like(touching[0]), touching[1], 0.5, OBJECTS).max() == 0
+
+
+def test_a_single_pixel_frame_works():
+    one = np.ones((1, 1), np.float32)
+    np.testing.assert_array_equal(label_objects(one, one, 0.5, Objects(0.5, 0)), [[1]])
+
+
+def test_maps_of_different_frames_are_refused(touching):
+    with pytest.raises(InputError, match=r"\(20, 30\) and core \(30, 20\)"):
+        label_objects(touching[0], touching[1].T, 0.5, OBJECTS)
+
+
+def test_without_scikit_image_the_extra_is_named(touching, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(extras, "available", lambda _module: False)
+    with pytest.raises(EdgescopeError, match=r'pip install "edgescope\[objects\]"'):
+        label_objects(*touching, 0.5, OBJECTS)

@@ -1,0 +1,301 @@
+"""The command line: exit codes, one line for an error, nothing half-made."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from runtime import extras
+from runtime.__main__ import main
+from runtime.commands.doctor import cpu_flags
+from runtime.commands.predict import find_images, output_stems
+from runtime.images import read_planes
+
+if TYPE_CHECKING:
+    from conftest import Made
+
+tifffile = pytest.importorskip("tifffile")
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """A folder with two fields and a stack."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    field = np.random.default_rng(0).integers(100, 200, (70, 90)).astype(np.uint16)
+    field[10:30, 10:30] += 4000
+    field[40:60, 50:80] += 4000
+    for name in ("b.tif", "a.tif"):
+        tifffile.imwrite(folder / name, field, resolution=(40000, 40000), resolutionunit="CENTIMETER")
+    metadata = {"axes": "ZYX", "PhysicalSizeX": 0.5}
+    tifffile.imwrite(folder / "stack.ome.tif", np.stack([field] * 3), ome=True, metadata=metadata)
+    return folder
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+def error_of(capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line on standard error."""
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("error: ")
+    return lines[0]
+
+
+# predict
+
+
+def test_predict_writes_masks_with_the_pixel_size(artifact_path: Path, images: Path, tmp_path: Path, capsys):
+    out = tmp_path / "out"
+    assert main(["predict", str(artifact_path), str(images / "a.tif"), "--out", str(out)]) == 0
+    assert names(out) == ["a-mask.ome.tif"]
+    (plane,) = read_planes(out / "a-mask.ome.tif")
+    assert plane.pixel_size_um == pytest.approx(0.25)
+    assert plane.frame.dtype == np.uint8
+    assert set(np.unique(plane.frame)) == {0, 255}
+    assert plane.frame[20, 20] == 255
+    printed = capsys.readouterr()
+    assert "70x90" in printed.out
+    assert printed.err == ""  # no progress where there is no terminal
+
+
+def test_predict_writes_labels_and_probabilities_on_request(artifact_path: Path, images: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    call = ["predict", str(artifact_path), str(images / "a.tif"), "--out", str(out), "--labels", "--probability"]
+    assert main(call) == 0
+    assert names(out) == ["a-labels.ome.tif", "a-mask.ome.tif", "a-probability.ome.tif"]
+    labels = read_planes(out / "a-labels.ome.tif")[0].frame
+    assert (labels.dtype, labels.max()) == (np.uint16, 2)
+    assert read_planes(out / "a-probability.ome.tif")[0].frame.dtype == np.float32
+
+
+def test_predict_keeps_a_stack_in_one_file(artifact_path: Path, images: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    assert main(["predict", str(artifact_path), str(images / "stack.ome.tif"), "--out", str(out)]) == 0
+    planes = read_planes(out / "stack-mask.ome.tif")
+    assert [plane.label for plane in planes] == ["z000", "z001", "z002"]
+    assert planes[0].pixel_size_um == 0.5
+
+
+def test_predict_takes_folders_and_patterns_and_writes_json(artifact_path: Path, images: Path, tmp_path: Path):
+    out, report = tmp_path / "out", tmp_path / "report.json"
+    call = ["predict", str(artifact_path), str(images), str(images / "?.tif"), "--out", str(out), "--json", str(report)]
+    assert main(call) == 0
+    assert names(out) == ["a-mask.ome.tif", "b-mask.ome.tif", "stack-mask.ome.tif"]
+    found = json.loads(report.read_text())
+    assert [Path(row["image"]).name for row in found["images"]] == ["a.tif", "b.tif", "stack.ome.tif"]
+    assert found["failed"] == []
+    assert found["backend"] == "onnxruntime"
+
+
+def test_predict_goes_on_after_a_bad_image_and_names_it(artifact_path: Path, images: Path, tmp_path: Path, capsys):
+    (images / "aa.tif").touch()
+    out, report = tmp_path / "out", tmp_path / "report.json"
+    assert main(["predict", str(artifact_path), str(images), "--out", str(out), "--json", str(report)]) == 2
+    assert "aa.tif is empty (0 bytes)" in error_of(capsys)
+    assert names(out) == ["a-mask.ome.tif", "b-mask.ome.tif", "stack-mask.ome.tif"]
+    assert [Path(row["image"]).name for row in json.loads(report.read_text())["failed"]] == ["aa.tif"]
+
+
+def bad_image(folder: Path, kind: str) -> Path:
+    path = folder / f"{kind}.tif"
+    arrays = {
+        "rgb": np.random.default_rng(0).integers(0, 255, (9, 9, 3)).astype(np.uint8),
+        "nan": np.full((9, 9), np.nan, np.float32),
+        "float64": np.zeros((9, 9)),
+        "bool": np.zeros((9, 9), bool),
+    }
+    if kind == "zero":
+        path.touch()
+    elif kind == "truncated":
+        tifffile.imwrite(path, np.zeros((99, 99), np.uint16))
+        path.write_bytes(path.read_bytes()[:9000])
+    elif kind == "text":
+        path.write_text("hello")
+    elif kind in arrays:
+        tifffile.imwrite(path, arrays[kind])
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "word"),
+    [
+        ("rgb", "--channel"),
+        ("nan", "not finite"),
+        ("float64", "float64"),
+        ("bool", "bool"),
+        ("zero", "0 bytes"),
+        ("truncated", "cut short"),
+        ("text", "neither a PNG nor a TIFF"),
+        ("gone", "cannot be read"),
+    ],
+)
+def test_a_bad_image_is_one_line_and_nothing_is_written(
+    artifact_path: Path, tmp_path: Path, kind: str, word: str, capsys
+):
+    path = bad_image(tmp_path, kind)
+    assert main(["predict", str(artifact_path), str(path), "--out", str(tmp_path / "out")]) == 2
+    line = error_of(capsys)
+    assert word in line
+    assert path.name in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_equal_names_do_not_overwrite_each_other(tmp_path: Path):
+    given = [tmp_path / "x" / "a.tif", tmp_path / "y" / "a.tif", tmp_path / "y" / "A.png", tmp_path / "z" / "b.ome.tif"]
+    assert list(output_stems(given).values()) == ["x-a", "y-a", "y-A-2", "b"]
+
+
+def test_a_name_that_another_one_would_be_given_is_not_taken_twice(tmp_path: Path):
+    given = [tmp_path / "x-a.tif", tmp_path / "x" / "a.tif", tmp_path / "y" / "a.tif"]
+    stems = list(output_stems(given).values())
+    assert len({stem.lower() for stem in stems}) == 3
+
+
+def test_masks_in_a_folder_are_no_images(images: Path):
+    (images / "a-mask.ome.tif").touch()
+    (images / "notes.txt").touch()
+    assert [path.name for path in find_images([str(images)])] == ["a.tif", "b.tif", "stack.ome.tif"]
+
+
+def test_an_image_given_twice_is_segmented_once(images: Path):
+    assert len(find_images([str(images / "a.tif"), str(images / "a.tif"), str(images)])) == 3
+
+
+@pytest.mark.parametrize("given", ["empty", "empty/*.tif"])
+def test_a_folder_without_images_is_refused(artifact_path: Path, tmp_path: Path, given: str, capsys):
+    (tmp_path / "empty").mkdir()
+    assert main(["predict", str(artifact_path), str(tmp_path / given), "--out", str(tmp_path / "out")]) == 2
+    assert "holds no image" in error_of(capsys)
+
+
+def test_an_out_that_is_a_file_is_refused(artifact_path: Path, images: Path, capsys):
+    out = images / "a.tif"
+    assert main(["predict", str(artifact_path), str(images / "b.tif"), "--out", str(out)]) == 2
+    assert "is a file; give a folder" in error_of(capsys)
+
+
+def test_labels_without_scikit_image_fail_before_the_work(
+    artifact_path: Path, images: Path, tmp_path: Path, capsys, monkeypatch
+):
+    monkeypatch.setattr(extras, "available", lambda module: module != "skimage")
+    call = ["predict", str(artifact_path), str(images), "--out", str(tmp_path / "out"), "--labels"]
+    assert main(call) == 1
+    assert 'pip install "edgescope[objects]"' in error_of(capsys)
+    assert not (tmp_path / "out").exists()
+
+
+# verify, info, doctor
+
+
+def test_verify_passes_where_the_probes_are_reproduced(artifact_path: Path, tmp_path: Path, capsys):
+    assert main(["verify", str(artifact_path), "--json", str(tmp_path / "v.json")]) == 0
+    assert capsys.readouterr().out.endswith("passed\n")
+    found = json.loads((tmp_path / "v.json").read_text())
+    assert found["passed"] is True
+    assert found["mask_dice"] == 1.0
+
+
+def test_verify_fails_outside_the_tolerance(made: Made, tmp_path: Path, capsys):
+    tolerance = replace(made.manifest.tolerance, probability_max=0.0)
+    path = replace(made, manifest=replace(made.manifest, tolerance=tolerance)).write(tmp_path / "a")
+    assert main(["verify", str(path), "--json", str(tmp_path / "v.json")]) == 1
+    assert "max |dp|" in error_of(capsys)
+    assert json.loads((tmp_path / "v.json").read_text())["passed"] is False
+
+
+def test_info_says_what_it_is_and_what_runs_it(artifact_path: Path, tmp_path: Path, capsys):
+    assert main(["info", str(artifact_path), "--json", str(tmp_path / "i.json")]) == 0
+    printed = capsys.readouterr().out
+    assert "tiny" in printed
+    assert "onnxruntime  yes" in printed
+    assert "openvino     no: " in printed
+    assert json.loads((tmp_path / "i.json").read_text())["manifest"]["student"] == "tiny"
+
+
+def test_doctor_names_what_is_missing_with_its_line(tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(extras, "available", lambda module: module != "openvino")
+    assert main(["doctor", "--json", str(tmp_path / "d.json")]) == 0
+    printed = capsys.readouterr().out
+    assert 'openvino     missing  run: pip install "edgescope[openvino]"' in printed
+    assert "onnxruntime  ready" in printed
+    parts = {row["name"]: row["ready"] for row in json.loads((tmp_path / "d.json").read_text())["parts"]}
+    assert parts["openvino"] is False
+
+
+@pytest.mark.parametrize(
+    ("text", "flags"),
+    [
+        ("processor : 0\nflags\t\t: fpu avx2 avx512_vnni sse\n", ["avx2", "avx512_vnni"]),
+        ("Features\t: fp asimd asimddp\n", ["asimd", "asimddp"]),
+        ("", []),
+    ],
+)
+def test_cpu_flags_are_those_that_matter(tmp_path: Path, text: str, flags: list[str]):
+    (tmp_path / "cpuinfo").write_text(text)
+    assert cpu_flags(tmp_path / "cpuinfo") == flags
+    assert cpu_flags(tmp_path / "gone") == []
+
+
+# Every command
+
+
+@pytest.mark.parametrize("command", ["predict", "verify", "info"])
+def test_a_tampered_artefact_is_refused_by_every_command(
+    artifact_path: Path, images: Path, tmp_path: Path, command: str, capsys
+):
+    model = artifact_path / "model.onnx"
+    model.write_bytes(model.read_bytes()[:-1] + b"x")
+    more = [str(images), "--out", str(tmp_path / "out")] if command == "predict" else []
+    assert main([command, str(artifact_path), *more]) == 2
+    assert "model.onnx was changed" in error_of(capsys)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("call", "word"),
+    [
+        ([], "COMMAND"),
+        (["fly"], "fly"),
+        (["info"], "artifact"),
+        (["info", "gone"], "gone"),
+        (["verify", "{artifact}", "--backend", "coreml"], "coreml"),
+        (["verify", "{artifact}", "--backend", "tflite"], "tflite"),
+        (["verify", "{artifact}", "--threads", "0"], "Threads is 0"),
+        (["verify", "{artifact}", "--threads", "many"], "many"),
+        (["verify", "{artifact}", "--device", "TOASTER"], "TOASTER"),
+        (["predict", "{artifact}", "a.tif"], "--out"),
+    ],
+)
+def test_a_wrong_call_is_one_line_and_exit_code_2(artifact_path: Path, call: list[str], word: str, capsys):
+    assert main([part.format(artifact=artifact_path) for part in call]) == 2
+    assert word in error_of(capsys)
+
+
+def test_a_bug_is_one_line_that_asks_for_debug(artifact_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+    monkeypatch.setattr("runtime.commands.info._summary", lambda _: 1 / 0)
+    assert main(["info", str(artifact_path)]) == 1
+    assert "internal: ZeroDivisionError" in error_of(capsys)
+    assert main(["info", str(artifact_path), "--debug"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_the_module_is_a_program(artifact_path: Path, tmp_path: Path):
+    command = [sys.executable, "-m", "runtime"]
+    good = subprocess.run([*command, "verify", str(artifact_path)], capture_output=True, text=True, check=False)
+    assert (good.returncode, good.stderr) == (0, "")
+    bad = subprocess.run([*command, "info", str(tmp_path)], capture_output=True, text=True, check=False)
+    assert bad.returncode == 2
+    assert bad.stdout == ""
+    assert bad.stderr.count("\n") == 1
+    help_text = subprocess.run([*command, "--help"], capture_output=True, text=True, check=True).stdout
+    assert all(name in help_text for name in ("predict", "verify", "info", "doctor"))
