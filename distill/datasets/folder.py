@@ -1,0 +1,147 @@
+"""A user's own data: images/ and labels/ side by side, TIFF or PNG, with equal stems, in a folder or a zip.
+
+A label image holds instance ids. One that knows a single value besides 0 is a mask, and its connected
+components are the objects. Images are (H, W), or (C, H, W) with the nucleus first and the membrane second.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.errors import InputError
+
+from .members import Members
+from .pictures import PNG, TIFF, decode, size_of
+from .sample import MEMBRANE, NUCLEUS, Dataset, Reader, Sample
+from .splits import choose
+
+LICENCE = "as the user's data"
+LAYOUT = "expected images/NAME.tif and labels/NAME.tif (or .png), with equal names"
+DTYPES = ("uint8", "uint16", "float32")
+MASK_VALUES = (1, 255, 65535)
+MOST_CHANNELS = 64
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Reads samples by their stem; a pair is (image member, label member)."""
+
+    members: Members
+    pairs: Mapping[str, tuple[str, str]]
+    kind: str = "nuclei"
+
+    def __call__(self, name: str) -> Sample:
+        image_name, label_name = self.pairs[name]
+        image = _planes(decode(self.members.read(image_name), image_name), image_name)
+        labels = _instances(decode(self.members.read(label_name), label_name), label_name)
+        if labels.shape != image.shape[1:]:
+            msg = (
+                f"Labels {label_name!r} have {labels.shape} pixels, their image {image_name!r} has "
+                f"{image.shape[1:]}; give labels of the image's size."
+            )
+            raise InputError(msg)
+        return Sample(name, image, _channels(len(image)), {self.kind: labels})
+
+    def size(self, name: str) -> tuple[int, ...]:
+        """Height and width, from the header."""
+        image_name = self.pairs[name][0]
+        return size_of(self.members.read(image_name), image_name)
+
+
+def open_folder(argument: str, split: str) -> Dataset:
+    """Pair the files by stem; sizes are looked up only where a split needs them."""
+    members = Members(Path(argument).expanduser())
+    read = Folder(members, _pairs(members))
+    parts = split in ("train", "val")
+    strata = {name: read.size(name) if parts else () for name in read.pairs}
+    description = (
+        f"{len(read.pairs)} labelled images of {str(members.path)!r}; a label image with one value besides 0 "
+        "is taken as a mask, its connected components as the objects"
+    )
+    return Dataset(choose(strata, split), read, LICENCE, description)
+
+
+def _pairs(members: Members) -> dict[str, tuple[str, str]]:
+    images, labels = (_stems(members, folder) for folder in ("images", "labels"))
+    if not images:
+        msg = f"{str(members.path)!r} holds no images/ with TIFF or PNG files; {LAYOUT}."
+        raise InputError(msg)
+    for these, those, what, other in (
+        (labels, images, "label image", "image"),
+        (images, labels, "image", "label image"),
+    ):
+        if alone := sorted(set(these) - set(those)):
+            msg = f"{len(alone)} {what}(s) in {str(members.path)!r} have no {other} (first: {alone[0]!r}); {LAYOUT}."
+            raise InputError(msg)
+    return {stem: (images[stem], labels[stem]) for stem in sorted(images)}
+
+
+def _stems(members: Members, folder: str) -> dict[str, str]:
+    """Stem -> member, of the pictures that lie directly in the folder."""
+    found: dict[str, str] = {}
+    for name in members.names:
+        path = PurePosixPath(name)
+        if str(path.parent) != folder or path.suffix.lower() not in PNG + TIFF:
+            continue
+        stem = path.stem.removesuffix(".ome")
+        if stem in found:
+            msg = f"{found[stem]!r} and {name!r} have the same stem; rename one of them and its partner."
+            raise InputError(msg)
+        found[stem] = name
+    return found
+
+
+def _planes(picture: NDArray, name: str) -> NDArray:
+    """(C, H, W) of an accepted dtype."""
+    if picture.ndim == 3 and picture.shape[-1] in (3, 4) and picture.shape[0] > MOST_CHANNELS:
+        picture = _grey(picture, name)
+    if picture.ndim == 2:
+        picture = picture[None]
+    if picture.ndim != 3 or len(picture) > MOST_CHANNELS or not picture.size:
+        msg = f"Image {name!r} has shape {picture.shape}; give (H, W), or (C, H, W) with the nucleus first."
+        raise InputError(msg)
+    if picture.dtype.name not in DTYPES:
+        msg = f"Image {name!r} is {picture.dtype}; save it as one of {', '.join(DTYPES)}."
+        raise InputError(msg)
+    return np.ascontiguousarray(picture, picture.dtype.newbyteorder("="))
+
+
+def _instances(picture: NDArray, name: str) -> NDArray[np.int32]:
+    """Instances numbered from 1, from ids or from a mask."""
+    if picture.ndim == 3 and picture.shape[-1] in (2, 3, 4):
+        picture = _grey(picture, name)
+    if picture.ndim != 2:
+        msg = f"Labels {name!r} have shape {picture.shape}; give one (H, W) image of instance ids."
+        raise InputError(msg)
+    ids, place = np.unique(picture, return_inverse=True)
+    whole = picture.dtype.kind in "bui" or (np.isfinite(ids).all() and (ids == np.rint(ids)).all())
+    if not whole or (ids < 0).any():
+        msg = f"Labels {name!r} hold {ids[0]} to {ids[-1]} ({picture.dtype}); give whole numbers from 0."
+        raise InputError(msg)
+    objects = ids[ids > 0]
+    if len(objects) == 1 and objects[0] in MASK_VALUES:
+        from scipy import ndimage
+
+        components: NDArray = ndimage.label(picture > 0)[0]  # type: ignore[index]  # touching at an edge, as in runtime
+        return components.astype(np.int32)
+    return (place.reshape(picture.shape) + int(ids[0] > 0)).astype(np.int32)
+
+
+def _grey(picture: NDArray, name: str) -> NDArray:
+    """The one plane of a grey picture that is stored as colours, whatever its alpha says."""
+    colours = picture[..., : 3 if picture.shape[-1] > 2 else 1]
+    if (colours != colours[..., :1]).any():
+        msg = f"{name!r} is a colour picture; save the nuclear plane, or the instance ids, as grey values."
+        raise InputError(msg)
+    return colours[..., 0]
+
+
+def _channels(count: int) -> tuple[str, ...]:
+    known = (NUCLEUS, MEMBRANE)
+    return known[:count] + tuple(f"channel{number}" for number in range(len(known), count))
+
+
+READER = Reader("folder", LICENCE, "a folder of the user's own images and labels", open_folder)

@@ -1,0 +1,89 @@
+"""Bytes of a PNG or TIFF -> arrays, for the readers. Pillow and tifffile are imported when a file needs them.
+
+Only the decoding is here; what a picture means (a frame, one instance, labels) is the reader's business.
+"""
+
+import io
+import struct
+import warnings
+import zlib
+from pathlib import PurePosixPath
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from runtime.errors import EdgescopeError, InputError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+
+PNG = (".png",)
+TIFF = (".tif", ".tiff")
+# tifffile's own error is a ValueError; broken files also surface as the others, from its parser and codecs
+TIFF_ERRORS = (OSError, ValueError, LookupError, RuntimeError, TypeError, struct.error, EOFError, zlib.error)
+
+
+def decode(data: bytes, name: str) -> "NDArray":
+    """Pixels as they are stored: (H, W) or, for colour PNGs and multi-page TIFFs, with one more axis.
+
+    name : for its suffix and for the error, which says which file is broken"""
+    if PurePosixPath(name).suffix.lower() in TIFF:
+        return _decode_tiff(data, name)
+    return np.asarray(open_png(data, name))
+
+
+def open_png(data: bytes, name: str) -> "Image":
+    """A decoded Pillow image; InputError naming the file where the bytes are no whole picture."""
+    try:
+        from PIL import Image, UnidentifiedImageError
+    except ImportError as error:
+        msg = f"Reading {name!r} needs Pillow; pip install 'edgescope[io]'."
+        raise EdgescopeError(msg) from error
+    broken = (UnidentifiedImageError, Image.DecompressionBombError, Image.DecompressionBombWarning)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            picture = Image.open(io.BytesIO(data))
+            picture.load()
+    except (*broken, OSError, SyntaxError, ValueError) as error:
+        raise _unreadable(data, name, error) from error
+    return picture
+
+
+def size_of(data: bytes, name: str) -> tuple[int, int]:
+    """(height, width) from the header alone: nothing is decoded."""
+    if PurePosixPath(name).suffix.lower() not in TIFF:
+        if len(data) < 24 or data[12:16] != b"IHDR":
+            raise _unreadable(data, name, ValueError("no PNG header"))
+        return int.from_bytes(data[20:24], "big"), int.from_bytes(data[16:20], "big")
+    tifffile = _tifffile(name)
+    try:
+        with tifffile.TiffFile(io.BytesIO(data)) as file:
+            return file.pages[0].shape[:2]
+    except TIFF_ERRORS as error:
+        raise _unreadable(data, name, error) from error
+
+
+def _decode_tiff(data: bytes, name: str) -> "NDArray":
+    tifffile = _tifffile(name)
+    try:
+        return tifffile.imread(io.BytesIO(data))
+    except TIFF_ERRORS as error:
+        raise _unreadable(data, name, error) from error
+
+
+def _tifffile(name: str) -> ModuleType:
+    try:
+        import tifffile
+    except ImportError as error:
+        msg = f"Reading {name!r} needs tifffile; pip install 'edgescope[io]'."
+        raise EdgescopeError(msg) from error
+    return tifffile
+
+
+def _unreadable(data: bytes, name: str, error: Exception) -> InputError:
+    found = f"is not a whole image ({type(error).__name__}, {len(data)} bytes)"
+    what = found if data else "is empty (0 bytes)"
+    return InputError(f"{name!r} {what}; replace the file, or take it out of the data.")

@@ -1,0 +1,92 @@
+"""What every reader gives: samples, in a lazy sequence, behind a reader that says under which licence.
+
+They stand in one file because they are one contract: training, evaluation and the benchmarks know these three
+and no reader in particular.
+"""
+
+import hashlib
+import operator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+NUCLEUS = "nucleus"
+MEMBRANE = "membrane"
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One field of view with its instance labels.
+
+    image : (C, H, W) uint8, uint16 or float32
+    channels : the meaning of each plane, "nucleus" among them
+    labels : "nuclei" and/or "cells" -> int32 (H, W), 0 is background, instances numbered from 1"""
+
+    name: str
+    image: NDArray
+    channels: tuple[str, ...]
+    labels: Mapping[str, NDArray[np.int32]]
+    pixel_size_um: float | None = None
+
+    @property
+    def frame(self) -> NDArray:
+        """The nucleus plane (H, W): the one channel that a student sees."""
+        return self.image[self.channels.index(NUCLEUS)]
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset(Sequence[Sample]):
+    """Samples by name, read when asked for. A slice or a subset is a data set again.
+
+    left_out : how many images were found and not taken, by reason
+    read : reads one sample by its name; must survive a fork and pickling, for worker processes"""
+
+    names: tuple[str, ...]
+    read: Callable[[str], Sample]
+    licence: str
+    description: str
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @overload
+    def __getitem__(self, index: int) -> Sample: ...
+    @overload
+    def __getitem__(self, index: slice) -> "Dataset": ...
+    def __getitem__(self, index: int | slice) -> "Sample | Dataset":
+        if isinstance(index, slice):
+            return self.subset(self.names[index])
+        return self.read(self.names[operator.index(index)])
+
+    def __iter__(self) -> Iterator[Sample]:
+        return (self.read(name) for name in self.names)
+
+    def subset(self, names: Sequence[str]) -> "Dataset":
+        """The same data with these names alone, in this order."""
+        return replace(self, names=tuple(names))
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A registered kind of data.
+
+    source : where it comes from, for cards and lineage
+    open : (argument of the spec, split) -> Dataset"""
+
+    name: str
+    licence: str
+    source: str
+    open: Callable[[str, str], Dataset]
+
+
+def fingerprint(sample: Sample) -> str:
+    """Twelve hex digits for the frame's content (dtype, shape, pixels), whatever its file is called."""
+    frame = np.ascontiguousarray(sample.frame)
+    little_endian = frame.astype(frame.dtype.newbyteorder("<"), copy=False)
+    digest = hashlib.sha256(f"{frame.dtype.name} {frame.shape} ".encode())
+    digest.update(little_endian.tobytes())
+    return digest.hexdigest()[:12]

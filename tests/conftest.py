@@ -1,0 +1,120 @@
+"""What the tests of all packages share: real images where there are any, and a tiny student as an artefact."""
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+
+from runtime.artifact import write_artifact
+from runtime.manifest import (
+    SCHEMA_VERSION,
+    Lineage,
+    Manifest,
+    Normalization,
+    Objects,
+    Probes,
+    TensorSpec,
+    Tolerance,
+)
+from runtime.probes import ProbeSet
+
+# Busy machines are slow, which is no finding.
+settings.register_profile("edgescope", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("edgescope")
+
+TILE = (64, 64)
+WEIGHT, BIAS = (20.0, 20.0), (-8.0, -12.0)  # foreground is brighter than 0.4, core brighter than 0.6
+
+WriteTiny = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real images that are not committed: EDGESCOPE_SHARED or ../shared, then data/."""
+    root = Path(__file__).parents[1]
+    data = Path(os.environ.get("EDGESCOPE_SHARED") or root.parent / "shared") / "data"
+    if not data.is_dir():
+        pytest.skip(f"no real images at {data}; set EDGESCOPE_SHARED to the folder that holds data/")
+    return data
+
+
+@pytest.fixture
+def write_tiny(tmp_path: Path) -> WriteTiny:
+    """Write the tiny student: write_tiny(target="intel" | "jetson", name=..., **manifest fields) -> its folder."""
+
+    def write(target: str = "intel", name: str | None = None, **changes: Any) -> Path:
+        payload, files = _jetson() if target == "jetson" else _intel(tmp_path)
+        inputs = np.random.default_rng(0).random((2, 1, *TILE), np.float32)
+        logits = [weight * inputs + bias for weight, bias in zip(WEIGHT, BIAS, strict=True)]
+        probes = ProbeSet(inputs, 1 / (1 + np.exp(-np.concatenate(logits, axis=1))))
+        files["probes.npz"] = probes.to_bytes()
+        manifest = replace(_manifest(target, payload), **changes)
+        path = tmp_path / "artifacts" / (name or f"tiny-{target}-fp32")
+        return write_artifact(path, manifest, files).path
+
+    return write
+
+
+def _manifest(target: str, payload: dict[str, str]) -> Manifest:
+    return Manifest(
+        schema_version=SCHEMA_VERSION,
+        student="tiny",
+        target=target,
+        backend={"intel": "openvino", "jetson": "tensorrt"}[target],
+        precision="fp32",
+        inputs=(TensorSpec("input", (1, 1, *TILE), "float32", "NCHW", ("nucleus",)),),
+        outputs=(TensorSpec("output", (1, 2, *TILE), "float32", "NCHW", ("foreground", "core")),),
+        normalization=Normalization(),
+        tile=TILE,
+        overlap=8,
+        threshold=0.5,
+        objects=Objects(),
+        scheme=None,
+        probes=Probes("probes.npz", 2, "the same formula in numpy"),
+        tolerance=Tolerance(1e-3, 1e-4, 0.999),
+        payload=payload,
+        files={},
+        accuracy={},
+        agreement={},
+        operators={"convolutions": 1},
+        hints={},
+        notes=(),
+        pixel_size_um=None,
+        lineage=Lineage(None, "0" * 64, (), (), {}, "pytest"),
+    )
+
+
+def _jetson() -> tuple[dict[str, str], dict[str, bytes]]:
+    return {"onnx": "model.onnx"}, {"model.onnx": _onnx()}
+
+
+def _intel(folder: Path) -> tuple[dict[str, str], dict[str, bytes]]:
+    openvino = pytest.importorskip("openvino")
+    source = folder / "tiny.onnx"
+    source.write_bytes(_onnx())
+    openvino.save_model(openvino.convert_model(source), folder / "model.xml", compress_to_fp16=False)
+    names = {"openvino_xml": "model.xml", "openvino_bin": "model.bin"}
+    return names, {name: (folder / name).read_bytes() for name in names.values()}
+
+
+def _onnx() -> bytes:
+    helper = pytest.importorskip("onnx.helper")
+    numpy_helper = pytest.importorskip("onnx.numpy_helper")
+    weight = np.array(WEIGHT, np.float32).reshape(2, 1, 1, 1)
+    graph = helper.make_graph(
+        [
+            helper.make_node("Conv", ["input", "weight", "bias"], ["logits"]),
+            helper.make_node("Sigmoid", ["logits"], ["output"]),
+        ],
+        "tiny",
+        [helper.make_tensor_value_info("input", 1, [1, 1, *TILE])],
+        [helper.make_tensor_value_info("output", 1, [1, 2, *TILE])],
+        [numpy_helper.from_array(weight, "weight"), numpy_helper.from_array(np.array(BIAS, np.float32), "bias")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return model.SerializeToString()

@@ -1,0 +1,183 @@
+"""A user's folder: TIFF and PNG, planes and masks, and what is told to whoever mixed something up."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from distill import datasets
+from runtime.errors import InputError
+
+FRAME = np.arange(20 * 30, dtype=np.uint16).reshape(20, 30)
+LABELS = np.zeros((20, 30), np.uint16)
+LABELS[2:6, 2:6], LABELS[2:6, 6:9], LABELS[10:15, 10:15] = 4, 9, 2  # the first two touch
+
+
+def write(path: Path, pixels) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".png":
+        Image.fromarray(pixels).save(path)
+    else:
+        tifffile.imwrite(path, pixels)
+
+
+@pytest.fixture
+def root(tmp_path) -> Path:
+    write(tmp_path / "images" / "a.tif", FRAME)
+    write(tmp_path / "labels" / "a.png", LABELS)
+    return tmp_path
+
+
+def only(root: Path):
+    (sample,) = datasets.open(f"folder:{root}")
+    return sample
+
+
+def test_reads_pairs_by_stem(root):
+    sample = only(root)
+    assert sample.name == "a"
+    assert sample.channels == ("nucleus",)
+    assert sample.image.dtype == np.uint16
+    np.testing.assert_array_equal(sample.frame, FRAME)
+    assert sample.labels["nuclei"].dtype == np.int32
+    np.testing.assert_array_equal(np.unique(sample.labels["nuclei"]), [0, 1, 2, 3])
+    np.testing.assert_array_equal(sample.labels["nuclei"] > 0, LABELS > 0)
+
+
+def test_a_zip_of_the_folder_reads_the_same(root, tmp_path_factory):
+    archive = shutil.make_archive(str(tmp_path_factory.mktemp("zip") / "mine"), "zip", root)
+    np.testing.assert_array_equal(only(Path(archive)).labels["nuclei"], only(root).labels["nuclei"])
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".tiff", ".png", ".ome.tif"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_every_format_keeps_its_values(tmp_path, suffix, dtype):
+    write(tmp_path / "images" / f"a{suffix}", FRAME.astype(dtype))
+    write(tmp_path / "labels" / "a.tif", LABELS)
+    sample = only(tmp_path)
+    assert sample.frame.dtype == dtype
+    np.testing.assert_array_equal(sample.frame, FRAME.astype(dtype))
+
+
+def test_the_second_plane_is_the_membrane(root):
+    tifffile.imwrite(root / "images" / "a.tif", np.stack([FRAME, FRAME + 1, FRAME + 2]), photometric="minisblack")
+    sample = only(root)
+    assert sample.channels == ("nucleus", "membrane", "channel2")
+    np.testing.assert_array_equal(sample.frame, FRAME)
+
+
+def test_float_images_and_float_ids_are_taken(root):
+    write(root / "images" / "a.tif", FRAME.astype(np.float32) / 7)
+    (root / "labels" / "a.png").unlink()
+    write(root / "labels" / "a.tif", LABELS.astype(np.float32))
+    assert only(root).frame.dtype == np.float32
+    assert only(root).labels["nuclei"].max() == 3
+
+
+@pytest.mark.parametrize("value", [1, 255])
+def test_a_mask_is_split_into_its_components_and_that_is_said(root, value):
+    write(root / "labels" / "a.png", (LABELS > 0).astype(np.uint8) * np.uint8(value))
+    assert only(root).labels["nuclei"].max() == 2
+    assert "taken as a mask" in datasets.open(f"folder:{root}").description
+
+
+def test_grey_stored_as_colour_is_grey(root):
+    (root / "images" / "a.tif").unlink()
+    grey = FRAME.astype(np.uint8)
+    write(root / "images" / "a.png", np.dstack([grey] * 3))
+    write(root / "images" / "a.png", np.tile(np.dstack([grey] * 3), (4, 1, 1)))
+    write(root / "labels" / "a.png", np.tile(LABELS, (4, 1)))
+    np.testing.assert_array_equal(only(root).frame, np.tile(grey, (4, 1)))
+
+
+def test_train_and_val_follow_the_one_definition(root):
+    for number in range(9):
+        write(root / "images" / f"b{number}.png", FRAME.astype(np.uint8))
+        write(root / "labels" / f"b{number}.tif", LABELS)
+    train, val = (datasets.open(f"folder:{root}", split) for split in ("train", "val"))
+    assert (len(train), len(val)) == (8, 2)
+    assert not set(train.names) & set(val.names)
+    assert len(datasets.open(f"folder:{root}", "test")) == 10
+
+
+def extra_label(root):
+    write(root / "labels" / "b.png", LABELS)
+
+
+def extra_image(root):
+    write(root / "images" / "b.tif", FRAME)
+
+
+def other_size(root):
+    write(root / "labels" / "a.png", LABELS[:7])
+
+
+def two_of_a_stem(root):
+    write(root / "images" / "a.png", FRAME)
+
+
+def colour(root):
+    write(root / "images" / "a.tif", np.random.default_rng(0).integers(0, 255, (90, 30, 3), np.uint8))
+
+
+def doubles(root):
+    write(root / "images" / "a.tif", FRAME.astype(np.float64))
+
+
+def deep(root):
+    write(root / "images" / "a.tif", np.zeros((2, 5, 20, 30), np.uint8))
+
+
+def empty_tiff(root):
+    (root / "images" / "a.tif").write_bytes(b"")
+
+
+def half_tiff(root):
+    (root / "images" / "a.tif").write_bytes((root / "images" / "a.tif").read_bytes()[:900])
+
+
+def empty_png(root):
+    (root / "labels" / "a.png").write_bytes(b"")
+
+
+def negative(root):
+    (root / "labels" / "a.png").unlink()
+    write(root / "labels" / "a.tif", LABELS.astype(np.int16) - 1)
+
+
+def no_images(root):
+    shutil.rmtree(root / "images")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (extra_label, r"1 label image\(s\) .* have no image \(first: 'b'\)"),
+        (extra_image, r"1 image\(s\) .* have no label image \(first: 'b'\)"),
+        (other_size, r"have \(7, 30\) pixels, their image 'images/a.tif' has \(20, 30\)"),
+        (two_of_a_stem, "have the same stem"),
+        (colour, "is a colour picture"),
+        (doubles, "is float64; save it as one of uint8, uint16, float32"),
+        (deep, r"has shape \(2, 5, 20, 30\)"),
+        (empty_tiff, r"'images/a.tif' is empty \(0 bytes\)"),
+        (half_tiff, "'images/a.tif' is not a whole image"),
+        (empty_png, r"'labels/a.png' is empty \(0 bytes\)"),
+        (negative, "hold -1 to"),
+        (no_images, "holds no images/"),
+    ],
+)
+def test_a_mistake_is_named(root, change, said):
+    change(root)
+    with pytest.raises(InputError, match=said):
+        only(root)
+
+
+def test_a_broken_image_is_named_when_a_split_needs_its_size(root):
+    extra_image(root)
+    extra_label(root)
+    empty_tiff(root)
+    with pytest.raises(InputError, match=r"'images/a\.tif' is empty"):
+        datasets.open(f"folder:{root}", "train")
