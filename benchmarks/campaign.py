@@ -1,0 +1,170 @@
+"""The measuring of several artefacts on one machine: the main flow of `benchmarks run`.
+
+Quality first, one process per row, which also tells what backend runs it. Then times, in rounds: every row
+once, and again from the first, so that whatever disturbs a shared machine disturbs all rows alike.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from runtime import __version__
+from runtime.artifact import Artifact
+from runtime.errors import EdgescopeError
+
+from .device import Device, fingerprint
+from .measurement import Job, in_fresh_process
+from .pictures import contact_sheet
+from .quality import Score
+from .report import SCHEMA_VERSION, Data, Protocol, Report, Round, Row
+from .source import Source
+from .timing import combine
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the caller asked for. threads, backend: None leaves them to the artefact's own choice."""
+
+    rounds: int = 3
+    repeats: int = 50
+    threads: int | None = None
+    backend: str | None = None
+    also_bf16: bool = False
+    pictures: Path | None = None
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One artefact, run in one way."""
+
+    name: str
+    artifact: Artifact
+    precision_hint: str | None = None
+
+
+Step = Callable[[str], None]
+
+
+def run(artifacts: Sequence[Artifact], source: Source, data: Data, plan: Plan, step: Step) -> Report:
+    """Measure every artefact; a measurement that fails leaves its error in its row, and the rest goes on.
+
+    step : told before each measurement what it is, for a progress bar; see `steps`"""
+    device = fingerprint()
+    variants = list_variants(artifacts, plan, device)
+    with TemporaryDirectory(prefix="edgescope-bench-") as folder:
+        frame = next(iter(source)).frame
+        np.save(Path(folder, "frame.npy"), frame)
+        jobs = [_job(variant, source, plan, Path(folder, "frame.npy")) for variant in variants]
+        rows = [_scored(variant, job, step) for variant, job in zip(variants, jobs, strict=True)]
+        rows, reference = _timed(rows, jobs, plan, frame.shape, step)
+    if plan.pictures:
+        contact_sheet(plan.pictures, source, tuple(row.name for row in rows if row.agreement))
+    return Report(
+        schema_version=SCHEMA_VERSION,
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        edgescope=__version__,
+        device=device,
+        data=data,
+        protocol=Protocol(plan.rounds, plan.repeats, plan.threads, plan.also_bf16, reference),
+        rows=tuple(rows),
+    )
+
+
+def list_variants(artifacts: Sequence[Artifact], plan: Plan, device: Device) -> list[Variant]:
+    """A row for each artefact, and one in bfloat16 for each of OpenVINO's in fp32 where that was asked for."""
+    variants: list[Variant] = []
+    for artifact in artifacts:
+        name = artifact.path.name.removesuffix(".zip")
+        variants.append(Variant(name, artifact))
+        is_fp32 = (artifact.manifest.backend, artifact.manifest.precision) == ("openvino", "fp32")
+        if plan.also_bf16 and device.has_bf16 and is_fp32:
+            variants.append(Variant(f"{name}-as-bf16", artifact, "bf16"))
+    return _with_unique_names(variants)
+
+
+def steps(artifacts: Sequence[Artifact], plan: Plan) -> int:
+    """How many measurements a campaign has at most."""
+    return len(list_variants(artifacts, plan, fingerprint())) * (1 + plan.rounds)
+
+
+def _with_unique_names(variants: list[Variant]) -> list[Variant]:
+    """Artefacts of the same name from different folders are told apart by a number."""
+    taken: dict[str, int] = {}
+    unique: list[Variant] = []
+    for variant in variants:
+        count = taken[variant.name] = taken.get(variant.name, 0) + 1
+        unique.append(variant if count == 1 else replace(variant, name=f"{variant.name}-{count}"))
+    return unique
+
+
+def _job(variant: Variant, source: Source, plan: Plan, frame: Path) -> Job:
+    return Job(
+        name=variant.name,
+        artifact=str(variant.artifact.path),
+        backend=plan.backend,
+        precision_hint=variant.precision_hint,
+        threads=plan.threads,
+        repeats=plan.repeats,
+        frame=str(frame),
+        source=source,
+        pictures=str(plan.pictures) if plan.pictures else None,
+    )
+
+
+def _scored(variant: Variant, job: Job, step: Step) -> Row:
+    step(f"{variant.name}: quality")
+    manifest = variant.artifact.manifest
+    row = Row(
+        name=variant.name,
+        student=manifest.student,
+        target=manifest.target,
+        precision=manifest.precision,
+        precision_hint=variant.precision_hint,
+        backend=None,
+        stand_in=False,
+        description={},
+        tile=manifest.tile,
+        size_bytes=variant.artifact.size_bytes,
+        operators=manifest.operators,
+        agreement=None,
+        quality=None,
+        timing=None,
+        error=None,
+    )
+    try:
+        score = in_fresh_process("score", job, Score)
+    except EdgescopeError as error:
+        return replace(row, error=str(error))
+    return replace(
+        row,
+        backend=score.backend,
+        stand_in=score.stand_in,
+        description=score.description,
+        agreement=score.agreement,
+        quality=score.quality,
+    )
+
+
+def _timed(
+    rows: list[Row], jobs: list[Job], plan: Plan, frame_shape: tuple[int, ...], step: Step
+) -> tuple[list[Row], str | None]:
+    """Time the rows whose own backend runs here: A B C, A B C, ... The first of them is the reference."""
+    rows = list(rows)
+    rounds: dict[int, list[Round]] = {i: [] for i, row in enumerate(rows) if row.error is None and not row.stand_in}
+    for number in range(plan.rounds):
+        for i in list(rounds):
+            step(f"{rows[i].name}: time, round {number + 1} of {plan.rounds}")
+            try:
+                rounds[i].append(in_fresh_process("time", jobs[i], Round))
+            except EdgescopeError as error:
+                rows[i] = replace(rows[i], error=str(error))
+                del rounds[i]
+    reference = next(iter(rounds.values()), [])
+    for i, measured in rounds.items():
+        height, width = frame_shape
+        rows[i] = replace(rows[i], timing=combine(measured, reference, (height, width)))
+    return rows, next((rows[i].name for i in rounds), None)

@@ -1,0 +1,162 @@
+"""Measure artefacts on this machine with `run`, and put the reports of several machines side by side with `compare`."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from runtime import backend as backends
+from runtime.artifact import MANIFEST, Artifact, open_artifact
+from runtime.atomic import write_bytes
+from runtime.errors import InputError
+
+from . import campaign, page, source, table
+from .report import Report, read_report, write_report
+
+WIDTH = 160  # of the table, where the output is no terminal
+
+app = typer.Typer(add_completion=False, help=__doc__, rich_markup_mode=None)
+
+Json = Annotated[Path | None, typer.Option("--json", metavar="F", help="Write what is printed, for machines.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")]
+
+
+@app.command()
+def run(
+    artifact: Annotated[
+        list[str], typer.Option(metavar="A...", help="Artefacts: folders or .zip, or a folder of them.")
+    ],
+    data: Annotated[str | None, typer.Option(metavar="NAME:PATH", help="Labelled data, e.g. synthetic:6@7.")] = None,
+    images: Annotated[list[str] | None, typer.Option(metavar="FILE...", help="Images without labels.")] = None,
+    channel: Annotated[
+        int | None, typer.Option(metavar="N", min=0, help="Channel of multi-channel images, from 0.")
+    ] = None,
+    labels: Annotated[
+        str | None, typer.Option(metavar="KIND", help="nuclei or cells, where the data has both.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="Use this many images at most.")] = None,
+    include_trained: Annotated[
+        bool, typer.Option("--include-trained", help="Use images seen in training, too.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(metavar="F", help="Write the report with every sample.")] = None,
+    pictures: Annotated[Path | None, typer.Option(metavar="DIR", help="Write masks and overlays as PNG.")] = None,
+    repeats: Annotated[int, typer.Option(metavar="N", min=2, help="Timed tiles per artefact and round.")] = 50,
+    rounds: Annotated[int, typer.Option(metavar="N", min=1, help="Fresh processes per artefact.")] = 3,
+    threads: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Threads; left out: the backend's choice.")
+    ] = None,
+    backend: Annotated[
+        str | None, typer.Option(metavar="B", help="This backend, whatever the artefact's own is.")
+    ] = None,
+    also_bf16: Annotated[bool, typer.Option("--also-bf16", help="Run OpenVINO fp32 artefacts in bf16, too.")] = False,
+    json_file: Json = None,
+    debug: Debug = False,
+) -> int:
+    """Measure artefacts on this machine: time, memory, overlap."""
+    _check_places(out, pictures)
+    artifacts = _artifacts(artifact, backend)
+    trained_on = frozenset() if include_trained else _trained_on(artifacts)
+    where, described = _images(data, images, channel, labels, limit, trained_on)
+    plan = campaign.Plan(rounds, repeats, threads, backend, also_bf16, pictures)
+    with _progress(campaign.steps(artifacts, plan)) as step:
+        result = campaign.run(artifacts, where, described, plan, step)
+    if out:
+        write_report(out, result)
+    _show([result], json_file)
+    return 1 if result.failed else 0
+
+
+@app.command()
+def compare(
+    reports: Annotated[list[Path], typer.Argument(metavar="REPORT...", help="Files written by `run --out`.")],
+    html: Annotated[Path | None, typer.Option(metavar="F", help="Write one self-contained page.")] = None,
+    markdown: Annotated[Path | None, typer.Option(metavar="F", help="Write a Markdown table.")] = None,
+    csv: Annotated[Path | None, typer.Option(metavar="F", help="Write comma-separated values.")] = None,
+    json_file: Json = None,
+    debug: Debug = False,
+) -> int:
+    """Put reports of several machines side by side."""
+    read = [read_report(path) for path in reports]
+    shown = table.entries(read)
+    texts = {html: page.render, markdown: table.markdown, csv: table.to_csv}
+    for path, text in texts.items():
+        if path:
+            write_bytes(path, text(shown).encode())
+    _show(read, json_file)
+    return 0
+
+
+def _check_places(out: Path | None, pictures: Path | None) -> None:
+    """What could not be written at the end is said at the start."""
+    if out and out.is_dir():
+        msg = f"{str(out)!r} is a folder; give a file for the report."
+        raise InputError(msg)
+    if pictures and pictures.exists() and not pictures.is_dir():
+        msg = f"{str(pictures)!r} is a file; give a folder for the pictures."
+        raise InputError(msg)
+
+
+def _artifacts(given: Sequence[str], backend: str | None) -> list[Artifact]:
+    """Open them all before anything is measured: a damaged one, or a backend that cannot run one, ends it here."""
+    artifacts = [open_artifact(path) for text in given for path in _places(Path(text))]
+    if backend:
+        for artifact in artifacts:
+            backends.choose(artifact.manifest, backend)
+    return artifacts
+
+
+def _places(path: Path) -> list[Path]:
+    """The path, or the artefacts in the folder at the path."""
+    if path.is_dir() and not (path / MANIFEST).exists():
+        return sorted(child.parent for child in path.glob(f"*/{MANIFEST}")) or [path]
+    return [path]
+
+
+def _trained_on(artifacts: Iterable[Artifact]) -> frozenset[str]:
+    return frozenset(frame for artifact in artifacts for frame in artifact.manifest.lineage.trained_on)
+
+
+def _images(
+    data: str | None,
+    images: Sequence[str] | None,
+    channel: int | None,
+    labels: str | None,
+    limit: int | None,
+    trained_on: frozenset[str],
+) -> tuple[source.Source, source.Data]:
+    if bool(data) == bool(images):
+        msg = f"Give either --data NAME:PATH or --images FILE..., not {'both' if data else 'neither'}."
+        raise InputError(msg)
+    if data:
+        return source.from_data(data, labels, limit, trained_on)
+    return source.from_images(tuple(images or ()), channel, limit)
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[campaign.Step]:
+    """A bar on standard error, where that is a terminal."""
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("measuring", total=total)
+        yield lambda what: progress.update(task, advance=1, description=what)
+
+
+def _show(reports: Sequence[Report], json_file: Path | None) -> None:
+    shown = table.entries(reports)
+    head, *lines = table.cells(shown)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = WIDTH
+    grid = Table(*head, box=None, pad_edge=False, header_style="bold")
+    for line in lines:
+        grid.add_row(*line)
+    console.print(grid)
+    for note in table.notes(shown):
+        console.print(note, style="dim", markup=False)
+    if json_file:
+        write_bytes(json_file, table.to_json(shown).encode())

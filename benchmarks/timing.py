@@ -1,0 +1,52 @@
+"""What one artefact costs, measured in a process that does nothing else: load, first frame, tiles, frames, memory."""
+
+from __future__ import annotations
+
+from statistics import median
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .latency import sample, summarize, timed
+from .memory import peak_mb, resident_mb
+from .report import Round, Timing
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from runtime import Segmenter
+
+    from .measurement import Job
+
+FRAMES_PER_TILES = 10  # a frame is timed once for every ten tiles, at least thrice
+SEED = 0
+
+
+def time_artifact(job: Job) -> Round:
+    """One round. Loading counts everything a host waits for: checksums, the library's import, compilation."""
+    frame = np.load(job.frame, allow_pickle=False)
+    baseline = resident_mb()
+    opened: list[Segmenter] = []
+    load_ms = timed(lambda: opened.append(job.open()))
+    with opened[0] as segment:
+        first_frame_ms = timed(lambda: segment(frame))
+        tile = np.random.default_rng(SEED).random((1, 1, *segment.manifest.tile), dtype=np.float32)
+        tile_ms = sample(lambda: segment.run_tile(tile), job.repeats)
+        frame_ms = sample(lambda: segment(frame), max(3, job.repeats // FRAMES_PER_TILES))
+        return Round(load_ms, first_frame_ms, tile_ms, frame_ms, baseline, peak_mb())
+
+
+def combine(rounds: Sequence[Round], reference: Sequence[Round], frame_shape: tuple[int, int]) -> Timing:
+    """Pool the rounds of one row. The noise of a shared machine hits a round as a whole, so ratios are paired."""
+    ratios = [median(theirs.tile_ms) / median(ours.tile_ms) for ours, theirs in zip(rounds, reference, strict=True)]
+    return Timing(
+        load_ms=median(r.load_ms for r in rounds),
+        first_frame_ms=median(r.first_frame_ms for r in rounds),
+        tile_ms=summarize([ms for r in rounds for ms in r.tile_ms]),
+        frame_ms=summarize([ms for r in rounds for ms in r.frame_ms]),
+        frame_shape=frame_shape,
+        baseline_mb=median(r.baseline_mb for r in rounds),
+        peak_mb=median(r.peak_mb for r in rounds),
+        speedup=median(ratios),
+        rounds=tuple(rounds),
+    )

@@ -1,0 +1,77 @@
+"""The command line, called in this process, and a report that was made up by hand."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from benchmarks.__main__ import main
+from benchmarks.device import Device
+from benchmarks.latency import summarize
+from benchmarks.report import SCHEMA_VERSION, Agreement, Data, Protocol, Report, Round, Row, Timing
+
+
+@dataclass(frozen=True)
+class Said:
+    """How a call of the command line ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def bench(capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
+    """bench("run", "--data", ...) calls `python -m benchmarks run --data ...`."""
+
+    def call(*arguments: str | Path) -> Said:
+        capsys.readouterr()
+        code = main([str(argument) for argument in arguments])
+        said = capsys.readouterr()
+        return Said(code, said.out, said.err)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def report() -> Report:
+    """One artefact on one device: 40 tiles of 1 to 40 ms in one round, no labels."""
+    samples = tuple(float(ms) for ms in range(1, 41))
+    timing = Timing(
+        load_ms=100.0,
+        first_frame_ms=20.0,
+        tile_ms=summarize(samples),
+        frame_ms=summarize((9.0,)),
+        frame_shape=(64, 64),
+        baseline_mb=50.0,
+        peak_mb=70.0,
+        speedup=1.0,
+        rounds=(Round(100.0, 20.0, samples, (9.0,), 50.0, 70.0),),
+    )
+    row = Row(
+        name="tiny-intel-int8",
+        student="tiny",
+        target="intel",
+        precision="int8",
+        precision_hint=None,
+        backend="openvino",
+        stand_in=False,
+        description={"library": "openvino"},
+        tile=(64, 64),
+        size_bytes=1_500_000,
+        operators={"convolutions": 1},
+        agreement=Agreement(2, 0.999, 0.01, 0.001, True),
+        quality=None,
+        timing=timing,
+        error=None,
+    )
+    return Report(
+        schema_version=SCHEMA_VERSION,
+        created="2026-01-01T00:00:00+00:00",
+        edgescope="0.1.0",
+        device=Device("Some CPU", ("avx2",), 4, 2, 8000, "Linux", "3.11.7", {"numpy": "2.4.6"}),
+        data=Data("synthetic:1", 1, "CC0", "", {}),
+        protocol=Protocol(1, 40, None, False, "tiny-intel-int8"),
+        rows=(row,),
+    )

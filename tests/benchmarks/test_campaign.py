@@ -1,0 +1,53 @@
+"""The order of measuring, and how rounds become figures."""
+
+from dataclasses import replace
+
+import pytest
+
+from benchmarks import campaign
+from benchmarks.device import fingerprint
+from benchmarks.report import Report, Round
+from benchmarks.timing import combine
+from runtime import open_artifact
+
+FAST, SLOW = Round(1, 1, (1.0, 1.0, 1.0), (2.0,), 50, 60), Round(1, 1, (4.0, 4.0, 4.0), (8.0,), 50, 80)
+
+
+def test_ratios_are_paired_by_round():
+    disturbed = replace(SLOW, tile_ms=(40.0,))  # the second round of a busy machine
+    timing = combine([FAST, replace(FAST, tile_ms=(10.0,))], [SLOW, disturbed], (64, 64))
+    assert timing.speedup == 4.0
+
+
+def test_memory_and_load_are_medians_and_latencies_are_pooled():
+    timing = combine([FAST, SLOW, SLOW], [FAST, FAST, FAST], (64, 64))
+    assert timing.peak_mb == 80
+    assert timing.tile_ms.count == 9
+    assert timing.frame_ms.max == 8.0
+
+
+def test_bf16_is_a_row_of_its_own_where_the_processor_has_it(write_tiny):
+    artifact, plan = open_artifact(write_tiny()), campaign.Plan(also_bf16=True)
+    with_bf16 = replace(fingerprint(), isa=("avx512_bf16",))
+    names = [(v.name, v.precision_hint) for v in campaign.list_variants([artifact], plan, with_bf16)]
+    assert names == [("tiny-intel-fp32", None), ("tiny-intel-fp32-as-bf16", "bf16")]
+    without = replace(with_bf16, isa=())
+    assert len(campaign.list_variants([artifact], plan, without)) == 1
+
+
+def test_equal_names_are_told_apart(write_tiny):
+    artifact = open_artifact(write_tiny())
+    names = [v.name for v in campaign.list_variants([artifact, artifact], campaign.Plan(), fingerprint())]
+    assert names == ["tiny-intel-fp32", "tiny-intel-fp32-2"]
+
+
+def test_rounds_go_over_all_rows_before_they_start_again(report: Report, monkeypatch: pytest.MonkeyPatch):
+    told: list[str] = []
+    monkeypatch.setattr(campaign, "in_fresh_process", lambda task, job, result: told.append(job.name) or FAST)
+    (row,) = report.rows
+    rows = [replace(row, name=name, timing=None) for name in "ab"]
+    jobs = [campaign.Job(name, "", None, None, None, 2, "", campaign.Source(), None) for name in "ab"]
+    timed, reference = campaign._timed(rows, jobs, campaign.Plan(rounds=2), (64, 64), lambda what: None)
+    assert told == ["a", "b", "a", "b"]
+    assert reference == "a"
+    assert all(row.timing for row in timed)

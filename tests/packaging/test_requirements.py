@@ -1,0 +1,56 @@
+"""The lock and the two pyproject.toml say the same, and the lock names no address."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import tomllib
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[2]
+
+
+def project(path: Path) -> dict:
+    return tomllib.loads((path / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def locked() -> dict[str, str]:
+    lines = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
+    return dict(line.split("==") for line in lines)
+
+
+def test_the_lock_is_plain():
+    for line in (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines():
+        assert re.fullmatch(r"[a-z0-9.-]+==[a-z0-9.]+", line)
+
+
+@pytest.mark.parametrize("extra", ["distill", "compile", "bench", "dask", "io", "objects", "openvino", "litert", "dev"])
+def test_the_lock_satisfies_an_extra(extra: str):
+    pins = locked()
+    for text in project(ROOT)["optional-dependencies"][extra]:
+        requirement = Requirement(text)
+        if requirement.name != "edgescope":
+            assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)]), text
+
+
+def test_both_distributions_ask_for_the_same():
+    big, thin = project(ROOT), project(ROOT / "runtime")
+    assert thin["dependencies"] == big["dependencies"]
+    assert thin["requires-python"] == big["requires-python"]
+    for extra, requirements in thin["optional-dependencies"].items():
+        assert requirements == big["optional-dependencies"][extra]
+
+
+def test_both_carry_the_same_licence():
+    assert (ROOT / "LICENSE").read_bytes() == (ROOT / "runtime" / "LICENSE").read_bytes()
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_make_demo_hands_images_on():
+    command = ["make", "--dry-run", "--no-print-directory", "demo", "IMAGES=a.png b.tif"]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "--images a.png b.tif" in said
+    assert "synthetic" not in said

@@ -1,0 +1,157 @@
+"""The two wheels, built and installed: the thin one beside numpy and openvino alone, the big one off the checkout."""
+
+import json
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+STUDENT = ROOT / "distill" / "pretrained" / "nuclei-mobilenetv3"
+IS_BUNDLED = any(STUDENT.glob("*.safetensors"))
+UV = (sys.executable, "-m", "uv")
+
+SEGMENT = """
+import json, sys
+import numpy as np
+from runtime import Segmenter
+
+frame = np.zeros((300, 200), np.uint16)
+frame[100:150, 50:120] = 4000
+with Segmenter.open(sys.argv[1]) as segment:
+    result = segment(frame)
+print(json.dumps({"shape": result.mask.shape, "backend": segment.backend, "modules": sorted(sys.modules)}))
+"""
+
+
+def do(*command: object, cwd: Path) -> str:
+    """Run a command outside of the checkout and return what it printed; the test fails with its errors."""
+    ended = subprocess.run([str(part) for part in command], cwd=cwd, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, f"{command}\n{ended.stdout}\n{ended.stderr}"
+    return ended.stdout
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with both wheels."""
+    folder = tmp_path_factory.mktemp("wheels")
+    for source in (ROOT, ROOT / "runtime"):
+        do(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, source, cwd=folder)
+    return folder
+
+
+def wheel(folder: Path, distribution: str) -> Path:
+    (found,) = folder.glob(f"{distribution}-*.whl")
+    return found
+
+
+def packages(path: Path) -> set[str]:
+    with ZipFile(path) as archive:
+        return {name.partition("/")[0] for name in archive.namelist() if ".dist-info/" not in name}
+
+
+def python_of(venv: Path) -> Path:
+    return venv / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+
+
+def test_the_big_wheel_holds_the_four_packages_and_nothing_else(wheels: Path):
+    assert packages(wheel(wheels, "edgescope")) == {"distill", "compile", "runtime", "benchmarks"}
+
+
+def test_the_thin_wheel_holds_the_runtime_alone(wheels: Path):
+    assert packages(wheel(wheels, "edgescope_runtime")) == {"runtime"}
+
+
+def test_both_wheels_hold_the_same_runtime(wheels: Path):
+    big, thin = (
+        {
+            info.filename: info.CRC
+            for info in ZipFile(wheel(wheels, name)).infolist()
+            if info.filename.startswith("runtime/")
+        }
+        for name in ("edgescope", "edgescope_runtime")
+    )
+    assert big == thin
+
+
+@pytest.mark.parametrize("name", ["edgescope", "edgescope_runtime"])
+def test_a_wheel_carries_its_licence_and_no_tests(wheels: Path, name: str):
+    with ZipFile(wheel(wheels, name)) as archive:
+        names = archive.namelist()
+    assert any(entry.endswith("licenses/LICENSE") for entry in names)
+    assert not [
+        entry for entry in names if "test" in entry or "__pycache__" in entry or entry.endswith("pyproject.toml")
+    ]
+
+
+@pytest.mark.skipif(not IS_BUNDLED, reason="the bundled student is not in this checkout")
+def test_the_big_wheel_brings_the_bundled_student(wheels: Path):
+    with ZipFile(wheel(wheels, "edgescope")) as archive:
+        inside = {name for name in archive.namelist() if name.startswith("distill/pretrained/")}
+    assert {str(path.relative_to(ROOT).as_posix()) for path in STUDENT.rglob("*") if path.is_file()} <= inside
+
+
+def test_the_thin_wheel_segments_beside_numpy_and_openvino_alone(wheels: Path, tmp_path: Path, write_tiny):
+    artifact = compiled(tmp_path) if IS_BUNDLED else write_tiny()
+    venv = tmp_path / "venv"
+    do(*UV, "venv", "--quiet", "--python", sys.executable, venv, cwd=tmp_path)
+    if not index_reachable(tmp_path):
+        pytest.skip("no package index within reach, from which to install numpy and openvino")
+    install = (*UV, "pip", "install", "--quiet", "--python", python_of(venv), "-c", ROOT / "requirements.lock")
+    do(*install, wheel(wheels, "edgescope_runtime"), "openvino", cwd=tmp_path)
+
+    said = json.loads(do(python_of(venv), "-I", "-c", SEGMENT, artifact, cwd=tmp_path).splitlines()[-1])
+
+    assert said["shape"] == [300, 200]
+    assert said["backend"] == "openvino"
+    assert {"torch", "onnx", "skimage", "distill"}.isdisjoint(said["modules"])
+
+
+@pytest.mark.skipif(not IS_BUNDLED, reason="the bundled student is not in this checkout")
+def test_the_big_wheel_compiles_the_bundled_student_anywhere(wheels: Path, tmp_path: Path):
+    venv = tmp_path / "venv"
+    do(*UV, "venv", "--quiet", "--python", sys.executable, venv, cwd=tmp_path)
+    python = python_of(venv)
+    do(
+        *UV,
+        "pip",
+        "install",
+        "--quiet",
+        "--offline",
+        "--no-deps",
+        "--python",
+        python,
+        wheel(wheels, "edgescope"),
+        cwd=tmp_path,
+    )
+    borrow_dependencies(python, tmp_path)
+
+    do(python, "-m", "compile", "--target", "jetson", "--out", "out", cwd=tmp_path)
+
+    assert list((tmp_path / "out").rglob("manifest.json"))
+    assert str(venv) in do(python, "-c", "import compile; print(compile.__file__)", cwd=tmp_path)
+
+
+def compiled(folder: Path) -> Path:
+    """The bundled student for intel."""
+    do(sys.executable, "-m", "compile", "--target", "intel", "--out", folder / "artifacts", cwd=ROOT)
+    (manifest,) = (folder / "artifacts").rglob("manifest.json")
+    return manifest.parent
+
+
+def index_reachable(folder: Path) -> bool:
+    """Whether an index answers, asked without the cache."""
+    (folder / "numpy.in").write_text("numpy\n")
+    command = [*UV, "pip", "compile", "--quiet", "--no-cache", "--python", sys.executable, "numpy.in"]
+    return subprocess.run(command, cwd=folder, capture_output=True, check=False).returncode == 0
+
+
+def borrow_dependencies(python: Path, folder: Path) -> None:
+    """Let an environment see this one's packages, behind its own: torch need not be installed once more."""
+    site = do(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=folder).strip()
+    Path(site, "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n")
