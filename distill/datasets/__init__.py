@@ -11,11 +11,12 @@ from importlib import import_module
 from runtime.errors import EdgescopeError, InputError
 
 from .sample import Dataset, Reader, Sample, fingerprint
+from .seen import SEEN, unseen
 from .splits import SPLITS
 
-__all__ = ["SPLITS", "Dataset", "Reader", "Sample", "fingerprint", "load", "names", "open"]
+__all__ = ["SEEN", "SPLITS", "Dataset", "Reader", "Sample", "fingerprint", "load", "names", "open", "unseen"]
 
-NOT_READERS = frozenset({"members", "npz", "pictures", "sample", "splits"})
+NOT_READERS = frozenset({"members", "npz", "pictures", "sample", "seen", "splits"})
 
 
 def open(spec: str, split: str = "all") -> Dataset:  # noqa: A001  (datasets.open reads as what it does)

@@ -58,7 +58,7 @@ def open_folder(argument: str, split: str) -> Dataset:
     parts = split in ("train", "val")
     strata = {name: read.size(name) if parts else () for name in read.pairs}
     description = (
-        f"{len(read.pairs)} labelled images of {str(members.path)!r}; a label image with one value besides 0 "
+        f"{len(read.pairs)} labelled images of {members.path.name!r}; a label image with one value besides 0 "
         "is taken as a mask, its connected components as the objects"
     )
     return Dataset(choose(strata, split), read, LICENCE, description)

@@ -1,0 +1,181 @@
+"""A student's card: what it is, what it is good for and not, what it was made of, and how to use it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from distill import students
+from distill.student import parameters
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from distill.config import Config
+    from distill.student import Student
+
+OBJECTS = {"nuclei": "nuclei", "cells": "whole cells"}
+MEANING = {"foreground": "foreground", "core": "core (the eroded interior of each object)"}
+FIGURES = (
+    ("Dice, mean over images", "dice_mean"),
+    ("Dice, all pixels pooled", "dice_pooled"),
+    ("IoU, mean over images", "iou_mean"),
+    ("object score at IoU > 0.5, mean over images", "ap50_mean"),
+    ("object score at IoU > 0.5, all objects pooled", "ap50_pooled"),
+)
+
+
+def card(student: Student, config: Config, curve: str | None = None) -> str:
+    """The card in Markdown.
+
+    curve : file name of the training curve beside the card, or None
+    """
+    sections = (
+        _head(student, config),
+        _use(student),
+        _limits(student, config),
+        _quality(student, config),
+        _decisions(student, config),
+        _data(student, config),
+        _size(student),
+        _again(config, curve),
+    )
+    return "\n\n".join(sections) + "\n"
+
+
+def _head(student: Student, config: Config) -> str:
+    spec = student.spec
+    outputs = " and ".join(MEANING.get(name, name) for name in spec.outputs)
+    quantized = (
+        "It was trained to compute in int8: the scales in `scheme.json` are learnt, and all targets use exactly these."
+        if student.scheme
+        else "It has no int8 scales; it runs in fp32 and fp16."
+    )
+    return (
+        f"# {spec.name}\n\n"
+        f"Finds {OBJECTS[config.data.labels]} in one fluorescence channel. "
+        f"A U-Net on {spec.family}; one frame in, two-dimensional, of any size; per pixel the probability of "
+        f"{outputs} out. {quantized}"
+    )
+
+
+def _use(student: Student) -> str:
+    name = student.spec.name
+    return (
+        "## Use\n\n"
+        f"Compile it first (`python -m compile --target intel --student {name}`; bundled students by name, "
+        "others by folder), then:\n\n"
+        "```python\n"
+        "from runtime import Segmenter\n"
+        f'with Segmenter.open("{name}-intel-{"int8" if student.scheme else "fp32"}") as segment:\n'
+        "    mask = segment(frame).mask  # frame: uint8, uint16 or float32 (H, W); .labels() tells objects apart\n"
+        "```"
+    )
+
+
+def _limits(student: Student, config: Config) -> str:
+    pixel = student.spec.pixel_size_um
+    seen = OBJECTS[config.data.labels]
+    scale = (
+        f"- It was trained at {pixel:g} um per pixel, and between {1 / config.augment.scale:g} and "
+        f"{config.augment.scale:g} times that size."
+        if pixel
+        else f"- It knows no pixel size; its training images were scaled by up to {config.augment.scale:g} both ways. "
+        "Objects much larger or smaller than those are missed or split."
+    )
+    return (
+        "## Intended use and limits\n\n"
+        f"- For segmenting {seen} in fluorescence micrographs with a dark background, beside the microscope or in "
+        "bulk: counting, measuring, steering an acquisition.\n"
+        "- Not for diagnosis, and not for bright-field or stained colour images.\n"
+        f"{scale}\n"
+        "- Try it on labelled images of your own stain, tissue and microscope before you rely on it: "
+        f"`python -m distill evaluate {student.spec.name} --data folder:PATH`.\n"
+        "- A frame is scaled between two of its own percentiles: in a frame without any object, noise is stretched "
+        "to full contrast, and may be taken for objects."
+    )
+
+
+def _quality(student: Student, config: Config) -> str:
+    scores: Mapping[str, Mapping[str, Any]] = student.metrics.get("validation", {})
+    if not scores:
+        return "## Quality\n\nNot measured."
+    precisions = [name for name in ("int8", "fp32") if name in scores]
+    titles = {"int8": "int8 (fake-quantised)", "fp32": "fp32"}
+    rows = [[title, *(f"{scores[name][key]:.4f}" for name in precisions)] for title, key in FIGURES]
+    table = _table(["", *(titles[name] for name in precisions)], rows)
+    one = scores[precisions[0]]
+    return (
+        f"## Quality\n\nOn the validation images ({one['images']}), which were not trained on:\n\n{table}\n\n"
+        f"{one['protocol']}\n\nThe images are of the same collections as those of training "
+        f"({_sources(config.data.validation)}), and the thresholds below were chosen on them: expect a little less "
+        "elsewhere. Both columns are measured in torch; a compiled artefact says what was measured on itself."
+    )
+
+
+def _decisions(student: Student, config: Config) -> str:
+    spec = student.spec
+    how = spec.normalization
+    rows = [
+        ["intensities", f"percentiles {how.low:g} to {how.high:g} of the whole frame are scaled to [0, 1] and clipped"],
+        ["tile", f"{spec.tile[0]} x {spec.tile[1]} pixels"],
+        ["mask", f"foreground probability > {spec.threshold:g}, the threshold of the best mean Dice"],
+    ]
+    if "core" in spec.outputs:
+        core = spec.objects.core_threshold
+        rows.append(["objects", f"watershed from core probability > {core:g}, the one of the best object score"])
+    rows.append(["smallest object", f"{spec.objects.min_area} pixels"])
+    return f"## The numbers it decides with\n\n{_table(['what', 'value'], rows)}"
+
+
+def _data(student: Student, config: Config) -> str:
+    lineage = student.lineage
+    rows = [[source.name, source.licence, source.note] for source in lineage.data]
+    teacher = (
+        f"Distilled from the teacher {lineage.teacher}."
+        if lineage.teacher
+        else "No teacher: it was trained on the labels of these data. Its weights started at random; no pretrained "
+        "weights went in."
+    )
+    versions = ", ".join(f"{name} {version}" for name, version in lineage.versions.items())
+    return (
+        f"## Data, licences, lineage\n\n{_table(['data', 'licence', 'what'], rows)}\n\n{teacher}\n\n"
+        f"- licences that went in: {', '.join(lineage.licences) or 'none'}\n"
+        f"- training frames known by their content: {len(lineage.trained_on)} (`trained_on` in `student.json`; "
+        "`evaluate` and the benchmarks leave them out)\n"
+        f"- weights: sha256 `{lineage.weights_sha256}`\n"
+        f"- trained with {versions}"
+    )
+
+
+def _size(student: Student) -> str:
+    count = parameters(student.spec)
+    family = students.load(student.spec.family)
+    stored = sum(weight.numel() for weight in student.weights.values()) / 1e6
+    rows = [
+        ["encoder, as papers count", f"{count['backbone_m']:.2f} M (the paper quotes {family.paper_parameters_m:g} M)"],
+        ["encoder and decoder", f"{count['whole_m']:.2f} M"],
+        ["stored, batch normalisation folded", f"{stored:.2f} M"],
+    ]
+    gates = "" if student.spec.squeeze_excite else "\n\nThe encoder has no squeeze-excite gates; the paper's has them."
+    return f"## Size\n\n{_table(['parameters', 'count'], rows)}{gates}"
+
+
+def _again(config: Config, curve: str | None) -> str:
+    picture = f"\n\n![validation Dice and loss over the steps of training]({curve})" if curve else ""
+    return (
+        f"## Training it again\n\n`config.toml` holds every setting; data are given by their last name, so set "
+        f"`data.train` and `data.validation` to where they are:\n\n"
+        "    python -m distill fit config.toml --out DIR\n\n"
+        f"{config.float.steps} steps in float, then {config.qat.steps} with int8 arithmetic; seed {config.seed}. "
+        "The same machine gives the same weights, also after an interruption. "
+        f"`training.csv` holds the course of it.{picture}"
+    )
+
+
+def _sources(specs: Sequence[str]) -> str:
+    return ", ".join(dict.fromkeys(spec.partition(":")[0] for spec in specs))
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)

@@ -1,0 +1,227 @@
+"""Train students of a teacher with `fit`, and score them on labelled images with `evaluate`."""
+
+import json
+import logging
+import re
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from runtime.atomic import write_bytes
+from runtime.errors import EdgescopeError, InputError
+from runtime.extras import install
+
+from . import config as configuration
+from . import datasets
+
+if TYPE_CHECKING:
+    from .student import Student
+
+RUNS = Path("runs")
+FIGURES = {
+    "Dice, mean over images": "dice_mean",
+    "Dice, pooled": "dice_pooled",
+    "IoU, mean over images": "iou_mean",
+    "IoU, pooled": "iou_pooled",
+    "AP at IoU 0.5, mean over images": "ap50_mean",
+    "AP at IoU 0.5, pooled": "ap50_pooled",
+}
+
+app = typer.Typer(add_completion=False, help=__doc__, rich_markup_mode=None)
+
+Debug = Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")]
+
+
+class Split(str, Enum):
+    """Parts of a data set."""
+
+    all = "all"
+    train = "train"
+    val = "val"
+    test = "test"
+
+
+class Labels(str, Enum):
+    """Kinds of labelled objects."""
+
+    nuclei = "nuclei"
+    cells = "cells"
+
+
+@app.command()
+def fit(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="What to train, on what, and how long.")],
+    override: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change a setting, e.g. float.steps=500."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="The student's folder; left out: runs/NAME.")] = None,
+    debug: Debug = False,
+) -> int:
+    """Train a student in float, then for int8; run again to go on."""
+    settings = configuration.load(config, override or ())
+    folder = out or _default_folder(settings.student.name)
+    with _trainer_libraries():
+        from .train import fit as train
+    with _log_to_stderr(), _stoppable():
+        student = train(settings, folder)
+    validation = student.metrics["validation"]
+    dices = ", ".join(f"{scores['dice_mean']:.4f} {precision}" for precision, scores in validation.items())
+    print(f"{student.spec.name} is in {folder}: validation Dice {dices} (images: {validation['int8']['images']})")
+    return 0
+
+
+@app.command()
+def evaluate(
+    student: Annotated[str, typer.Argument(metavar="STUDENT", help="A bundled student's name, or a folder.")],
+    data: Annotated[str, typer.Option(metavar="NAME:PATH", help="Labelled data, e.g. synthetic:6@7.")],
+    split: Annotated[Split, typer.Option(help="Which part of the data.")] = Split.all,
+    labels: Annotated[
+        Labels | None, typer.Option(help="Which objects; left out: those that the student was trained on.")
+    ] = None,
+    quantized: Annotated[bool, typer.Option("--quantized", help="Compute as int8 does.")] = False,
+    include_trained: Annotated[
+        bool, typer.Option("--include-trained", help="Use images seen in training, too.")
+    ] = False,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="F", help="Write what is printed, for machines.")
+    ] = None,
+    debug: Debug = False,
+) -> int:
+    """Score a student on labelled images."""
+    samples = datasets.open(data, split.value)
+    with _trainer_libraries():
+        from . import student as student_files
+    loaded = student_files.load(student)
+    wanted = labels.value if labels else str(loaded.metrics.get("labels", "nuclei"))
+    unseen = _unseen(samples, data, () if include_trained else loaded.lineage.trained_on)
+    scores = _score(loaded, unseen, wanted, quantized)
+    left_out = dict(unseen.left_out)
+    found = {
+        "student": loaded.spec.name,
+        "data": data,
+        "split": split.value,
+        "labels": wanted,
+        "precision": "int8 (fake-quantised)" if quantized else "fp32",
+        "threshold": loaded.spec.threshold,
+        "seen_in_training": left_out.get(datasets.SEEN, 0),
+        "left_out": left_out,
+        **scores,
+    }
+    _show(found)
+    if json_file:
+        write_bytes(json_file, (json.dumps(found, indent=2) + "\n").encode())
+    return 0
+
+
+def _default_folder(name: str) -> Path:
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        msg = f"student.name is {name!r}, which makes no folder name; use letters, digits, - and _, or give --out."
+        raise InputError(msg)
+    return RUNS / name
+
+
+def _unseen(samples: datasets.Dataset, spec: str, trained_on: Any) -> datasets.Dataset:
+    if not len(samples):
+        msg = f"{spec!r} holds no images in that split; choose another --split."
+        raise InputError(msg)
+    unseen = datasets.unseen(samples, frozenset(trained_on))
+    if not len(unseen):
+        msg = f"Each of the {len(samples)} images of {spec!r} was {datasets.SEEN}; give others, or --include-trained."
+        raise InputError(msg)
+    return unseen
+
+
+def _score(student: "Student", samples: datasets.Dataset, labels: str, quantized: bool) -> dict[str, Any]:
+    from .evaluate import evaluate as score
+    from .predict import predictor
+
+    graph = student.quantized() if quantized else student.graph()
+    with _progress(len(samples)) as step:
+        return score(predictor(graph, student.spec), student.spec, _labelled(samples, labels), labels, step)
+
+
+def _labelled(samples: datasets.Dataset, labels: str) -> Iterator[datasets.Sample]:
+    for sample in samples:
+        if labels not in sample.labels:
+            there = ", ".join(sample.labels) or "none"
+            msg = f"{sample.name} has no labels {labels!r}, it has {there}; choose with --labels, or give other data."
+            raise InputError(msg)
+        yield sample
+
+
+def _show(found: Mapping[str, Any]) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    head = f"{found['student']}, {found['precision']}, on {found['data']} ({found['split']}, {found['labels']})"
+    console.print(head, markup=False, style="bold")
+    grid = Table(show_header=False, box=None, pad_edge=False)
+    grid.add_row("images", str(found["images"]))
+    for reason, count in found["left_out"].items():
+        grid.add_row(f"left out, {reason}", str(count))
+    for title, key in FIGURES.items():
+        grid.add_row(title, f"{found[key]:.4f}")
+    console.print(grid)
+
+
+@contextmanager
+def _trainer_libraries() -> Iterator[None]:
+    """Around imports that need the training environment."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        msg = f"{error.name} is not installed; run: {install('distill')}"
+        raise EdgescopeError(msg) from error
+
+
+@contextmanager
+def _log_to_stderr() -> Iterator[None]:
+    """Show our own log lines, and none of the libraries that training stands on."""
+    logger = logging.getLogger(__package__)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Let SIGTERM end the work like Ctrl-C does, and say how to go on."""
+    ours = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, _interrupt) if ours else None
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        msg = "interrupted; run the same command again to go on"
+        raise EdgescopeError(msg) from error
+    finally:
+        if ours:
+            signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[], None]]:
+    """A bar on standard error, where that is a terminal."""
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("scoring", total=total)
+        yield lambda: progress.advance(task)

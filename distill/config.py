@@ -1,0 +1,219 @@
+"""The training configuration: one TOML file, read into frozen dataclasses that refuse what they do not know."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from runtime.errors import InputError
+
+
+@dataclass(frozen=True)
+class StudentSection:
+    """[student]: what is trained. `family` names a file of distill/students."""
+
+    name: str = "student"
+    family: str = "mobilenetv3"
+    decoder: tuple[int, ...] = (64, 48, 32, 24, 16)
+    squeeze_excite: bool = True
+    outputs: tuple[str, ...] = ("foreground", "core")
+    low_percentile: float = 1.0
+    high_percentile: float = 99.8
+
+
+@dataclass(frozen=True)
+class DataSection:
+    """[data]: data specs (NAME:PATH). `share` is how often each training set is drawn from, relative to the others.
+
+    labels : "nuclei" or "cells"; objects smaller than `min_area` pixels are not counted or kept
+    record : spec of the tiles that travel with the student as probes (default: its validation data)
+    """
+
+    train: tuple[str, ...] = ()
+    share: tuple[float, ...] = ()
+    validation: tuple[str, ...] = ()
+    labels: str = "nuclei"
+    crop: int = 256
+    min_area: int = 12
+    record: str = ""
+
+
+@dataclass(frozen=True)
+class AugmentSection:
+    """[augment]: random changes of each crop; zero or one switches a change off.
+
+    scale : resize factors are drawn between 1/scale and scale (log-uniform)
+    gamma : exponent between 1/gamma and gamma; noise, blur : largest standard deviation (intensity, pixels)
+    """
+
+    scale: float = 2.0
+    rotate: bool = True
+    gamma: float = 1.8
+    contrast: float = 0.4
+    noise: float = 0.06
+    blur: float = 1.6
+
+
+@dataclass(frozen=True)
+class PhaseSection:
+    """[float] and [qat]: one phase of training. `precision` is Lightning's; `warmup` a share of the steps."""
+
+    steps: int = 2000
+    batch: int = 8
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-2
+    warmup: float = 0.06
+    clip: float = 1.0
+    precision: str = "bf16-mixed"
+
+
+@dataclass(frozen=True)
+class TrainerSection:
+    """[trainer]: every `interval` steps a checkpoint is written; every `validate` intervals the student is scored."""
+
+    interval: int = 50
+    validate: int = 5
+    accelerator: str = "cpu"
+    threads: int = 0
+    workers: int = 0
+
+
+def _qat() -> PhaseSection:
+    return PhaseSection(steps=400, learning_rate=2e-4, weight_decay=0.0, precision="32-true")
+
+
+@dataclass(frozen=True)
+class Config:
+    """A whole training run. The same configuration and seed give the same weights on the same machine."""
+
+    student: StudentSection = field(default_factory=StudentSection)
+    data: DataSection = field(default_factory=DataSection)
+    augment: AugmentSection = field(default_factory=AugmentSection)
+    float: PhaseSection = field(default_factory=PhaseSection)
+    qat: PhaseSection = field(default_factory=_qat)
+    trainer: TrainerSection = field(default_factory=TrainerSection)
+    seed: int = 0
+
+
+def load(path: Path, overrides: typing.Sequence[str] = ()) -> Config:
+    """Read a TOML configuration and apply ``section.key=value`` overrides (values in TOML notation, or bare text).
+
+    Relative data paths stay as they are written: they are resolved against the working folder.
+    InputError names the section and key that is unknown, missing or of the wrong type.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        msg = f"There is no configuration {path}; see distill/pretrained/nuclei-mobilenetv3/config.toml for one."
+        raise InputError(msg) from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        msg = f"Configuration {path} cannot be read: {error}."
+        raise InputError(msg) from error
+    for override in overrides:
+        _set(table, override)
+    config = typing.cast("Config", _build(Config, table, ""))
+    _check(config)
+    return config
+
+
+def _set(table: dict[str, typing.Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    parts = key.strip().split(".")
+    if not equals or not all(parts):
+        msg = f"--set {override!r} is not section.key=value; write for example --set float.steps=500."
+        raise InputError(msg)
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    for part in parts[:-1]:
+        table = table.setdefault(part, {})
+        if not isinstance(table, dict):
+            msg = f"--set {override!r}: {part} is a value, not a section."
+            raise InputError(msg)
+    table[parts[-1]] = value
+
+
+def _build(kind: type, table: object, where: str) -> object:
+    if not isinstance(table, dict):
+        msg = f"[{where}] is {table!r}; it must be a section."
+        raise InputError(msg)
+    fields = typing.get_type_hints(kind)
+    for key in table:
+        if key not in fields:
+            known = ", ".join(fields)
+            msg = f"Unknown key {f'{where}.{key}'.lstrip('.')!r} in the configuration; known here: {known}."
+            raise InputError(msg)
+    defaults = {item.name: item for item in dataclasses.fields(kind)}
+    values = {}
+    for key, value in table.items():
+        path = f"{where}.{key}".lstrip(".")
+        hint = fields[key]
+        base = _section_defaults(defaults[key], value) if dataclasses.is_dataclass(hint) else value
+        values[key] = _build(hint, base, path) if dataclasses.is_dataclass(hint) else _value(hint, value, path)
+    return kind(**values)
+
+
+def _section_defaults(item: dataclasses.Field[typing.Any], table: object) -> object:
+    """A section keeps the defaults of its place: [qat] differs from [float]."""
+    if not isinstance(table, dict) or item.default_factory is dataclasses.MISSING:
+        return table
+    return {**dataclasses.asdict(item.default_factory()), **table}
+
+
+def _value(hint: object, value: object, path: str) -> object:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is tuple and isinstance(value, (list, tuple)):
+        return tuple(_value(arguments[0], item, path) for item in value)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(hint, type) and not isinstance(hint, types.GenericAlias) and type(value) is hint:
+        return value
+    wanted = "a list" if origin is tuple else getattr(hint, "__name__", str(hint))
+    msg = f"{path} is {value!r}; it must be {wanted}."
+    raise InputError(msg)
+
+
+def _check(config: Config) -> None:
+    from distill import students
+
+    students.load(config.student.family)
+    data = config.data
+    if not data.train or not data.validation:
+        msg = "data.train and data.validation must each name at least one data spec, such as synthetic:400@1."
+        raise InputError(msg)
+    if data.share and len(data.share) != len(data.train):
+        msg = f"data.share has {len(data.share)} values for {len(data.train)} training sets; give one each, or none."
+        raise InputError(msg)
+    if data.labels not in ("nuclei", "cells"):
+        msg = f"data.labels is {data.labels!r}; choose nuclei or cells."
+        raise InputError(msg)
+    if data.crop <= 0 or data.crop % 32:
+        msg = f"data.crop is {data.crop}; it must be a multiple of 32, for example 256."
+        raise InputError(msg)
+    if unknown := set(config.student.outputs) - {"foreground", "core"}:
+        msg = f"student.outputs holds {sorted(unknown)}; known outputs are foreground and core."
+        raise InputError(msg)
+    if "foreground" not in config.student.outputs:
+        msg = f"student.outputs is {list(config.student.outputs)}; foreground must be among them."
+        raise InputError(msg)
+    if len(config.student.decoder) != 5 or min(config.student.decoder) < 1:
+        msg = f"student.decoder is {list(config.student.decoder)}; it must be five positive channel counts."
+        raise InputError(msg)
+    _check_phases(config)
+
+
+def _check_phases(config: Config) -> None:
+    interval = config.trainer.interval
+    for name, phase in (("float", config.float), ("qat", config.qat)):
+        if phase.steps < 1 or phase.steps % interval:
+            nearest = max(interval, round(phase.steps / interval) * interval)
+            msg = f"{name}.steps is {phase.steps}; it must be a multiple of trainer.interval {interval}; try {nearest}."
+            raise InputError(msg)
+        if phase.batch < 1 or phase.learning_rate <= 0:
+            msg = f"{name}.batch and {name}.learning_rate must be positive, not {phase.batch}, {phase.learning_rate}."
+            raise InputError(msg)

@@ -1,0 +1,85 @@
+"""One phase of training as a Lightning module: the loss, the optimiser and the score on whole frames."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import lightning
+import torch
+from torchmetrics import MeanMetric
+
+from distill.datasets import Sample
+from distill.losses.dice_bce import dice_bce
+from distill.predict import predictor
+from distill.quantize import stop_observing
+from runtime.overlap import dice
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor, nn
+
+    from distill.config import PhaseSection
+    from distill.spec import StudentSpec
+
+CALIBRATED = 0.5  # share of the quantisation-aware steps after which the scales stay as they are
+
+
+class Phase(lightning.LightningModule):
+    """Train ``model`` ((N, 1, h, w) to logits (N, C, h, w)) for ``plan.steps`` steps."""
+
+    def __init__(self, model: nn.Module, plan: PhaseSection, spec: StudentSpec, labels: str, interval: int) -> None:
+        super().__init__()
+        self.model, self.plan, self.spec, self.labels, self.interval = model, plan, spec, labels, interval
+        self.score = MeanMetric()
+
+    def on_train_epoch_start(self) -> None:
+        """Freeze the scales half-way; asked of the step, so that a resumed run does the same."""
+        late = self.current_epoch * self.interval >= CALIBRATED * self.plan.steps
+        if late and isinstance(self.model, torch.fx.GraphModule):
+            stop_observing(self.model)
+
+    def training_step(self, batch: tuple[Tensor, Tensor]) -> Tensor:
+        """Soft Dice + BCE of one batch of crops, each term logged."""
+        image, target = batch
+        terms = dice_bce(self.model(image.contiguous(memory_format=torch.channels_last)), target)
+        loss = torch.stack(list(terms.values())).sum()
+        self.log_dict({f"train/{name}": value for name, value in terms.items()}, on_step=True)
+        self.log("train/loss", loss, on_step=True, prog_bar=True)
+        return loss
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:  # noqa: ANN401
+        """Whole samples stay numpy arrays: the frame path moves their tiles."""
+        if isinstance(batch, Sample):
+            return batch
+        return super().transfer_batch_to_device(batch, device, dataloader_idx)
+
+    def validation_step(self, sample: Sample) -> None:
+        """Foreground Dice of one whole frame at threshold 0.5, through the frame path of deployment."""
+        probability = predictor(self.model, self.spec, self.device)(sample.frame)
+        self.score.update(dice(probability[0] > 0.5, sample.labels[self.labels] > 0))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the mean over the frames."""
+        self.log("val/dice", self.score.compute(), prog_bar=True)
+        self.score.reset()
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """AdamW with a linear warm-up and a cosine to zero."""
+        optimizer = torch.optim.AdamW(
+            self.model.parameters(), self.plan.learning_rate, weight_decay=self.plan.weight_decay
+        )
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _cosine(self.plan))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def _cosine(plan: PhaseSection) -> Callable[[int], float]:
+    warmup = max(1, round(plan.warmup * plan.steps))
+
+    def factor(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / warmup
+        return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, plan.steps - warmup)))
+
+    return factor

@@ -1,0 +1,38 @@
+"""The frames that travel with a student: real inputs to replay wherever it runs, with their labels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from distill import datasets
+
+if TYPE_CHECKING:
+    from distill.config import Config
+
+COUNT = 6
+
+
+def choose_probes(config: Config) -> tuple[tuple[torch.Tensor, torch.Tensor], ...]:
+    """Up to six frames (h, w) with int32 labels, from data.record or else from the validation images.
+
+    Each is cut at its centre to the size of a training crop where it is larger.
+    """
+    spec = config.data.record or config.data.validation[0]
+    data = datasets.open(spec, "all" if config.data.record else "val")
+    chosen = np.unique(np.linspace(0, len(data) - 1, min(COUNT, len(data))).round().astype(int))
+    probes = []
+    for index in chosen:
+        sample = data[int(index)]
+        rows, cols = (_centre(side, config.data.crop) for side in sample.frame.shape)
+        frame = np.ascontiguousarray(sample.frame[rows, cols])
+        labels = np.ascontiguousarray(sample.labels[config.data.labels][rows, cols])
+        probes.append((torch.from_numpy(frame), torch.from_numpy(labels.astype(np.int32))))
+    return tuple(probes)
+
+
+def _centre(side: int, crop: int) -> slice:
+    start = max(0, (side - crop) // 2)
+    return slice(start, start + min(side, crop))

@@ -1,0 +1,34 @@
+"""What a student is, apart from its weights: family, decoder, outputs and how its input is prepared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from runtime.manifest import Normalization, Objects
+from runtime.records import Record
+
+OUTPUTS = ("foreground", "core")
+
+
+@dataclass(frozen=True)
+class StudentSpec(Record):
+    """A student's construction plan and the numbers chosen on its validation images.
+
+    decoder : channels of the five U-Net decoder stages, deepest first
+    squeeze_excite : whether the encoder keeps its channel gates
+    outputs : meaning of the logit channels; "core" is the eroded interior of each object
+    tile : (h, w) of the training crops, pixels
+    threshold : foreground probability above which a pixel belongs to the mask
+    pixel_size_um : of the training images, or None when they do not share one
+    """
+
+    name: str
+    family: str
+    decoder: tuple[int, ...] = (64, 48, 32, 24, 16)
+    squeeze_excite: bool = True
+    outputs: tuple[str, ...] = OUTPUTS
+    tile: tuple[int, int] = (256, 256)
+    normalization: Normalization = field(default_factory=Normalization)
+    threshold: float = 0.5
+    objects: Objects = field(default_factory=lambda: Objects(core_threshold=0.5, min_area=12))
+    pixel_size_um: float | None = None

@@ -1,0 +1,39 @@
+"""The students: one file each, and the file's name is the student's name."""
+
+from __future__ import annotations
+
+import pkgutil
+from importlib import import_module
+from typing import TYPE_CHECKING, Protocol
+
+from runtime.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from distill.spec import StudentSpec
+
+
+class StudentFamily(Protocol):
+    """What a file of this folder offers as ``STUDENT``."""
+
+    name: str
+    paper_parameters_m: float  # millions, as arXiv 2606.00928 quotes them (the backbone)
+    stride: int  # tile sides must be multiples of it
+
+    def build(self, spec: StudentSpec) -> nn.Module:
+        """A module from (N, 1, h, w) float32 in [0, 1] to logits (N, len(spec.outputs), h, w)."""
+        ...
+
+
+def names() -> list[str]:
+    """Names of the students that can be built; imports none of them."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def load(name: str) -> StudentFamily:
+    """The family called ``name``; InputError when there is none."""
+    if name not in names():
+        msg = f"Unknown student family {name!r}; choose one of {', '.join(names())}."
+        raise InputError(msg)
+    return import_module(f".{name}", __package__).STUDENT

@@ -1,0 +1,73 @@
+"""A student of every part but training: tiny, random, its scales observed on noise."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from distill.spec import StudentSpec
+from runtime.manifest import Lineage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from torch import nn
+
+    from distill.student import Student
+
+TILE = (64, 64)
+DECODER = (8, 8, 8, 8, 8)
+
+
+@pytest.fixture(scope="session")
+def build() -> Callable[..., nn.Module]:
+    """build("mobilenetv3", squeeze_excite=False) -> its module, with batch-norm statistics that are not trivial."""
+    torch = pytest.importorskip("torch")
+    from distill import students
+
+    def make(family: str, squeeze_excite: bool = True) -> nn.Module:
+        torch.manual_seed(0)
+        spec = StudentSpec("tiny", family, decoder=DECODER, squeeze_excite=squeeze_excite, tile=TILE)
+        model = students.load(family).build(spec)
+        for module in model.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+                torch.nn.init.normal_(module.bias, 0, 0.1)
+                torch.nn.init.normal_(module.get_buffer("running_mean"), 0, 0.1)
+                torch.nn.init.uniform_(module.get_buffer("running_var"), 0.5, 1.5)
+        return model.eval()
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def student(build) -> Student:
+    """A random student with scales."""
+    import torch
+
+    from distill.graph import flatten
+    from distill.quantize import prepare, scheme_of
+    from distill.student import Student, graph_weights, weights_digest
+
+    prepared = prepare(flatten(build("mobilenetv3", squeeze_excite=False), TILE))
+    with torch.no_grad():
+        prepared.train()(torch.rand(2, 1, *TILE, generator=torch.Generator().manual_seed(0)))
+    weights = graph_weights(prepared)
+    spec = StudentSpec("tiny", "mobilenetv3", decoder=DECODER, squeeze_excite=False, tile=TILE)
+    frame = torch.arange(64 * 64, dtype=torch.int32).reshape(64, 64).to(torch.uint16)
+    labels = torch.zeros(64, 64, dtype=torch.int32)
+    lineage = Lineage(None, weights_digest(weights), (), (), {}, "pytest")
+    return Student(spec, weights, scheme_of(prepared), lineage, {"labels": "nuclei"}, ((frame, labels),))
+
+
+@pytest.fixture(scope="session")
+def student_folder(student, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same student on disk; for reading alone."""
+    from distill.student import save
+
+    folder = tmp_path_factory.mktemp("students") / "tiny"
+    folder.mkdir()
+    save(student, folder)
+    return folder

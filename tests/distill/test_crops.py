@@ -1,0 +1,105 @@
+"""Training crops: a function of seed and number alone, image and labels always of the same place."""
+
+import numpy as np
+import pytest
+import torch
+
+from distill.config import AugmentSection
+from distill.crops import CropStream, Field, change_intensities, cut, load_fields
+from distill.datasets import open as open_data
+from runtime.manifest import Normalization
+from runtime.normalize import normalize
+
+STILL = AugmentSection(scale=1.0, rotate=False, gamma=1.0, contrast=0.0, noise=0.0, blur=0.0)
+OUTPUTS = ("foreground", "core")
+
+
+def ramp(shape: tuple[int, int] = (400, 500)) -> Field:
+    """The label of a pixel is its row and column; the image holds the same two, as one linear ramp."""
+    rows, cols = np.indices(shape)
+    return Field((rows / 1000 + cols / 2000).astype(np.float32), (1 + rows * shape[1] + cols).astype(np.int32))
+
+
+def stream(start: int = 0, seed: int = 1, augment: AugmentSection | None = None, share=(1.0, 1.0)) -> CropStream:
+    rng = np.random.default_rng(0)
+    groups = []
+    for group in range(2):
+        labels = np.kron(rng.integers(0, 5, (4, 4)), np.ones((16, 16))).astype(np.int32)
+        groups.append([Field((labels > 0).astype(np.float32) * 0.5 + 0.25 * group, labels)])
+    return CropStream(groups, share, OUTPUTS, 32, augment or AugmentSection(), seed, start, 10)
+
+
+def equal(one, other) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_a_crop_depends_on_seed_and_number_alone():
+    assert equal(stream()[3], stream()[3])
+    assert not equal(stream()[3], stream()[4])
+    assert not equal(stream(seed=1)[3], stream(seed=2)[3])
+
+
+def test_a_crop_does_not_depend_on_where_its_stream_begins():
+    assert equal(stream(start=0)[7], stream(start=5)[2])
+
+
+def test_shapes_types_and_ranges():
+    crops = stream()
+    assert len(crops) == 10
+    for image, target in (crops[i] for i in range(len(crops))):
+        assert image.shape == (1, 32, 32)
+        assert target.shape == (2, 32, 32)
+        assert image.dtype == target.dtype == torch.float32
+        assert 0 <= image.min() <= image.max() <= 1
+        assert set(target.unique().tolist()) <= {0.0, 1.0}
+        assert bool((target[1] <= target[0]).all())  # the core lies in the foreground
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_image_and_labels_show_the_same_place(seed: int):
+    field = ramp()
+    image, labels = cut(field, 64, AugmentSection(), np.random.default_rng(seed))
+    rows, cols = np.divmod(labels - 1, field.labels.shape[1])
+    # A ramp is interpolated exactly, a label is that of the nearest pixel: half a pixel apart at most.
+    apart = np.abs(image - (rows / 1000 + cols / 2000))
+    assert np.mean(apart <= 0.5 / 1000 + 0.5 / 2000 + 1e-4) > 0.97  # mirrored borders are not linear
+
+
+def test_without_augmentation_a_crop_is_a_window():
+    field = ramp((64, 64))
+    image, labels = cut(field, 64, STILL, np.random.default_rng(0))
+    np.testing.assert_allclose(image, field.image, atol=1e-6)
+    np.testing.assert_array_equal(labels, field.labels)
+
+
+def test_a_frame_smaller_than_the_crop_is_mirrored():
+    image, labels = cut(ramp((20, 24)), 64, STILL, np.random.default_rng(0))
+    assert image.shape == labels.shape == (64, 64)
+    assert labels.min() > 0
+
+
+def test_intensities_stay_as_they_are_when_all_is_off():
+    image = np.random.default_rng(0).random((16, 16), np.float32)
+    np.testing.assert_array_equal(change_intensities(image, STILL, np.random.default_rng(1)), image)
+
+
+@pytest.mark.parametrize("change", [{"gamma": 2.0}, {"contrast": 0.5}, {"noise": 0.3}, {"blur": 3.0}])
+def test_every_change_of_intensity_changes_and_stays_in_range(change: dict[str, float]):
+    from dataclasses import replace
+
+    image = np.random.default_rng(0).random((16, 16), np.float32)
+    results = [change_intensities(image, replace(STILL, **change), np.random.default_rng(i)) for i in range(12)]
+    assert any(not np.array_equal(result, image) for result in results)
+    assert all(result.dtype == np.float32 and 0 <= result.min() <= result.max() <= 1 for result in results)
+
+
+def test_the_share_says_how_often_a_group_is_drawn():
+    crops = stream(share=(1.0, 0.0), augment=STILL)
+    assert all(float(crops[i][0].min()) == 0.0 or float(crops[i][1][0].min()) == 1.0 for i in range(10))
+
+
+def test_fields_are_normalised_as_frames_are_at_deployment():
+    data, how = open_data("synthetic:2@1?size=32"), Normalization(low=1.0, high=99.0)
+    fields = load_fields(data, "nuclei", how)
+    np.testing.assert_array_equal(fields[1].image, normalize(data[1].frame, how))
+    np.testing.assert_array_equal(fields[1].labels, data[1].labels["nuclei"])

@@ -1,0 +1,207 @@
+"""Fake quantisation: exact scales, codes in range, tied tensors, and the same numbers as slow numpy."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from distill import students
+from distill.graph import flatten
+from distill.quantize import (
+    SMALLEST_SCALE,
+    FakeQuantize,
+    apply_scheme,
+    fake_quantize_weight,
+    half_exact,
+    is_pass_through,
+    is_stored,
+    prepare,
+    quantizers,
+    scheme_of,
+    stop_observing,
+    tied_tensors,
+    weight_scales,
+)
+from runtime.errors import InputError
+from runtime.manifest import QuantScheme
+
+TILE = (64, 64)
+
+
+@pytest.fixture(scope="module", params=students.names())
+def observed(request, build):
+    """A prepared graph that has seen one batch."""
+    graph = prepare(flatten(build(request.param), TILE))
+    with torch.no_grad():
+        graph.train()(torch.rand(2, 1, *TILE, generator=torch.Generator().manual_seed(0)))
+    return graph.eval()
+
+
+@given(st.floats(SMALLEST_SCALE, 60000, width=32))
+def test_half_exact_is_the_next_fp16_value(scale: float):
+    below = np.float16(scale)
+    expected = below if float(below) >= scale else np.nextafter(below, np.float16(np.inf))
+    assert float(half_exact(torch.tensor(scale))) == float(expected)
+
+
+@given(st.floats(2.0**-14, 2.0, width=32))
+def test_half_exact_never_shrinks_a_scale(scale: float):
+    rounded = float(half_exact(torch.tensor(scale)))
+    assert scale <= rounded <= scale * (1 + 2**-10)
+
+
+@pytest.mark.parametrize("scale", [0.0, 1e-30, 2.0**-15])
+def test_tiny_scales_are_the_smallest_normal_fp16(scale: float):
+    assert float(half_exact(torch.tensor(scale))) == SMALLEST_SCALE
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0.1, 1e3))
+def test_weight_codes_stay_in_range_and_use_it(seed: int, size: float):
+    weight = size * torch.randn(5, 3, 3, 3, generator=torch.Generator().manual_seed(seed))
+    codes = fake_quantize_weight(weight) / weight_scales(weight).reshape(-1, 1, 1, 1)
+    assert torch.equal(codes, codes.round())
+    assert codes.abs().amax() <= 127
+    assert (codes.abs().amax(dim=(1, 2, 3)) >= 126).all()
+
+
+def test_a_channel_of_zeros_stays_zero():
+    weight = torch.zeros(2, 1, 3, 3)
+    weight[1] = 1
+    rounded = fake_quantize_weight(weight)
+    assert torch.equal(rounded[0], weight[0])
+    torch.testing.assert_close(rounded[1], weight[1], rtol=1e-3, atol=0)
+
+
+def test_weights_equal_slow_numpy():
+    rng = np.random.default_rng(0)
+    weight = rng.normal(size=(4, 3, 3, 3)).astype(np.float32)
+    scales = weight_scales(torch.from_numpy(weight)).numpy()
+    expected = np.empty_like(weight)
+    for channel, scale in enumerate(scales):
+        for place, value in np.ndenumerate(weight[channel]):
+            code = min(127, max(-127, round(float(value) / float(scale))))
+            expected[(channel, *place)] = code * scale
+    found = fake_quantize_weight(torch.from_numpy(weight)).numpy()
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=0)
+
+
+def test_activations_equal_slow_numpy():
+    rng = np.random.default_rng(0)
+    scale = float(half_exact(torch.tensor(0.037)))
+    codes = rng.integers(-150, 150, 500)
+    values = ((codes + rng.uniform(-0.49, 0.49, 500)) * scale).astype(np.float32)
+    expected = [min(127, max(-128, round(float(value) / scale))) * scale for value in values]
+    found = FakeQuantize(scale)(torch.from_numpy(values)).numpy()
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=0)
+
+
+def test_the_gradient_passes_straight_through_inside_the_range():
+    tensor = torch.tensor([-20.0, -1.0, 0.3, 1.0, 20.0], requires_grad=True)
+    FakeQuantize(0.0625)(tensor).sum().backward()
+    assert tensor.grad is not None
+    assert tensor.grad.tolist() == [0, 1, 1, 1, 0]
+
+
+def test_the_gradient_of_a_weight_passes_straight_through():
+    weight = torch.randn(3, 2, 3, 3, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    fake_quantize_weight(weight).sum().backward()
+    assert weight.grad is not None
+    assert torch.equal(weight.grad, torch.ones_like(weight))
+
+
+def test_the_scale_follows_a_moving_average_of_the_largest_value():
+    quantizer = FakeQuantize().train()
+    quantizer(torch.tensor([-2.0, 1.0]))
+    assert float(quantizer.amax) == 2
+    quantizer(torch.tensor([4.0]))
+    assert float(quantizer.amax) == pytest.approx(2 + 0.05 * 2)
+    assert float(quantizer.scale) == float(half_exact(quantizer.amax / 127))
+
+
+@pytest.mark.parametrize("how", ["evaluating", "stopped", "known"])
+def test_a_scale_stays_when_it_is_not_to_be_learnt(how: str):
+    quantizer = FakeQuantize(0.5 if how == "known" else None).train(how != "evaluating")
+    quantizer.observing = quantizer.observing and how != "stopped"
+    before = float(quantizer.scale)
+    quantizer(torch.tensor([400.0]))
+    assert float(quantizer.scale) == before
+
+
+def test_every_stored_tensor_has_a_scale(observed):
+    scales = scheme_of(observed).activations
+    stored = {node.meta["tensor"] for node in observed.graph.nodes if is_stored(node)}
+    assert stored
+    assert stored <= set(scales)
+
+
+def test_all_scales_are_exact_in_fp16_and_were_observed(observed):
+    scales = scheme_of(observed).activations
+    assert all(float(np.float16(scale)) == scale for scale in scales.values())
+    assert not [name for name, scale in scales.items() if scale == 1.0]  # where a quantiser starts
+
+
+def test_tensors_that_meet_share_a_scale(observed):
+    scales, groups = scheme_of(observed).activations, tied_tensors(observed)
+    passing = [node for node in observed.graph.nodes if is_pass_through(node)]
+    assert {"cat", "upsample_nearest2d"} <= {node.target._opname for node in passing}
+    for node in passing:
+        sources = [_named(source) for source in node.all_input_nodes]
+        names = [node.meta["tensor"], *(source.meta["tensor"] for source in sources if source.meta["tensor"] in groups)]
+        assert len({groups[name] for name in names}) == 1
+        assert len({scales[name] for name in names}) == 1
+
+
+def _named(node):
+    while "tensor" not in node.meta:
+        node = node.all_input_nodes[0]
+    return node
+
+
+def test_a_scheme_survives_the_round_trip(observed, build):
+    scheme = QuantScheme.from_json(scheme_of(observed).to_json())
+    family = "mobilenetv3" if any("hardswish" in name for name in scheme.activations) else "efficientnet_b0"
+    again = prepare(flatten(build(family), TILE)).eval()
+    apply_scheme(again, scheme)
+    assert scheme_of(again) == scheme
+    tile = torch.rand(1, 1, *TILE, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        assert torch.equal(again(tile), observed(tile))
+
+
+def test_applying_a_scheme_ends_the_observation(observed):
+    apply_scheme(observed, scheme_of(observed))
+    assert not [q for q in quantizers(observed).values() if q.observing]
+
+
+def test_a_scheme_of_another_student_is_refused(build):
+    graph = prepare(flatten(build("mobilenetv3"), TILE))
+    with pytest.raises(InputError, match="belongs to another student"):
+        apply_scheme(graph, QuantScheme(activations={"elsewhere": 0.1}))
+
+
+def test_preparing_leaves_the_graph_as_it_was(build):
+    graph = flatten(build("mobilenetv3"), TILE)
+    before = len(graph.graph.nodes)
+    prepare(graph)
+    assert len(graph.graph.nodes) == before
+    assert not any(key.startswith("quantizers") for key in graph.state_dict())
+
+
+def test_the_state_holds_the_scales(observed):
+    state = observed.state_dict()
+    found = [key for key in state if key.startswith("quantizers.") and key.endswith(".scale")]
+    assert len(found) == len(quantizers(observed))
+    assert all(math.isfinite(float(state[key])) for key in found)
+
+
+def test_stopping_keeps_the_scales_while_training_goes_on(build):
+    graph = prepare(flatten(build("mobilenetv3", squeeze_excite=False), TILE)).train()
+    with torch.no_grad():
+        graph(torch.rand(2, 1, *TILE))
+        stop_observing(graph)
+        before = scheme_of(graph)
+        graph(5 * torch.rand(2, 1, *TILE))
+    assert scheme_of(graph) == before

@@ -1,0 +1,76 @@
+"""Thresholds are those that score best on the validation images, and close to 0.5 where it makes no difference."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from distill.datasets import Sample
+from distill.spec import StudentSpec
+from distill.thresholds import choose
+from runtime.manifest import Normalization, Objects
+
+
+class Echo(torch.nn.Module):
+    """The probability of every output is the intensity of the tile, the core's a little lower."""
+
+    def __init__(self, core: float = 0.0):
+        super().__init__()
+        self.core = core
+
+    def forward(self, tile: torch.Tensor) -> torch.Tensor:
+        planes = torch.cat([tile, (tile - self.core).clamp(0, 1)], 1)
+        return torch.logit(planes.double().clamp(1e-4, 1 - 1e-4))
+
+
+SPEC = StudentSpec(
+    "echo", "mobilenetv3", tile=(64, 64), normalization=Normalization(low=0.0, high=100.0), objects=Objects(0.5, 1)
+)
+
+
+def sample(brightest_background: float, darkest_object: float) -> Sample:
+    """One bright square, its rim no brighter than darkest_object, on a background with a bright patch."""
+    frame = np.zeros((64, 64), np.float32)
+    labels = np.zeros((64, 64), np.int32)
+    labels[8:40, 8:40] = 1
+    frame[labels > 0] = darkest_object
+    frame[20:28, 20:28] = 1.0
+    frame[50:60, 50:60] = brightest_background
+    return Sample("square", frame[None], ("nucleus",), {"nuclei": labels})
+
+
+@pytest.mark.parametrize(("background", "rim", "best"), [(0.61, 0.64, 0.625), (0.33, 0.36, 0.35), (0.2, 0.9, 0.5)])
+def test_the_mask_threshold_separates_best(background: float, rim: float, best: float):
+    spec, record = choose(Echo(), SPEC, [sample(background, rim)], "nuclei")
+    assert spec.threshold == pytest.approx(best)
+    assert record["dice_by_threshold"][best] == max(record["dice_by_threshold"].values()) == 1.0
+
+
+def test_the_core_threshold_tells_objects_apart():
+    frame = np.zeros((64, 64), np.float32)
+    frame[10:30, 5:55] = 0.75
+    frame[10:30, 5:28] = frame[10:30, 32:55] = 1.0  # two objects that touch in a darker bridge
+    labels = np.zeros((64, 64), np.int32)
+    labels[10:30, 5:30], labels[10:30, 30:55] = 1, 2
+    spec, record = choose(Echo(0.1), SPEC, [Sample("two", frame[None], ("nucleus",), {"nuclei": labels})], "nuclei")
+    assert spec.objects.core_threshold == 0.7
+    scores = record["object_score_by_core_threshold"]
+    assert scores[0.7] == 1.0
+    assert scores[0.5] < 1.0
+
+
+def test_without_a_core_there_is_no_core_threshold():
+    class One(Echo):
+        def forward(self, tile):
+            return super().forward(tile)[:, :1]
+
+    alone = replace(SPEC, outputs=("foreground",))
+    spec, record = choose(One(), alone, [sample(0.2, 0.9)], "nuclei")
+    assert spec.objects == alone.objects
+    assert set(record) == {"dice_by_threshold"}
+
+
+def test_nothing_else_of_the_spec_changes():
+    spec, _ = choose(Echo(), SPEC, [sample(0.61, 0.64)], "nuclei")
+    assert replace(spec, threshold=SPEC.threshold, objects=SPEC.objects) == SPEC
