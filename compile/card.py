@@ -1,0 +1,98 @@
+"""CARD.md: the artefact for a person."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runtime.manifest import Manifest
+
+WHERE = {
+    "intel": "Intel and other x86-64 CPUs with OpenVINO",
+    "jetson": "NVIDIA Jetson with TensorRT",
+    "microscope": "embedded microscope hosts with LiteRT (TFLite)",
+}
+CLAUSE = "non-commercial"
+
+
+def write_card(manifest: Manifest, name: str) -> str:
+    """The card as Markdown. Every figure in it is the manifest's."""
+    return "\n".join(_lines(manifest, name)) + "\n"
+
+
+def _lines(manifest: Manifest, name: str) -> Iterator[str]:
+    height, width = manifest.tile
+    yield f"# {name}"
+    yield ""
+    yield f"Student **{manifest.student}** in {manifest.precision} for {WHERE.get(manifest.target, manifest.target)}."
+    yield f"It reads one fluorescence channel ({', '.join(manifest.inputs[0].meaning)}) in tiles of {height}x{width} "
+    yield f"pixels and gives {' and '.join(manifest.channels)} as probabilities; frames of any size are tiled."
+    yield ""
+    yield "    from runtime import Segmenter"
+    yield f'    with Segmenter.open("{name}") as segment:'
+    yield "        mask = segment(frame).mask      # frame: (H, W), uint8, uint16 or float32"
+    yield ""
+    yield from _accuracy(manifest)
+    yield from _agreement(manifest)
+    yield from _arithmetic(manifest)
+    yield from _origin(manifest)
+
+
+def _accuracy(manifest: Manifest) -> Iterator[str]:
+    found = manifest.accuracy
+    yield "## Accuracy of this compiled file"
+    yield ""
+    yield f"Measured through the runtime on {found['images']} images: {found['data']}."
+    yield ""
+    yield "| mean Dice | pooled Dice | mean IoU | AP at 0.5, pooled | fp32 student, mean Dice | drop, points |"
+    yield "|---|---|---|---|---|---|"
+    yield (
+        f"| {found['dice_mean']:.4f} | {found['dice_pooled']:.4f} | {found['iou_mean']:.4f} "
+        f"| {found['ap50_pooled']:.4f} | {found['fp32_dice_mean']:.4f} | {found['drop_points']:.2f} |"
+    )
+    yield ""
+    yield found["protocol"]
+    yield ""
+
+
+def _agreement(manifest: Manifest) -> Iterator[str]:
+    yield "## Agreement on the probes"
+    yield ""
+    yield f"Reference: {manifest.probes.reference}."
+    yield ""
+    yield "| with | mask Dice | largest difference of probability | mean difference |"
+    yield "|---|---|---|---|"
+    for peer, found in manifest.agreement.items():
+        yield (
+            f"| {peer} | {found['mask_dice']:.4f} | {found['probability_max']:.4f} "
+            f"| {found['probability_mean']:.5f} |"
+        )
+    yield ""
+
+
+def _arithmetic(manifest: Manifest) -> Iterator[str]:
+    operators = manifest.operators
+    yield "## Arithmetic"
+    yield ""
+    yield (
+        f"{operators['int8_convolutions']} of {operators['convolutions']} convolutions run in int8 "
+        f"({operators['measured']})."
+    )
+    for note in manifest.notes:
+        yield f"- {note}"
+    yield ""
+
+
+def _origin(manifest: Manifest) -> Iterator[str]:
+    lineage = manifest.lineage
+    yield "## Origin and licences"
+    yield ""
+    yield f"- teacher: {lineage.teacher or 'none; trained on labels'}"
+    yield from (f"- data: {source.name} ({source.licence}): {source.note}" for source in lineage.data)
+    yield f"- licences: {', '.join(lineage.licences)}"
+    if any(CLAUSE in licence.lower() for licence in lineage.licences):
+        yield "- **This student may be used for non-commercial purposes only, as its teacher or data require.**"
+    yield f"- weights: sha256 {lineage.weights_sha256}"
+    yield f"- made by: `{lineage.command}` with {', '.join(f'{k} {v}' for k, v in lineage.versions.items())}"

@@ -1,0 +1,126 @@
+"""The command of `python -m compile`: its options, and what it prints."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.table import Table
+
+from compile import targets
+from runtime import atomic
+from runtime.errors import InputError
+
+if TYPE_CHECKING:
+    from compile.build import Request
+    from runtime.artifact import Artifact
+
+PRECISIONS = ("int8", "fp16", "fp32", "auto")
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+@app.command()
+def compile_student(
+    target: Annotated[str, typer.Option(help="jetson, intel, microscope, or all.")],
+    student: Annotated[str, typer.Option(help="A bundled student's name, or a student's folder.")] = "",
+    precision: Annotated[str, typer.Option(help="int8, fp16, fp32, or auto: the first that holds the budget.")] = "int8",
+    tile: Annotated[str, typer.Option(help="Tile in pixels, N or HxW; the student's own by default.")] = "",
+    validate: Annotated[str, typer.Option(help="Labelled data to measure on, NAME:PATH.")] = "",
+    max_drop: Annotated[
+        float | None, typer.Option(help="Largest loss against the fp32 student, in Dice points; more: no artefact.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the artefacts.")] = Path("artifacts"),
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write what is printed, for machines.")] = None,
+    debug: Annotated[bool, typer.Option(help="Show the traceback of an error.")] = False,
+) -> None:
+    """Compile a student for the devices in the lab and prove that it still is what was trained."""
+    logging.basicConfig(
+        level=logging.WARNING,
+        format="%(message)s",
+        handlers=[RichHandler(console=Console(stderr=True), show_path=False, show_time=False)],
+    )
+    _check(target, precision)
+    size = _tile(tile) if tile else None
+    _check_folder(out)
+    console = Console(stderr=True)
+    with console.status("loading") as status:
+        from compile.build import Request, auto, build
+        from distill import student as students
+
+        loaded = students.load(student or students.DEFAULT)
+        chosen = tuple(targets.names()) if target == "all" else (target,)
+        request = Request(chosen, precision, size or loaded.spec.tile, validate or None, max_drop)
+        flow = auto if precision == "auto" else build
+        made = flow(loaded, request, out, step=lambda what: status.update(f"{loaded.spec.name}: {what}"))
+    _show(made, request)
+    if json_file:
+        atomic.write_bytes(json_file, (json.dumps([_row(item) for item in made], indent=2) + "\n").encode())
+
+
+def _check(target: str, precision: str) -> None:
+    if target != "all":
+        targets.load(target) if target not in targets.names() else None
+    if precision not in PRECISIONS:
+        msg = f"Unknown precision {precision!r}; choose one of {', '.join(PRECISIONS)}."
+        raise InputError(msg)
+
+
+def _tile(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d{1,5})(?:x(\d{1,5}))?", text)
+    if not match:
+        msg = f"Tile {text!r} is not a size in pixels; write for example --tile 256 or --tile 512x768."
+        raise InputError(msg)
+    return int(match[1]), int(match[2] or match[1])
+
+
+def _check_folder(out: Path) -> None:
+    """Before minutes of work: can the result be written at all?"""
+    place = out
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir():
+        msg = f"--out {out} cannot be made: {place} is a file; choose another folder."
+        raise InputError(msg)
+
+
+def _show(made: list[Artifact], request: Request) -> None:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("artefact", "MB", "mean Dice", "drop", "mask Dice with reference", "int8 convolutions"):
+        table.add_column(column, justify="left" if column == "artefact" else "right", overflow="fold")
+    for row in map(_row, made):
+        accuracy, operators = row["accuracy"], row["operators"]
+        table.add_row(
+            row["path"],
+            f"{row['bytes'] / 1e6:.2f}",
+            f"{accuracy['dice_mean']:.4f}",
+            f"{accuracy['drop_points']:.2f}",
+            f"{row['agreement']['reference']['mask_dice']:.4f}",
+            f"{operators['int8_convolutions']}/{operators['convolutions']}",
+        )
+    console = Console()
+    console.print(table)
+    console.print(f"Dice on {made[0].manifest.accuracy['data']}; drop in points below fp32.", style="dim")
+    for note in dict.fromkeys(note for item in made for note in item.manifest.notes):
+        console.print(note, style="dim")
+    if request.precision == "auto":
+        console.print(f"--precision auto chose {made[0].manifest.precision}.")
+
+
+def _row(artifact: Artifact) -> dict[str, Any]:
+    manifest = artifact.manifest
+    return {
+        "path": str(artifact.path),
+        "target": manifest.target,
+        "precision": manifest.precision,
+        "bytes": artifact.size_bytes,
+        "accuracy": dict(manifest.accuracy),
+        "agreement": dict(manifest.agreement),
+        "operators": dict(manifest.operators),
+        "notes": list(manifest.notes),
+    }

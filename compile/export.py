@@ -1,0 +1,229 @@
+"""Student + scheme -> ONNX. One place decides where a tensor is rounded; every target receives its graph from here.
+
+The quantised graph stores weights as int8 codes behind DequantizeLinear, one scale per output channel, and rounds
+activations with QuantizeLinear/DequantizeLinear pairs at the scheme's scales. Biases stay float.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import warnings
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import onnx
+import onnxsim
+import torch
+from torch import Tensor, nn
+from torch.fx import GraphModule, Node
+
+from distill.graph import convolutions, parameter, tensor_name
+from distill.quantize import (
+    ACTIVATION_MAX,
+    ACTIVATION_MIN,
+    WEIGHT_MAX,
+    WEIGHT_MIN,
+    copy_of,
+    fake_quantize_weight,
+    feeds_convolution,
+    is_output,
+    is_pass_through,
+    weight_scales,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from distill.student import Student
+
+OPSET = 19  # the first with fp16 QuantizeLinear; TensorRT 10 and 11 read it
+INPUT, OUTPUT = "image", "probability"
+NARROW = 16  # TensorRT runs an int8 convolution of fewer channels slower than a float one
+
+
+@dataclass(frozen=True, eq=False)
+class QuantizedGraph:
+    """A student as ONNX.
+
+    reference : every tensor rounded that any backend stores as int8 (or plain fp32): what probes are made with
+    sparse : rounded only where TensorRT gains from it: inputs of convolutions, skips of residual sums
+    """
+
+    student: Student
+    tile: tuple[int, int]
+    precision: str
+    reference: onnx.ModelProto
+    sparse: onnx.ModelProto
+
+    @property
+    def quantized(self) -> bool:
+        """Whether the graph holds int8."""
+        return self.precision == "int8"
+
+    def unquantized(self) -> onnx.ModelProto:
+        """The same student with nothing rounded."""
+        return to_onnx(self.student.graph(self.tile), self.tile) if self.quantized else self.reference
+
+
+def export(student: Student, tile: tuple[int, int], precision: str) -> QuantizedGraph:
+    """The student's graph for one tile of (h, w) pixels. precision : "int8", "fp16" or "fp32".
+
+    InputError when the tile does not fit the student's stride, or when int8 is asked of a student without scheme.
+    """
+    if precision != "int8":
+        model = to_onnx(student.graph(tile), tile)
+        return QuantizedGraph(student, tile, precision, model, model)
+    prepared = student.quantized(tile)
+    dense = to_onnx(_with_quantize_nodes(prepared, lambda node: True), tile)
+    sparse = to_onnx(_with_quantize_nodes(prepared, _tensorrt_gains, narrow=NARROW), tile)
+    return QuantizedGraph(student, tile, precision, dense, sparse)
+
+
+def to_onnx(graph: GraphModule, tile: tuple[int, int]) -> onnx.ModelProto:
+    """Export logits -> probability for a batch of one, simplified; convolutions are named after their modules."""
+    buffer = io.BytesIO()
+    with _quiet():
+        program = torch.onnx.export(
+            WithSigmoid(graph).eval(),
+            (torch.zeros(1, 1, *tile),),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            external_data=False,
+            verbose=False,
+        )
+        assert program is not None
+        program.save(buffer)
+    model, fine = onnxsim.simplify(onnx.load_from_string(buffer.getvalue()))
+    if not fine:
+        msg = "onnxsim changed the graph's result; please report this with the student."
+        raise RuntimeError(msg)
+    _name_convolutions(model, graph)
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+class WithSigmoid(nn.Module):
+    """Logits -> probability."""
+
+    def __init__(self, graph: nn.Module) -> None:
+        super().__init__()
+        self.student = graph
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(1, 1, h, w) in [0, 1] -> (1, C, h, w) in [0, 1]."""
+        return torch.sigmoid(self.student(image))
+
+
+def _tensorrt_gains(node: Node) -> bool:
+    """Where TensorRT wants rounding: what a convolution reads, and the logits, whose grid all targets share."""
+    return feeds_convolution(node) or is_output(node)
+
+
+def _with_quantize_nodes(prepared: GraphModule, wanted: Callable[[Node], bool], narrow: int = 0) -> GraphModule:
+    """Replace the fake quantisation of training by quantise and dequantise nodes, and weights by int8 codes.
+
+    wanted : which tensors are rounded; narrow : convolutions with fewer channels keep float weights
+    """
+    graph = copy_of(prepared)
+    scales: dict[Node, float] = {}
+    for node in list(graph.graph.nodes):
+        if node.target is fake_quantize_weight:
+            _store_codes(graph, node, narrow)
+        elif node.op == "call_module" and "group" in node.meta:
+            _round_activation(graph, node, wanted, scales)
+    for node in list(graph.graph.nodes):
+        if is_pass_through(node) and (found := _scale_behind(node, scales)) is not None:
+            _insert_pair(graph, node, found, scales)  # rounding again changes nothing, and shows backends int8 input
+    graph.graph.eliminate_dead_code()
+    graph.graph.lint()
+    graph.recompile()
+    return graph
+
+
+def _store_codes(graph: GraphModule, node: Node, narrow: int) -> None:
+    source = node.args[0]
+    assert isinstance(source, Node)
+    weight = parameter(graph, source).detach()
+    if _is_narrow(node, weight, narrow):
+        node.replace_all_uses_with(source)
+        graph.graph.erase_node(node)
+        return
+    scales = weight_scales(weight)
+    codes = torch.clamp(torch.round(weight / scales.reshape(-1, 1, 1, 1)), WEIGHT_MIN, WEIGHT_MAX).to(torch.int8)
+    name = str(source.target).replace(".", "_")
+    buffers = {"codes": codes, "scales": scales, "zeros": torch.zeros_like(scales, dtype=torch.int64)}
+    with graph.graph.inserting_before(node):
+        found = []
+        for suffix, value in buffers.items():
+            graph.register_buffer(f"{name}_{suffix}", value)
+            found.append(graph.graph.get_attr(f"{name}_{suffix}"))
+        dequantize = _decomposed().dequantize_per_channel.default
+        real = graph.graph.call_function(dequantize, (*found, 0, WEIGHT_MIN, WEIGHT_MAX, torch.int8))
+    node.replace_all_uses_with(real)
+    graph.graph.erase_node(node)
+
+
+def _is_narrow(node: Node, weight: Tensor, narrow: int) -> bool:
+    convolution = next(iter(node.users))
+    groups = convolution.args[6] if len(convolution.args) > 6 else 1
+    return groups == 1 and min(weight.shape[:2]) < narrow
+
+
+def _round_activation(
+    graph: GraphModule, node: Node, wanted: Callable[[Node], bool], scales: dict[Node, float]
+) -> None:
+    source = node.args[0]
+    assert isinstance(source, Node)
+    scale = float(graph.get_submodule(str(node.target)).scale)  # type: ignore[arg-type]
+    keep = wanted(source)
+    node.replace_all_uses_with(source)
+    graph.graph.erase_node(node)
+    if keep:
+        _insert_pair(graph, source, scale, scales)
+
+
+def _insert_pair(graph: GraphModule, source: Node, scale: float, scales: dict[Node, float]) -> None:
+    decomposed = _decomposed()
+    limits = (scale, 0, ACTIVATION_MIN, ACTIVATION_MAX, torch.int8)
+    with graph.graph.inserting_after(source):
+        codes = graph.graph.call_function(decomposed.quantize_per_tensor.default, (source, *limits))
+    with graph.graph.inserting_after(codes):
+        real = graph.graph.call_function(decomposed.dequantize_per_tensor.default, (codes, *limits))
+    source.replace_all_uses_with(real, delete_user_cb=lambda user: user is not codes)
+    scales[real] = scale
+
+
+def _scale_behind(node: Node, scales: dict[Node, float]) -> float | None:
+    """The one scale of everything that a pass-through operation reads, or None where something is float."""
+    found = {scales.get(source) for source in node.all_input_nodes}
+    return found.pop() if len(found) == 1 else None
+
+
+def _decomposed() -> torch._ops._OpNamespace:
+    import torch.ao.quantization.fx._decomposed  # noqa: F401 - registers the operators
+
+    return torch.ops.quantized_decomposed
+
+
+def _name_convolutions(model: onnx.ModelProto, graph: GraphModule) -> None:
+    nodes = [node for node in model.graph.node if node.op_type == "Conv"]
+    for node, source in zip(nodes, convolutions(graph), strict=True):
+        node.name = tensor_name(source).removesuffix(":conv2d")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter warns and prints about its own internals; a user can do nothing about it."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        finally:
+            logger.setLevel(level)

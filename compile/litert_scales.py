@@ -1,0 +1,138 @@
+"""Which scale belongs to which TFLite tensor: recognised by value, never guessed and never calibrated.
+
+Both graphs are run on the same probe in float. A TFLite tensor that equals a named tensor of the student takes its
+scale. What the converter added (padding, the halves of a hard-sigmoid) follows from its neighbours by rule.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch.fx import Interpreter, Node
+
+from compile.litert_graph import Operator, operators, values
+from distill.graph import tensor_name
+from distill.quantize import half_exact
+from runtime.errors import EdgescopeError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from compile.export import QuantizedGraph
+
+CHANNEL_AXIS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3}
+SAME_SCALE = ("PAD", "PADV2", "RESIZE_NEAREST_NEIGHBOR", "MAX_POOL_2D", "CONCATENATION", "RESHAPE", "TRANSPOSE")
+CLOSE = 1e-3  # of a tensor's largest value: float kernels of two libraries differ by about 1e-5
+Range = dict[str, "NDArray[np.float32]"]
+
+
+def calibration(model: bytes, graph: QuantizedGraph) -> dict[str, Range]:
+    """{tensor name: {"min", "max"}} for every tensor of a float .tflite file, such that the quantiser arrives at
+    the student's own scales and zero-point 0. EdgescopeError names the tensor that could not be recognised.
+    """
+    scheme = graph.student.scheme
+    assert scheme is not None
+    probe = _probe(graph)
+    found = values(model, probe.transpose(0, 2, 3, 1))
+    scales = _recognise(found, _student_values(graph, probe), scheme.activations)
+    ranges = _logistic_outputs(model)
+    for op in operators(model):
+        _follow_rules(op, scales)
+        ranges.update(_constants(op, found))
+    for op in operators(model):
+        for name in (*op.inputs[:1], *op.outputs):
+            if name not in scales and name not in ranges:
+                msg = f"{op.name} has a tensor {name!r} that is not in the student's scheme; please report this student."
+                raise EdgescopeError(msg)
+    return {name: _activation(scale) for name, scale in scales.items()} | ranges
+
+
+def _probe(graph: QuantizedGraph) -> NDArray[np.float32]:
+    """A tile that excites every channel differently: smooth structure plus noise, float32 (1, 1, h, w)."""
+    rng = np.random.default_rng(0)
+    rows, cols = np.ogrid[: graph.tile[0], : graph.tile[1]]
+    waves = 0.5 + 0.25 * np.sin(rows / 5.0) + 0.25 * np.cos(cols / 7.0)
+    return np.clip(waves + rng.normal(0, 0.15, graph.tile), 0, 1).astype(np.float32)[None, None]
+
+
+class _Recorder(Interpreter):
+    """Run a flat graph and keep the value of every named tensor."""
+
+    def __init__(self, module: torch.fx.GraphModule) -> None:
+        super().__init__(module)
+        self.seen: dict[str, NDArray[np.float32]] = {}
+
+    def run_node(self, n: Node) -> Any:  # noqa: ANN401 - torch's own signature
+        result = super().run_node(n)
+        if "tensor" in n.meta:
+            self.seen[tensor_name(n)] = result.detach().numpy().copy()
+        return result
+
+
+def _student_values(graph: QuantizedGraph, probe: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+    recorder = _Recorder(graph.student.graph(graph.tile))
+    with torch.no_grad():
+        recorder.run(torch.from_numpy(probe))
+    return recorder.seen
+
+
+def _recognise(
+    found: Mapping[str, NDArray[Any]], known: Mapping[str, NDArray[np.float32]], scales: Mapping[str, float]
+) -> dict[str, float]:
+    """Scales of the TFLite tensors that equal a tensor of the student (channels last against channels first)."""
+    result = {}
+    for name, value in found.items():
+        if value.dtype != np.float32 or value.ndim != 4:
+            continue
+        channels_first = value.transpose(0, 3, 1, 2)
+        for tensor, scale in scales.items():
+            if tensor in known and _equal(channels_first, known[tensor]):
+                result[name] = scale
+                break
+    return result
+
+
+def _equal(a: NDArray[np.float32], b: NDArray[np.float32]) -> bool:
+    if a.shape != b.shape:
+        return False
+    return bool(np.abs(a - b).max() <= CLOSE * max(float(np.abs(b).max()), 1e-6))
+
+
+def _follow_rules(op: Operator, scales: dict[str, float]) -> None:
+    """Scales of what the converter added, from its neighbours."""
+    if op.name in SAME_SCALE and op.inputs[0] in scales:
+        scales.setdefault(op.outputs[0], scales[op.inputs[0]])
+    if op.name == "MUL" and op.outputs[0] in scales and op.inputs[0] not in scales:
+        # hard-sigmoid(x) = relu6(x + 3) / 6: the clipped sum is six times the gate
+        scales[op.inputs[0]] = 6 * scales[op.outputs[0]]
+
+
+def _constants(op: Operator, found: Mapping[str, NDArray[Any]]) -> dict[str, Range]:
+    """Ranges of an operator's weights (one per output channel, the rule of training) and of scalar factors."""
+    if op.name in CHANNEL_AXIS:
+        weight = found[op.inputs[1]]
+        axis = CHANNEL_AXIS[op.name]
+        others = tuple(i for i in range(weight.ndim) if i != axis)
+        largest = torch.from_numpy(np.abs(weight).max(axis=others, keepdims=True))
+        limit = 127 * half_exact(largest / 127).numpy()
+        return {op.inputs[1]: {"min": -limit, "max": limit}}
+    if op.name == "MUL" and found[op.inputs[1]].size == 1:
+        limit = np.abs(found[op.inputs[1]]).reshape(-1)[0]
+        return {op.inputs[1]: {"min": np.float32(-limit), "max": np.float32(limit)}}
+    return {}
+
+
+def _logistic_outputs(model: bytes) -> dict[str, Range]:
+    """TFLite fixes the format of a sigmoid: scale 1/256, zero-point -128."""
+    fixed: Range = {"min": np.float32(0.0), "max": np.float32(255 / 256)}  # type: ignore[dict-item]
+    return {name: dict(fixed) for op in operators(model) if op.name == "LOGISTIC" for name in op.outputs}
+
+
+def _activation(scale: float) -> Range:
+    return {"min": np.float32(-128 * scale), "max": np.float32(127 * scale)}  # type: ignore[dict-item]
+
+

@@ -1,0 +1,115 @@
+"""microscope -> TFLite (LiteRT): all-integer, with exactly the scales that training learnt; nothing is calibrated.
+
+The float student is converted first. Each of its tensors is then recognised in the student's graph by its values
+on a real probe, and takes over that tensor's scale.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from compile.export import WithSigmoid
+from compile.litert_scales import calibration
+from compile.lowered import Lowered
+from compile.quiet import quiet
+
+if TYPE_CHECKING:
+    from compile.export import QuantizedGraph
+
+PAYLOAD = "model.tflite"
+
+
+@dataclass(frozen=True)
+class Microscope:
+    """Embedded microscope hosts: ARM and small x86 boards with LiteRT."""
+
+    name: str = "microscope"
+
+    def refuses(self, graph: QuantizedGraph) -> str | None:
+        """What LiteRT's int8 kernels have no form for."""
+        operators = {node.op_type for node in graph.reference.graph.node}
+        if graph.quantized and (unknown := operators & {"LayerNormalization", "Softmax", "MatMul"}):
+            return f"int8 TFLite loses accuracy in {', '.join(sorted(unknown))}; use --precision fp16 or fp32."
+        return None
+
+    def lower(self, graph: QuantizedGraph) -> Lowered:
+        """model.tflite, NHWC, float32 at both ends."""
+        with quiet():
+            model = _convert(graph)
+            if graph.precision == "int8":
+                model = _quantize(model, graph)
+            elif graph.precision == "fp16":
+                model = _halve(model)
+            operators = _operators(model)
+        return Lowered(
+            backend="tflite", files={PAYLOAD: model}, payload={"tflite": PAYLOAD}, operators=operators, layout="NHWC"
+        )
+
+
+def _convert(graph: QuantizedGraph) -> bytes:
+    """The float model, channels last."""
+    import litert_torch
+
+    student = WithSigmoid(graph.student.graph(graph.tile)).eval()
+    channels_last = litert_torch.to_channel_last_io(student, args=[0], outputs=[0])
+    converted = litert_torch.convert(channels_last, (torch.zeros(1, *graph.tile, 1),))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / PAYLOAD
+        converted.export(str(path))
+        return path.read_bytes()
+
+
+def _quantize(model: bytes, graph: QuantizedGraph) -> bytes:
+    from ai_edge_quantizer import quantizer, recipe
+    from ai_edge_quantizer.qtyping import TFLOperationName
+
+    worker = quantizer.Quantizer(model, recipe.static_wi8_ai8())
+    for edge in (TFLOperationName.INPUT, TFLOperationName.OUTPUT):
+        worker.update_quantization_recipe(".*", edge, algorithm_key="no_quantize")
+    result = worker.quantize(calibration(model, graph), enable_progress_report=False)
+    return bytes(result.quantized_model)
+
+
+def _halve(model: bytes) -> bytes:
+    from ai_edge_quantizer import quantizer
+    from ai_edge_quantizer.qtyping import (
+        ComputePrecision,
+        OpQuantizationConfig,
+        TensorDataType,
+        TensorQuantizationConfig,
+        TFLOperationName,
+    )
+
+    half = OpQuantizationConfig(
+        weight_tensor_config=TensorQuantizationConfig(num_bits=16, dtype=TensorDataType.FLOAT),
+        compute_precision=ComputePrecision.FLOAT,
+        explicit_dequantize=True,
+    )
+    worker = quantizer.Quantizer(model)
+    for operation in (TFLOperationName.CONV_2D, TFLOperationName.DEPTHWISE_CONV_2D):
+        worker.update_quantization_recipe(".*", operation, half, algorithm_key="float_casting")
+    return bytes(worker.quantize(enable_progress_report=False).quantized_model)
+
+
+def _operators(model: bytes) -> dict[str, Any]:
+    """Walk the file's operators: how many convolutions there are, how many read and write int8, and what is float."""
+    from compile.litert_graph import operators
+
+    found = list(operators(model))
+    convolutions = [op for op in found if op.name in ("CONV_2D", "DEPTHWISE_CONV_2D")]
+    edges = ("QUANTIZE", "DEQUANTIZE")
+    return {
+        "convolutions": len(convolutions),
+        "int8_convolutions": sum(op.dtypes == {"int8"} for op in convolutions),
+        "operators": len(found),
+        "float_operators": sorted({op.name for op in found if "float32" in op.dtypes and op.name not in edges}),
+        "measured": "operators of the .tflite file",
+    }
+
+
+TARGET = Microscope()

@@ -1,0 +1,161 @@
+"""Proof that travels with an artefact: probes, what each backend makes of them, and accuracy on labelled images.
+
+Everything here is measured through the runtime on the compiled artefact, not on the graph it came from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from importlib.metadata import version
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnxruntime
+
+from distill import datasets
+from distill.evaluate import evaluate
+from distill.predict import predictor
+from runtime.errors import BudgetMissed, InputError
+from runtime.manifest import Tolerance
+from runtime.normalize import normalize
+from runtime.probes import ProbeSet, compare
+from runtime.segmenter import Segmenter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import onnx
+    from numpy.typing import NDArray
+
+    from compile.export import QuantizedGraph
+    from distill.datasets import Sample
+    from distill.student import Student
+    from runtime.artifact import Artifact
+
+PROBES = 4
+PROBE_PIXELS = PROBES * 256 * 256  # larger tiles: fewer probes, so that the file stays small
+# What a replay may differ by. int8 backends round alike but not equally: a code that falls on the other side of a
+# tie moves a probability by up to 0.016, and such steps add up through the layers.
+TOLERANCES = {
+    "int8": Tolerance(probability_max=0.5, probability_mean=0.01, mask_dice=0.99),
+    "fp16": Tolerance(probability_max=0.1, probability_mean=0.002, mask_dice=0.998),
+    "fp32": Tolerance(probability_max=0.01, probability_mean=0.0005, mask_dice=0.999),
+}
+REFERENCE = f"onnxruntime {version('onnxruntime')}, graph optimisation disabled, on the student's {{}} graph"
+
+
+def make_probes(graph: QuantizedGraph) -> ProbeSet:
+    """Tiles of the frames that the student carries, and what the unoptimised reference makes of them."""
+    run = reference(graph.reference)
+    count = max(1, min(PROBES, PROBE_PIXELS // (graph.tile[0] * graph.tile[1])))
+    frames = [frame for frame, _ in recorded(graph.student)][:count]
+    tiles = [_tile(normalize(frame, graph.student.spec.normalization), graph.tile) for frame in frames]
+    inputs = np.concatenate(tiles)
+    return ProbeSet(inputs, np.concatenate([run(tile) for tile in tiles]))
+
+
+def reference(model: onnx.ModelProto) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    """Run a model in onnxruntime with nothing optimised: float32 (1, 1, h, w) -> float32 (1, C, h, w)."""
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    name = session.get_inputs()[0].name
+    return lambda tile: session.run(None, {name: tile})[0]
+
+
+def recorded(student: Student) -> list[tuple[NDArray[Any], NDArray[np.int32]]]:
+    """Frames (h, w) and labels that travel with the student; a student without any gets synthetic ones."""
+    if student.probes:
+        return [(frame.numpy(), labels.numpy()) for frame, labels in student.probes]
+    data = datasets.open(f"synthetic:{PROBES}@77")
+    return [(sample.frame, sample.labels["nuclei"]) for sample in data]
+
+
+def replay(artifact: Artifact, probes: ProbeSet) -> NDArray[np.float32]:
+    """The compiled artefact's outputs on the probes' inputs, float32 (n, C, h, w)."""
+    with open_here(artifact) as segment:
+        return np.concatenate([segment.run_tile(tile[None]) for tile in probes.inputs])
+
+
+def agreement(
+    outputs: Mapping[str, NDArray[np.float32]], probes: ProbeSet, student: Student, precision: str
+) -> dict[str, dict[str, Any]]:
+    """Every target against the reference and against every other: mask Dice and differences of probability.
+
+    outputs : target to its outputs on the probes. BudgetMissed when one is outside the tolerance.
+    """
+    threshold, tolerance = student.spec.threshold, TOLERANCES[precision]
+    everything = {"reference": probes.outputs, **outputs}
+    matrix: dict[str, dict[str, Any]] = {name: {} for name in outputs}
+    for one, other in combinations(everything, 2):
+        found = compare(everything[one], everything[other], threshold)
+        if misses := found.misses(tolerance):
+            msg = f"{one} and {other} disagree on the probes: {'; '.join(misses)}. Nothing was written."
+            raise BudgetMissed(msg)
+        for name, peer in ((one, other), (other, one)):
+            if name in matrix:
+                matrix[name][peer] = asdict(found)
+    return matrix
+
+
+class Validation:
+    """Labelled images on which compiled artefacts and the fp32 student are compared."""
+
+    def __init__(self, student: Student, spec: str | None) -> None:
+        self.student, self.labels = student, str(student.metrics.get("labels", "nuclei"))
+        self.samples, self.note = self._recorded() if spec is None else self._labelled(spec)
+        fp32 = predictor(student.graph(), student.spec)
+        self.fp32 = evaluate(fp32, student.spec, self.samples, self.labels)
+
+    def accuracy(self, artifact: Artifact) -> dict[str, Any]:
+        """Figures of the compiled artefact, through the runtime, and how far they are below the fp32 student's."""
+        with open_here(artifact) as segment:
+
+            def predict(frame: NDArray[Any]) -> NDArray[np.float32]:
+                found = segment(frame)
+                return np.stack([found.probability] if found.core is None else [found.probability, found.core])
+
+            measured = evaluate(predict, self.student.spec, self.samples, self.labels)
+        names = ("dice_mean", "dice_pooled", "iou_mean", "ap50_pooled", "ap50_mean")
+        return {
+            "data": self.note,
+            "images": measured["images"],
+            **{name: round(measured[name], 5) for name in names},
+            "fp32_dice_mean": round(self.fp32["dice_mean"], 5),
+            "drop_points": round(100 * (self.fp32["dice_mean"] - measured["dice_mean"]), 3),
+            "protocol": measured["protocol"],
+        }
+
+    def _recorded(self) -> tuple[Sequence[Sample], str]:
+        samples = [
+            datasets.Sample(f"recorded-{number}", frame[None], ("nucleus",), {self.labels: labels})
+            for number, (frame, labels) in enumerate(recorded(self.student))
+        ]
+        return samples, "the student's recorded tiles (give --validate for your own images)"
+
+    def _labelled(self, spec: str) -> tuple[Sequence[Sample], str]:
+        samples = datasets.unseen(datasets.open(spec), frozenset(self.student.lineage.trained_on))
+        left_out = samples.left_out.get(datasets.SEEN, 0)
+        if not len(samples):
+            msg = f"{spec} holds no images that the student was not trained on; give other images to --validate."
+            raise InputError(msg)
+        reader = spec.partition(":")[0]
+        note = f"{len(samples)} images of {reader}"
+        return samples, note + (f"; {left_out} that the student was trained on were left out" if left_out else "")
+
+
+def open_here(artifact: Artifact) -> Segmenter:
+    """Open an artefact with the backend that runs on this machine: a jetson bundle is checked by onnxruntime."""
+    backend = "onnxruntime" if artifact.manifest.backend == "tensorrt" else None
+    return Segmenter.of(artifact, backend=backend)
+
+
+def _tile(image: NDArray[np.float32], tile: tuple[int, int]) -> NDArray[np.float32]:
+    """The upper left tile of an image (mirrored up to the tile where it is smaller), (1, 1, h, w)."""
+    missing = [max(0, due - side) for due, side in zip(tile, image.shape, strict=True)]
+    padded = np.pad(image, [(0, missing[0]), (0, missing[1])], mode="symmetric")
+    return np.ascontiguousarray(padded[None, None, : tile[0], : tile[1]])
