@@ -16,7 +16,7 @@ help:
 	@echo 'make demo [IMAGES="FILE..."]  compile the bundled student, segment images, print what it costs and is worth'
 	@echo 'make test                     run the tests'
 	@echo 'make lint                     ruff, pyright, import-linter'
-	@echo 'make student                  retrain the bundled student (see $(STUDENT))'
+	@echo 'make student DATA=ZIP         retrain the bundled student on BBBC038 (see $(STUDENT))'
 	@echo 'make lock                     write requirements.lock anew from pyproject.toml'
 	@echo 'make clean                    remove the environment and everything generated'
 
@@ -49,7 +49,9 @@ lint: $(READY)
 	$(BIN)/lint-imports
 
 student: $(READY)
-	$(BIN)/python -m distill fit $(STUDENT)
+	@test -n "$(DATA)" || { echo 'error: make student needs the images: make student DATA=path/to/stage1_train.zip' >&2; exit 2; }
+	$(BIN)/python -m distill fit $(STUDENT) --out runs/nuclei-mobilenetv3 \
+	  --set 'data.train=["bbbc038:$(DATA)", "synthetic:300@1"]' --set 'data.validation=["bbbc038:$(DATA)"]'
 
 lock: $(READY)
 	$(BIN)/uv pip compile --quiet --python $(BIN)/python --no-annotate --no-header --extra all --extra dev \

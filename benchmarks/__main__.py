@@ -1,39 +1,27 @@
-"""The command line: `python -m benchmarks run|compare`, installed as `edgescope-bench`.
+"""The command line: `python -m benchmarks run|compare`, installed as `edgescope-bench`."""
 
-The one place of this package where an exception becomes a line on standard error and an exit code.
-"""
+from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from runtime.errors import EdgescopeError, InputError, report
-from runtime.extras import install
+from runtime import command_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 SEVERAL_VALUES = frozenset({"--artifact", "--images"})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 0 done, 1 a measurement failed, 2 the call or its input was wrong."""
-    arguments = spread(sys.argv[1:] if arguments is None else arguments)
-    try:
-        return _run(arguments)
-    except (Exception, KeyboardInterrupt) as error:
-        return report(error, debug="--debug" in arguments)
+    """Run the command; the exit code is 0 done, 1 a measurement failed, 2 the call or its input was wrong."""
+    return command_line.run(_app, "benchmarks", "bench", spread(sys.argv[1:] if arguments is None else arguments))
 
 
-def _run(arguments: list[str]) -> int:
-    try:
-        from typer.exceptions import TyperException
+def _app() -> Callable[..., Any]:
+    from .commands import app
 
-        from .commands import app
-    except ModuleNotFoundError as error:
-        msg = f"{error.name} is not installed; run: {install('bench')}"
-        raise EdgescopeError(msg) from error
-    try:
-        return app(args=arguments, prog_name="python -m benchmarks", standalone_mode=False) or 0
-    except TyperException as error:
-        msg = f"{error.format_message()} See python -m benchmarks --help."
-        raise InputError(msg) from error
+    return app
 
 
 def spread(arguments: Sequence[str]) -> list[str]:

@@ -1,1 +1,1 @@
-"""Lower a student to the artefacts that run on the devices: TensorRT (jetson), OpenVINO (intel), TFLite (microscope)."""
+"""Lower a student to what runs on the devices: TensorRT (jetson), OpenVINO (intel), TFLite (microscope)."""

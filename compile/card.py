@@ -66,8 +66,7 @@ def _agreement(manifest: Manifest) -> Iterator[str]:
     yield "|---|---|---|---|"
     for peer, found in manifest.agreement.items():
         yield (
-            f"| {peer} | {found['mask_dice']:.4f} | {found['probability_max']:.4f} "
-            f"| {found['probability_mean']:.5f} |"
+            f"| {peer} | {found['mask_dice']:.4f} | {found['probability_max']:.4f} | {found['probability_mean']:.5f} |"
         )
     yield ""
 

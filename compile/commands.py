@@ -29,7 +29,9 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 def compile_student(
     target: Annotated[str, typer.Option(help="jetson, intel, microscope, or all.")],
     student: Annotated[str, typer.Option(help="A bundled student's name, or a student's folder.")] = "",
-    precision: Annotated[str, typer.Option(help="int8, fp16, fp32, or auto: the first that holds the budget.")] = "int8",
+    precision: Annotated[
+        str, typer.Option(help="int8, fp16, fp32, or auto: the first that holds the budget.")
+    ] = "int8",
     tile: Annotated[str, typer.Option(help="Tile in pixels, N or HxW; the student's own by default.")] = "",
     validate: Annotated[str, typer.Option(help="Labelled data to measure on, NAME:PATH.")] = "",
     max_drop: Annotated[
@@ -37,7 +39,7 @@ def compile_student(
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the artefacts.")] = Path("artifacts"),
     json_file: Annotated[Path | None, typer.Option("--json", help="Write what is printed, for machines.")] = None,
-    debug: Annotated[bool, typer.Option(help="Show the traceback of an error.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     """Compile a student for the devices in the lab and prove that it still is what was trained."""
     logging.basicConfig(

@@ -204,7 +204,7 @@ def _scale_behind(node: Node, scales: dict[Node, float]) -> float | None:
 
 
 def _decomposed() -> torch._ops._OpNamespace:
-    import torch.ao.quantization.fx._decomposed  # noqa: F401 - registers the operators
+    import torch.ao.quantization.fx._decomposed
 
     return torch.ops.quantized_decomposed
 

@@ -49,6 +49,4 @@ def _cast_edges(graph: onnx.GraphProto) -> None:
         node.input[:] = [f"{image}_half" if name == image else name for name in node.input]
         node.output[:] = [f"{result}_half" if name == result else name for name in node.output]
     graph.node.insert(0, helper.make_node("Cast", [image], [f"{image}_half"], "input_to_half", to=TensorProto.FLOAT16))
-    graph.node.append(
-        helper.make_node("Cast", [f"{result}_half"], [result], "output_to_float", to=TensorProto.FLOAT)
-    )
+    graph.node.append(helper.make_node("Cast", [f"{result}_half"], [result], "output_to_float", to=TensorProto.FLOAT))

@@ -25,7 +25,7 @@ class Operator:
     dtypes: set[str]
 
 
-def interpreter(model: bytes) -> Any:  # noqa: ANN401 - LiteRT has no types
+def interpreter(model: bytes) -> Any:
     """A LiteRT interpreter without delegates, so that every tensor of the file can be looked at."""
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 

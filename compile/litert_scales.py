@@ -46,7 +46,9 @@ def calibration(model: bytes, graph: QuantizedGraph) -> dict[str, Range]:
     for op in operators(model):
         for name in (*op.inputs[:1], *op.outputs):
             if name not in scales and name not in ranges:
-                msg = f"{op.name} has a tensor {name!r} that is not in the student's scheme; please report this student."
+                msg = (
+                    f"{op.name} has a tensor {name!r} that is not in the student's scheme; please report this student."
+                )
                 raise EdgescopeError(msg)
     return {name: _activation(scale) for name, scale in scales.items()} | ranges
 
@@ -66,7 +68,7 @@ class _Recorder(Interpreter):
         super().__init__(module)
         self.seen: dict[str, NDArray[np.float32]] = {}
 
-    def run_node(self, n: Node) -> Any:  # noqa: ANN401 - torch's own signature
+    def run_node(self, n: Node) -> Any:
         result = super().run_node(n)
         if "tensor" in n.meta:
             self.seen[tensor_name(n)] = result.detach().numpy().copy()
@@ -134,5 +136,3 @@ def _logistic_outputs(model: bytes) -> dict[str, Range]:
 
 def _activation(scale: float) -> Range:
     return {"min": np.float32(-128 * scale), "max": np.float32(127 * scale)}  # type: ignore[dict-item]
-
-

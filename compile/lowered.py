@@ -34,7 +34,9 @@ class Lowered:
         outputs = graph.student.spec.outputs
         names = ("image", "probability")
         pairs = zip(names, (("nucleus",), outputs), strict=True)
-        image, result = (TensorSpec(name, self._shape(graph, meaning), "float32", self.layout, meaning) for name, meaning in pairs)
+        image, result = (
+            TensorSpec(name, self._shape(graph, meaning), "float32", self.layout, meaning) for name, meaning in pairs
+        )
         return image, result
 
     def _shape(self, graph: QuantizedGraph, meaning: tuple[str, ...]) -> tuple[int, ...]:

@@ -46,7 +46,12 @@ def _content(manifest: Manifest, name: str) -> dict[str, Any]:
         )[:1000],
         "documentation": "CARD.md",
         "authors": [{"name": "edgescope"}],
-        "cite": [{"text": "Single-Channel Tissue Segmentation via Cross-Modal Distillation", "doi": "10.48550/arXiv.2606.00928"}],
+        "cite": [
+            {
+                "text": "Single-Channel Tissue Segmentation via Cross-Modal Distillation",
+                "doi": "10.48550/arXiv.2606.00928",
+            }
+        ],
         "license": LICENCE,
         "tags": ["segmentation", "nuclei", "fluorescence-light-microscopy", "2d", manifest.target, manifest.precision],
         "attachments": [{"source": file} for file in sorted(manifest.payload.values())],

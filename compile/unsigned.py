@@ -174,5 +174,3 @@ def _in_order(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
         stack.append((name, True))
         stack.extend((item, False) for item in reversed(node.input) if item and item not in seen)
     return ordered
-
-

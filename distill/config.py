@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import tomllib
 import types
 import typing
 from dataclasses import dataclass, field
-from pathlib import Path
+
+import tomllib
 
 from runtime.errors import InputError
+
+if typing.TYPE_CHECKING:
+    from pathlib import Path
 
 
 @dataclass(frozen=True)

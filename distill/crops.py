@@ -83,9 +83,7 @@ def cut(
     if augment.rotate and rng.random() < 0.5:
         matrix[:, 1] *= -1
     reach = crop / 2 / zoom
-    center = [
-        rng.uniform(min(reach, side / 2), max(side - reach, side / 2)) for side in map(float, field.image.shape)
-    ]
+    center = [rng.uniform(min(reach, side / 2), max(side - reach, side / 2)) for side in map(float, field.image.shape)]
     offset = np.asarray(center) - 0.5 - matrix @ np.full(2, (crop - 1) / 2)
     source = field.image if zoom > 0.8 else ndimage.gaussian_filter(field.image, 0.4 / zoom)
     window, shift = _window(field.image.shape, matrix, offset, crop)
@@ -117,7 +115,7 @@ def change_intensities(
 def _window(
     shape: tuple[int, ...], matrix: NDArray[np.float64], offset: NDArray[np.float64], crop: int
 ) -> tuple[tuple[slice, slice], NDArray[np.float64]]:
-    """The part of the frame that the crop reads, and where it begins: the transform then costs the crop, not the frame."""
+    """The part of the frame that the crop reads, and where it begins: cutting then costs the crop, not the frame."""
     corners = np.array([[0, 0], [0, crop - 1], [crop - 1, 0], [crop - 1, crop - 1]]) @ matrix.T + offset
     if (corners.min(0) < 0).any() or (corners.max(0) > np.asarray(shape) - 1).any():
         return (slice(0, shape[0]), slice(0, shape[1])), np.zeros(2)  # mirrored at the border: keep all of it

@@ -49,7 +49,7 @@ class Phase(lightning.LightningModule):
         self.log("train/loss", loss, on_step=True, prog_bar=True)
         return loss
 
-    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:  # noqa: ANN401
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         """Whole samples stay numpy arrays: the frame path moves their tiles."""
         if isinstance(batch, Sample):
             return batch

@@ -1,4 +1,4 @@
-"""A trained student on disk: safetensors weights, its spec, its scales, its lineage. Nothing in it is ever unpickled."""
+"""A trained student on disk: safetensors weights, its spec, its scales, its lineage. Nothing is ever unpickled."""
 
 from __future__ import annotations
 

@@ -32,7 +32,9 @@ class Scored:
     labels: NDArray[np.int32]
 
 
-def choose(model: nn.Module, spec: StudentSpec, data: Sequence[Sample], labels: str) -> tuple[StudentSpec, dict[str, Any]]:
+def choose(
+    model: nn.Module, spec: StudentSpec, data: Sequence[Sample], labels: str
+) -> tuple[StudentSpec, dict[str, Any]]:
     """The spec with the thresholds that score best on ``data``, and the curve they were chosen from.
 
     The mask threshold maximises the mean Dice over images; then the core threshold maximises the pooled object

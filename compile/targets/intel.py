@@ -1,4 +1,4 @@
-"""intel -> OpenVINO: the Q/DQ graph as intermediate representation; the CPU plugin fuses it to int8 when it opens it."""
+"""intel -> OpenVINO: the Q/DQ graph as intermediate representation, which the CPU plugin fuses to int8."""
 
 from __future__ import annotations
 

@@ -1,0 +1,35 @@
+"""The U-Net that all convolutional students are: an encoder of timm, the decoder of segmentation-models-pytorch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import segmentation_models_pytorch as smp
+from torch import nn
+
+if TYPE_CHECKING:
+    from distill.spec import StudentSpec
+
+
+def unet(encoder: str, spec: StudentSpec) -> nn.Module:
+    """One channel in, one logit per output of ``spec``. Weights start at random: no model hub is asked.
+
+    After Ronneberger et al. 2015, arXiv 1505.04597, with nearest-neighbour upsampling.
+    """
+    student = smp.Unet(
+        encoder,
+        encoder_weights=None,
+        in_channels=1,
+        classes=len(spec.outputs),
+        decoder_channels=spec.decoder,
+    )
+    if not spec.squeeze_excite:
+        _leave_out_squeeze_excite(student)
+    return student
+
+
+def _leave_out_squeeze_excite(student: nn.Module) -> None:
+    """Take the channel gates out of the encoder's blocks: on one pixel they cost more time than they give."""
+    for module in student.modules():
+        if isinstance(getattr(module, "se", None), nn.Module):
+            module.se = nn.Identity()

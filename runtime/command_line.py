@@ -1,0 +1,43 @@
+"""The edge of a command line: where an exception becomes one line on standard error and an exit code.
+
+`distill`, `compile` and `benchmarks` speak to people through Typer, which this file never imports: it knows their
+application as something to call, and a wrong call by the message that the exception formats.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .errors import EdgescopeError, InputError, report
+from .extras import install
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+def run(load: Callable[[], Callable[..., Any]], package: str, extra: str, arguments: Sequence[str]) -> int:
+    """Run a package's command and return its exit code: 0 done, 1 the work failed, 2 the call or its input was wrong.
+
+    load : imports and returns the Typer application; a library that it misses is named with the extra that brings it
+    """
+    try:
+        return _call(load, package, extra, arguments)
+    except (Exception, KeyboardInterrupt) as error:
+        return report(error, debug="--debug" in arguments)
+
+
+def _call(load: Callable[[], Callable[..., Any]], package: str, extra: str, arguments: Sequence[str]) -> int:
+    program = f"python -m {package}"
+    try:
+        app = load()
+    except ModuleNotFoundError as error:
+        msg = f"{error.name} is not installed; run: {install(extra)}"
+        raise EdgescopeError(msg) from error
+    try:
+        return app(args=list(arguments), prog_name=program, standalone_mode=False) or 0
+    except Exception as error:
+        describe = getattr(error, "format_message", None)
+        if describe is None:
+            raise
+        msg = f"{describe()} See {program} --help."
+        raise InputError(msg) from error
