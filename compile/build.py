@@ -73,7 +73,10 @@ def build(
         for draft in drafts:
             accuracy = validation.accuracy(draft.artifact)
             _hold_budget(draft.target, accuracy["drop_points"], request.max_drop)
-            draft.manifest = replace(draft.manifest, accuracy=accuracy, agreement=matrix[draft.target])
+            draft.manifest = replace(draft.manifest, accuracy=accuracy)
+        validation.add_agreement(matrix)
+    for draft in drafts:
+        draft.manifest = replace(draft.manifest, agreement=matrix[draft.target])
     step("write")
     return [draft.write(out) for draft in drafts]
 

@@ -27,7 +27,7 @@ def _lines(manifest: Manifest, name: str) -> Iterator[str]:
     yield f"# {name}"
     yield ""
     yield f"Student **{manifest.student}** in {manifest.precision} for {WHERE.get(manifest.target, manifest.target)}."
-    yield f"It reads one fluorescence channel ({', '.join(manifest.inputs[0].meaning)}) in tiles of {height}x{width} "
+    yield f"It reads one fluorescence channel ({', '.join(manifest.inputs[0].meaning)}) in tiles of {height}x{width}"
     yield f"pixels and gives {' and '.join(manifest.channels)} as probabilities; frames of any size are tiled."
     yield ""
     yield "    from runtime import Segmenter"
@@ -58,12 +58,12 @@ def _accuracy(manifest: Manifest) -> Iterator[str]:
 
 
 def _agreement(manifest: Manifest) -> Iterator[str]:
-    yield "## Agreement on the probes"
+    yield "## Agreement"
     yield ""
-    yield f"Reference: {manifest.probes.reference}."
+    yield f"On the probes. Reference: {manifest.probes.reference}."
     yield ""
-    yield "| with | mask Dice | largest difference of probability | mean difference |"
-    yield "|---|---|---|---|"
+    yield "| with | mask Dice | largest difference of probability | mean difference | mask Dice on the images above |"
+    yield "|---|---|---|---|---|"
     for peer, found in manifest.agreement.items():
         yield (
             f"| {peer} | {found['mask_dice']:.4f} | {found['probability_max']:.4f} | {found['probability_mean']:.5f} |"

@@ -18,6 +18,8 @@ from runtime import atomic
 from runtime.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from compile.build import Request
     from runtime.artifact import Artifact
 
@@ -93,25 +95,35 @@ def _check_folder(out: Path) -> None:
 
 def _show(made: list[Artifact], request: Request) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("artefact", "MB", "mean Dice", "drop", "mask Dice with reference", "int8 convolutions"):
-        table.add_column(column, justify="left" if column == "artefact" else "right", overflow="fold")
+    for column in ("artefact", "MB", "Dice", "drop", "with reference", "with others", "int8 conv."):
+        table.add_column(column, justify="left" if column == "artefact" else "right", no_wrap=True)
     for row in map(_row, made):
         accuracy, operators = row["accuracy"], row["operators"]
         table.add_row(
-            row["path"],
+            Path(row["path"]).name,
             f"{row['bytes'] / 1e6:.2f}",
             f"{accuracy['dice_mean']:.4f}",
             f"{accuracy['drop_points']:.2f}",
             f"{row['agreement']['reference']['mask_dice']:.4f}",
+            _least_agreement(row["agreement"]),
             f"{operators['int8_convolutions']}/{operators['convolutions']}",
         )
-    console = Console()
+    console = Console(soft_wrap=True)
     console.print(table)
-    console.print(f"Dice on {made[0].manifest.accuracy['data']}; drop in points below fp32.", style="dim")
-    for note in dict.fromkeys(note for item in made for note in item.manifest.notes):
-        console.print(note, style="dim")
+    manifest = made[0].manifest
+    said = [
+        f"In {made[0].path.parent}. Dice on {manifest.accuracy['data']}; drop: points below fp32.",
+        "Agreement is mask Dice: with the reference on the probes, with the other targets on those images.",
+        *dict.fromkeys(note for item in made for note in item.manifest.notes),
+    ]
     if request.precision == "auto":
-        console.print(f"--precision auto chose {made[0].manifest.precision}.")
+        said.append(f"--precision auto chose {manifest.precision}.")
+    console.print("\n".join(said), style="dim", highlight=False)
+
+
+def _least_agreement(agreement: Mapping[str, Any]) -> str:
+    found = [peer["images_mask_dice"] for peer in agreement.values() if "images_mask_dice" in peer]
+    return f"{min(found):.4f}" if found else "-"
 
 
 def _row(artifact: Artifact) -> dict[str, Any]:

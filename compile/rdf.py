@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 FORMAT = "0.3.0"
 LICENCE = "Apache-2.0"
+NON_COMMERCIAL = "non-commercial"
 
 
 def write_rdf(manifest: Manifest, name: str) -> str:
@@ -36,6 +37,8 @@ def write_rdf(manifest: Manifest, name: str) -> str:
 
 def _content(manifest: Manifest, name: str) -> dict[str, Any]:
     accuracy = manifest.accuracy
+    licences = manifest.lineage.licences
+    free = not any(NON_COMMERCIAL in licence.lower() for licence in licences)
     return {
         "format_version": FORMAT,
         "type": "generic",
@@ -52,11 +55,12 @@ def _content(manifest: Manifest, name: str) -> dict[str, Any]:
                 "doi": "10.48550/arXiv.2606.00928",
             }
         ],
-        "license": LICENCE,
+        **({"license": LICENCE} if free else {}),  # else the terms stand below, in the words of their owners
         "tags": ["segmentation", "nuclei", "fluorescence-light-microscopy", "2d", manifest.target, manifest.precision],
         "attachments": [{"source": file} for file in sorted(manifest.payload.values())],
         "config": {
             "edgescope": {
+                "licences": list(licences),
                 "payload": dict(manifest.payload),
                 "inputs": [tensor.to_dict() for tensor in manifest.inputs],
                 "outputs": [tensor.to_dict() for tensor in manifest.outputs],

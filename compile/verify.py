@@ -19,6 +19,7 @@ from distill.predict import predictor
 from runtime.errors import BudgetMissed, InputError
 from runtime.manifest import Tolerance
 from runtime.normalize import normalize
+from runtime.overlap import dice
 from runtime.probes import ProbeSet, compare
 from runtime.segmenter import Segmenter
 
@@ -105,16 +106,19 @@ class Validation:
 
     def __init__(self, student: Student, spec: str | None) -> None:
         self.student, self.labels = student, str(student.metrics.get("labels", "nuclei"))
+        self.masks: dict[str, list[NDArray[np.uint8]]] = {}  # of every target, a bit a pixel
         self.samples, self.note = self._recorded() if spec is None else self._labelled(spec)
         fp32 = predictor(student.graph(), student.spec)
         self.fp32 = evaluate(fp32, student.spec, self.samples, self.labels)
 
     def accuracy(self, artifact: Artifact) -> dict[str, Any]:
         """Figures of the compiled artefact, through the runtime, and how far they are below the fp32 student's."""
+        masks = self.masks.setdefault(artifact.manifest.target, [])
         with open_here(artifact) as segment:
 
             def predict(frame: NDArray[Any]) -> NDArray[np.float32]:
                 found = segment(frame)
+                masks.append(np.packbits(found.mask))
                 return np.stack([found.probability] if found.core is None else [found.probability, found.core])
 
             measured = evaluate(predict, self.student.spec, self.samples, self.labels)
@@ -127,6 +131,13 @@ class Validation:
             "drop_points": round(100 * (self.fp32["dice_mean"] - measured["dice_mean"]), 3),
             "protocol": measured["protocol"],
         }
+
+    def add_agreement(self, matrix: dict[str, dict[str, Any]]) -> None:
+        """Add to the matrix of `agreement` the mean mask Dice of every two targets over these images."""
+        for one, other in combinations(self.masks, 2):
+            pairs = zip(self.masks[one], self.masks[other], strict=True)
+            found = round(float(np.mean([dice(np.unpackbits(a), np.unpackbits(b)) for a, b in pairs])), 6)
+            matrix[one][other]["images_mask_dice"] = matrix[other][one]["images_mask_dice"] = found
 
     def _recorded(self) -> tuple[Sequence[Sample], str]:
         samples = [

@@ -201,8 +201,8 @@ def _check(config: Config) -> None:
     if unknown := set(config.student.outputs) - {"foreground", "core"}:
         msg = f"student.outputs holds {sorted(unknown)}; known outputs are foreground and core."
         raise InputError(msg)
-    if "foreground" not in config.student.outputs:
-        msg = f"student.outputs is {list(config.student.outputs)}; foreground must be among them."
+    if config.student.outputs[:1] != ("foreground",):
+        msg = f"student.outputs is {list(config.student.outputs)}; foreground must come first."
         raise InputError(msg)
     if len(config.student.decoder) != 5 or min(config.student.decoder) < 1:
         msg = f"student.decoder is {list(config.student.decoder)}; it must be five positive channel counts."

@@ -29,12 +29,10 @@ def run(load: Callable[[], Callable[..., Any]], package: str, extra: str, argume
 def _call(load: Callable[[], Callable[..., Any]], package: str, extra: str, arguments: Sequence[str]) -> int:
     program = f"python -m {package}"
     try:
-        app = load()
+        return load()(args=list(arguments), prog_name=program, standalone_mode=False) or 0
     except ModuleNotFoundError as error:
         msg = f"{error.name} is not installed; run: {install(extra)}"
         raise EdgescopeError(msg) from error
-    try:
-        return app(args=list(arguments), prog_name=program, standalone_mode=False) or 0
     except Exception as error:
         describe = getattr(error, "format_message", None)
         if describe is None:
