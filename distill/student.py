@@ -44,7 +44,7 @@ class Student:
 
     weights : tensors of the flat graph (batch normalisation folded), float32, by name
     scheme : activation scales, or None for a student that was not trained for int8
-    probes : uint8 or uint16 frames (h, w) that travel with the student, and their labels int32 (h, w)
+    probes : frames (h, w) that travel with the student, and their instance labels (h, w), integers
     """
 
     spec: StudentSpec

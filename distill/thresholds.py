@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from distill.spec import StudentSpec
 
 MASK_THRESHOLDS = np.round(np.arange(0.30, 0.71, 0.025), 3)
-CORE_THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
+CORE_THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 
 
 @dataclass(frozen=True, eq=False)
