@@ -15,7 +15,7 @@ from compile.lint import lint
 from compile.rdf import write_rdf
 from compile.verify import REFERENCE, TOLERANCES, Validation, agreement, make_probes, replay
 from distill.predict import OVERLAP
-from runtime.artifact import write_artifact
+from runtime.artifact import check_place, write_artifact
 from runtime.errors import BudgetMissed, InputError
 from runtime.manifest import SCHEMA_VERSION, Manifest, Probes
 
@@ -54,10 +54,14 @@ def build(
     step : called with what is being done
     """
     chosen = [targets.load(name) for name in request.targets]
+    for name in request.targets:
+        check_place(out / _name(student.spec.name, name, request.precision))
     step("export")
     graph = export(student, request.tile, request.precision)
     lint(graph)
     probes = make_probes(graph)
+    step("measure the fp32 student")
+    validation = Validation(student, request.validate)
     drafts: list[Draft] = []
     with tempfile.TemporaryDirectory(prefix="edgescope-") as folder:
         for target in chosen:
@@ -69,7 +73,6 @@ def build(
         step("replay the probes")
         matrix = agreement({draft.target: draft.outputs for draft in drafts}, probes, student, request.precision)
         step("measure accuracy")
-        validation = Validation(student, request.validate)
         for draft in drafts:
             accuracy = validation.accuracy(draft.artifact)
             _hold_budget(draft.target, accuracy["drop_points"], request.max_drop)
@@ -77,8 +80,9 @@ def build(
         validation.add_agreement(matrix)
     for draft in drafts:
         draft.manifest = replace(draft.manifest, agreement=matrix[draft.target])
+        draft.describe()
     step("write")
-    return [draft.write(out) for draft in drafts]
+    return [write_artifact(out / draft.name, draft.manifest, draft.files) for draft in drafts]
 
 
 @dataclass
@@ -99,12 +103,19 @@ class Draft:
         artifact = write_artifact(folder / target, manifest, files)
         return cls(target, manifest, files, artifact, replay(artifact, probes))
 
-    def write(self, out: Path) -> Artifact:
-        """Write the artefact with its card and description into ``out``."""
-        name = f"{self.manifest.student}-{self.target}-{self.manifest.precision}"
-        texts = {"CARD.md": write_card(self.manifest, name), "rdf.yaml": write_rdf(self.manifest, name)}
-        encoded = {file: text.encode() for file, text in texts.items()}
-        return write_artifact(out / name, self.manifest, {**self.files, **encoded})
+    @property
+    def name(self) -> str:
+        """What the artefact's folder is called."""
+        return _name(self.manifest.student, self.target, self.manifest.precision)
+
+    def describe(self) -> None:
+        """Add the card and the description, now that the manifest is complete."""
+        texts = {"CARD.md": write_card(self.manifest, self.name), "rdf.yaml": write_rdf(self.manifest, self.name)}
+        self.files |= {file: text.encode() for file, text in texts.items()}
+
+
+def _name(student: str, target: str, precision: str) -> str:
+    return f"{student}-{target}-{precision}"
 
 
 def _hold_budget(target: str, drop: float, allowed: float | None) -> None:

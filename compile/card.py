@@ -65,8 +65,10 @@ def _agreement(manifest: Manifest) -> Iterator[str]:
     yield "| with | mask Dice | largest difference of probability | mean difference | mask Dice on the images above |"
     yield "|---|---|---|---|---|"
     for peer, found in manifest.agreement.items():
+        images = f"{found['images_mask_dice']:.4f}" if "images_mask_dice" in found else ""
         yield (
-            f"| {peer} | {found['mask_dice']:.4f} | {found['probability_max']:.4f} | {found['probability_mean']:.5f} |"
+            f"| {peer} | {found['mask_dice']:.4f} | {found['probability_max']:.4f} "
+            f"| {found['probability_mean']:.5f} | {images} |"
         )
     yield ""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -51,7 +52,9 @@ def compile_student(
     )
     _check(target, precision)
     size = _tile(tile) if tile else None
-    _check_folder(out)
+    _check_folder("--out", out)
+    if json_file:
+        _check_folder("--json", json_file.parent)
     console = Console(stderr=True)
     with console.status("loading") as status:
         from compile.build import Request, auto, build
@@ -83,42 +86,53 @@ def _tile(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2] or match[1])
 
 
-def _check_folder(out: Path) -> None:
+def _check_folder(option: str, folder: Path) -> None:
     """Before minutes of work: can the result be written at all?"""
-    place = out
+    place = folder
     while not place.exists() and place != place.parent:
         place = place.parent
     if not place.is_dir():
-        msg = f"--out {out} cannot be made: {place} is a file; choose another folder."
+        msg = f"{option} {folder} cannot be made: {place} is a file; choose another folder."
+        raise InputError(msg)
+    if not os.access(place, os.W_OK):
+        msg = f"{option} {folder} cannot be written: no permission in {place}; choose another folder."
         raise InputError(msg)
 
 
 def _show(made: list[Artifact], request: Request) -> None:
+    rows = [_cells(_row(item)) for item in made]
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("artefact", "MB", "Dice", "drop", "with reference", "with others", "int8 conv."):
-        table.add_column(column, justify="left" if column == "artefact" else "right", no_wrap=True)
-    for row in map(_row, made):
-        accuracy, operators = row["accuracy"], row["operators"]
-        table.add_row(
-            Path(row["path"]).name,
-            f"{row['bytes'] / 1e6:.2f}",
-            f"{accuracy['dice_mean']:.4f}",
-            f"{accuracy['drop_points']:.2f}",
-            f"{row['agreement']['reference']['mask_dice']:.4f}",
-            _least_agreement(row["agreement"]),
-            f"{operators['int8_convolutions']}/{operators['convolutions']}",
-        )
-    console = Console(soft_wrap=True)
+    columns = ("artefact", "MB", "Dice", "drop", "with reference", "with others", "int8 conv.")
+    for column, cells in zip(columns, zip(*rows, strict=True), strict=True):  # no figure is ever cut: headings fold
+        justify = "left" if column == "artefact" else "right"
+        table.add_column(column, justify=justify, min_width=max(map(len, (*cells, *column.split()))))
+    for row in rows:
+        table.add_row(*row)
+    console = Console()
     console.print(table)
     manifest = made[0].manifest
     said = [
-        f"In {made[0].path.parent}. Dice on {manifest.accuracy['data']}; drop: points below fp32.",
-        "Agreement is mask Dice: with the reference on the probes, with the other targets on those images.",
+        f"Written: {', '.join(str(item.path) for item in made)}.",
+        f"Dice on {manifest.accuracy['data']}; drop: points below fp32.",
+        "reference, others: mask Dice with the reference on the probes, with the other targets on those images.",
         *dict.fromkeys(note for item in made for note in item.manifest.notes),
     ]
     if request.precision == "auto":
         said.append(f"--precision auto chose {manifest.precision}.")
-    console.print("\n".join(said), style="dim", highlight=False)
+    console.print("\n".join(said), style="dim", highlight=False, soft_wrap=True)
+
+
+def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+    accuracy, operators = row["accuracy"], row["operators"]
+    return (
+        Path(row["path"]).name,
+        f"{row['bytes'] / 1e6:.2f}",
+        f"{accuracy['dice_mean']:.4f}",
+        f"{accuracy['drop_points']:.2f}",
+        f"{row['agreement']['reference']['mask_dice']:.4f}",
+        _least_agreement(row["agreement"]),
+        f"{operators['int8_convolutions']}/{operators['convolutions']}",
+    )
 
 
 def _least_agreement(agreement: Mapping[str, Any]) -> str:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 
-from distill.graph import convolutions, parameter, tensor_name
+from distill.graph import aten, convolutions, is_convolution, parameter, tensor_name
 from distill.quantize import (
     ACTIVATION_MAX,
     ACTIVATION_MIN,
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 OPSET = 19  # the first with fp16 QuantizeLinear; TensorRT 10 and 11 read it
 INPUT, OUTPUT = "image", "probability"
+SMOOTH = (aten.hardswish.default, aten.silu.default)  # activations that TensorRT does not fuse into a convolution
 NARROW = 16  # TensorRT runs an int8 convolution of fewer channels slower than a float one
 
 
@@ -48,7 +49,7 @@ class QuantizedGraph:
     """A student as ONNX.
 
     reference : every tensor rounded that any backend stores as int8 (or plain fp32): what probes are made with
-    sparse : rounded only where TensorRT gains from it: inputs of convolutions, skips of residual sums
+    sparse : the same, but for the tensors and narrow convolutions that TensorRT wants in float
     """
 
     student: Student
@@ -77,7 +78,7 @@ def export(student: Student, tile: tuple[int, int], precision: str) -> Quantized
         return QuantizedGraph(student, tile, precision, model, model)
     prepared = student.quantized(tile)
     dense = to_onnx(_with_quantize_nodes(prepared, lambda node: True), tile)
-    sparse = to_onnx(_with_quantize_nodes(prepared, _tensorrt_gains, narrow=NARROW), tile)
+    sparse = to_onnx(_with_quantize_nodes(prepared, _tensorrt_takes, narrow=NARROW), tile)
     return QuantizedGraph(student, tile, precision, dense, sparse)
 
 
@@ -118,9 +119,20 @@ class WithSigmoid(nn.Module):
         return torch.sigmoid(self.student(image))
 
 
-def _tensorrt_gains(node: Node) -> bool:
-    """Where TensorRT wants rounding: what a convolution reads, and the logits, whose grid all targets share."""
-    return feeds_convolution(node) or is_output(node)
+def _tensorrt_takes(node: Node) -> bool:
+    """Where TensorRT is given rounding: everywhere but on gates and what they gate, and on a residual's new branch.
+
+    TensorRT fuses a residual sum only when the skip alone is quantised, and keeps squeeze-excite products in float.
+    """
+    if feeds_convolution(node) or is_output(node):
+        return True
+    return is_convolution(node) and any(reader.target in SMOOTH for reader in _readers(node))
+
+
+def _readers(node: Node) -> Iterator[Node]:
+    """What reads a tensor, fake quantisers looked through."""
+    for user in node.users:
+        yield from _readers(user) if user.op == "call_module" else (user,)
 
 
 def _with_quantize_nodes(prepared: GraphModule, wanted: Callable[[Node], bool], narrow: int = 0) -> GraphModule:

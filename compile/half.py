@@ -10,6 +10,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from runtime.errors import InputError
+
 KEPT_INPUTS = {"Resize": (1, 2)}  # region and factors of a resize are float32 by the standard
 LARGEST = float(np.finfo(np.float16).max)
 
@@ -17,7 +19,7 @@ LARGEST = float(np.finfo(np.float16).max)
 def to_float16(model: onnx.ModelProto) -> onnx.ModelProto:
     """A copy of ``model`` that computes in float16 between float32 input and output.
 
-    ValueError names the constant that float16 cannot hold.
+    InputError names the constant that float16 cannot hold.
     """
     model = onnx.ModelProto.FromString(model.SerializeToString())
     kept = {
@@ -39,7 +41,7 @@ def _half(tensor: TensorProto) -> TensorProto:
     values = numpy_helper.to_array(tensor)
     if np.abs(values).max(initial=0) > LARGEST:
         msg = f"{tensor.name} holds {np.abs(values).max():.3g}, more than float16 can; use --precision fp32."
-        raise ValueError(msg)
+        raise InputError(msg)
     return numpy_helper.from_array(values.astype(np.float16), tensor.name)
 
 

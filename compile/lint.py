@@ -53,7 +53,8 @@ def _scale_defects(node: onnx.NodeProto, constants: dict[str, NDArray]) -> Itera
         return
     if not (np.isfinite(scale).all() and (scale > 0).all()):
         yield f"a scale of {node.name} is {np.asarray(scale).min()}; scales must be finite and positive: train longer"
-    zero = constants.get(node.input[2]) if len(node.input) > 2 else np.zeros(1, np.int8)
+    unsaid = np.uint8 if node.op_type == "QuantizeLinear" else np.int8  # the standard's default, and the codes' own
+    zero = constants.get(node.input[2]) if len(node.input) > 2 else np.zeros(1, unsaid)
     if zero is None or np.any(zero):
         yield f"the zero-point of {node.name} is not 0; quantise symmetrically"
     if zero is not None and zero.dtype != np.int8:
@@ -64,7 +65,8 @@ def _convolution_defects(
     node: onnx.NodeProto, constants: dict[str, NDArray], maker: dict[str, onnx.NodeProto]
 ) -> Iterator[str]:
     weight = maker.get(node.input[1])
-    if weight is not None and weight.op_type == "DequantizeLinear" and constants[weight.input[1]].size > 1:
+    scales = constants.get(weight.input[1]) if weight is not None and weight.op_type == "DequantizeLinear" else None
+    if weight is not None and scales is not None and scales.size > 1:
         axis = next((item.i for item in weight.attribute if item.name == "axis"), 1)
         due = 0 if node.op_type == "Conv" else 1
         if axis != due:
@@ -78,7 +80,9 @@ def _concat_defects(
 ) -> Iterator[str]:
     makers = [maker.get(name) for name in node.input]
     scales = {
-        float(constants[item.input[1]]) for item in makers if item is not None and item.op_type == "DequantizeLinear"
+        float(constants[item.input[1]])
+        for item in makers
+        if item is not None and item.op_type == "DequantizeLinear" and item.input[1] in constants
     }
     if len(scales) > 1:
         yield f"the inputs of {node.name} have the scales {sorted(scales)}; a concatenation needs one for all"

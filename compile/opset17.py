@@ -11,8 +11,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 OPSET = 17
-NEW_ATTRIBUTES = {"Resize": {"antialias", "axes", "keep_aspect_ratio_policy"}, "QuantizeLinear": {"saturate"}}
 REDUCTIONS = {"ReduceMean", "ReduceMax", "ReduceMin"}
+NEW_ATTRIBUTES = {
+    "Resize": {"antialias", "axes", "keep_aspect_ratio_policy"},
+    "QuantizeLinear": {"saturate"},
+    **{kind: {"noop_with_empty_axes"} for kind in REDUCTIONS},
+}
 
 
 def to_opset_17(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -50,5 +54,4 @@ def _rewrite(node: onnx.NodeProto, constants: dict[str, object]) -> Iterable[onn
         axes = [int(axis) for axis in constants[node.input[1]]]  # type: ignore[attr-defined]
         del node.input[1]
         node.attribute.append(helper.make_attribute("axes", axes))
-        node.attribute[:] = [item for item in node.attribute if item.name != "noop_with_empty_axes"]
     yield node

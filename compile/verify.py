@@ -69,7 +69,7 @@ def reference(model: onnx.ModelProto) -> Callable[[NDArray[np.float32]], NDArray
 def recorded(student: Student) -> list[tuple[NDArray[Any], NDArray[np.int32]]]:
     """Frames (h, w) and labels that travel with the student; a student without any gets synthetic ones."""
     if student.probes:
-        return [(frame.numpy(), labels.numpy()) for frame, labels in student.probes]
+        return [(frame.numpy(), labels.numpy().astype(np.int32)) for frame, labels in student.probes]
     data = datasets.open(f"synthetic:{PROBES}@77")
     return [(sample.frame, sample.labels["nuclei"]) for sample in data]
 
