@@ -105,6 +105,11 @@ def write_artifact(
     return replace(written, path=path)
 
 
+def check_place(path: Path) -> None:
+    """InputError when `write_artifact` would refuse to write a folder at `path`; said before the work is done."""
+    _refuse_foreign(_place(Path(path), zipped=False), zipped=False)
+
+
 def _read_verified(container: Container) -> tuple[Manifest, dict[str, bytes]]:
     _require_names((SUMS, MANIFEST), container.names)
     sums_text = container.read(SUMS, TEXT_LIMIT)
