@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from compile.build import Request
     from runtime.artifact import Artifact
 
+WIDTH = 140  # of the table at least: a narrow terminal may wrap it, but no figure is cut
 PRECISIONS = ("int8", "fp16", "fp32", "auto")
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -100,16 +101,13 @@ def _check_folder(option: str, folder: Path) -> None:
 
 
 def _show(made: list[Artifact], request: Request) -> None:
-    rows = [_cells(_row(item)) for item in made]
     table = Table(box=None, pad_edge=False, header_style="bold")
-    columns = ("artefact", "MB", "Dice", "drop", "with reference", "with others", "int8 conv.")
-    for column, cells in zip(columns, zip(*rows, strict=True), strict=True):  # no figure is ever cut: headings fold
-        justify = "left" if column == "artefact" else "right"
-        table.add_column(column, justify=justify, min_width=max(map(len, (*cells, *column.split()))))
-    for row in rows:
-        table.add_row(*row)
+    for column in ("artefact", "MB", "Dice", "drop", "with\nreference", "with\nothers", "int8\nconv."):
+        table.add_column(column, justify="left" if column == "artefact" else "right", no_wrap=True)
+    for item in made:
+        table.add_row(*_cells(_row(item)))
     console = Console()
-    console.print(table)
+    Console(width=max(console.width, WIDTH)).print(table)
     manifest = made[0].manifest
     said = [
         f"Written: {', '.join(str(item.path) for item in made)}.",

@@ -97,7 +97,7 @@ def to_onnx(graph: GraphModule, tile: tuple[int, int]) -> onnx.ModelProto:
             verbose=False,
         )
         assert program is not None
-        program.save(buffer)
+        program.save(buffer)  # pyright: ignore[reportArgumentType] - it takes any file; its types know paths alone
     model, fine = onnxsim.simplify(onnx.load_from_string(buffer.getvalue()))
     if not fine:
         msg = "onnxsim changed the graph's result; please report this with the student."
@@ -182,7 +182,7 @@ def _store_codes(graph: GraphModule, node: Node, narrow: int) -> None:
 def _is_narrow(node: Node, weight: Tensor, narrow: int) -> bool:
     convolution = next(iter(node.users))
     groups = convolution.args[6] if len(convolution.args) > 6 else 1
-    return groups == 1 and min(weight.shape[:2]) < narrow
+    return bool(groups == 1) and min(weight.shape[:2]) < narrow
 
 
 def _round_activation(

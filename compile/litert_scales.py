@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 CHANNEL_AXIS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3}
 SAME_SCALE = ("PAD", "PADV2", "RESIZE_NEAREST_NEIGHBOR", "MAX_POOL_2D", "CONCATENATION", "RESHAPE", "TRANSPOSE")
 CLOSE = 1e-3  # of a tensor's largest value: float kernels of two libraries differ by about 1e-5
-Range = dict[str, "NDArray[np.float32]"]
+Range = dict[str, "NDArray[np.float32] | np.float32"]
 
 
 def calibration(model: bytes, graph: QuantizedGraph) -> dict[str, Range]:
@@ -130,9 +130,9 @@ def _constants(op: Operator, found: Mapping[str, NDArray[Any]]) -> dict[str, Ran
 
 def _logistic_outputs(model: bytes) -> dict[str, Range]:
     """TFLite fixes the format of a sigmoid: scale 1/256, zero-point -128."""
-    fixed: Range = {"min": np.float32(0.0), "max": np.float32(255 / 256)}  # type: ignore[dict-item]
+    fixed: Range = {"min": np.float32(0.0), "max": np.float32(255 / 256)}
     return {name: dict(fixed) for op in operators(model) if op.name == "LOGISTIC" for name in op.outputs}
 
 
 def _activation(scale: float) -> Range:
-    return {"min": np.float32(-128 * scale), "max": np.float32(127 * scale)}  # type: ignore[dict-item]
+    return {"min": np.float32(-128 * scale), "max": np.float32(127 * scale)}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import onnx
 from onnx import helper, numpy_helper
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from numpy.typing import NDArray
 
 OPSET = 17
 REDUCTIONS = {"ReduceMean", "ReduceMax", "ReduceMin"}
@@ -40,7 +42,7 @@ def to_opset_17(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
-def _rewrite(node: onnx.NodeProto, constants: dict[str, object]) -> Iterable[onnx.NodeProto]:
+def _rewrite(node: onnx.NodeProto, constants: dict[str, NDArray[Any]]) -> Iterable[onnx.NodeProto]:
     if node.op_type == "HardSwish":
         gate = f"{node.output[0]}_gate"
         yield helper.make_node("HardSigmoid", [node.input[0]], [gate], f"{node.name}_gate", alpha=1 / 6, beta=0.5)
@@ -51,7 +53,7 @@ def _rewrite(node: onnx.NodeProto, constants: dict[str, object]) -> Iterable[onn
     del node.attribute[:]
     node.attribute.extend(kept)
     if node.op_type in REDUCTIONS and len(node.input) == 2:
-        axes = [int(axis) for axis in constants[node.input[1]]]  # type: ignore[attr-defined]
+        axes = [int(axis) for axis in constants[node.input[1]]]
         del node.input[1]
         node.attribute.append(helper.make_attribute("axes", axes))
     yield node

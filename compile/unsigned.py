@@ -13,6 +13,7 @@ by 128, are those of the scheme.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import onnx
@@ -50,7 +51,7 @@ class _Graph:
             self.model.graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))
         return name
 
-    def add(self, kind: str, inputs: list[str], output: str, **attributes: object) -> str:
+    def add(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
         """Append an operation; order is restored in `finish`."""
         node = helper.make_node(kind, inputs, [output], f"{output}_{kind.lower()}", **attributes)
         self.model.graph.node.append(node)
@@ -103,9 +104,10 @@ def _rewrite(graph: _Graph, convolution: onnx.NodeProto) -> None:
     zero = graph.constant("unsigned_zero", np.asarray(0, np.uint8))
     real = graph.add("DequantizeLinear", [padded, quantizer.input[1], zero], f"{convolution.name}.unsigned")
     pads.ints[:] = [0] * len(pads.ints)
-    bias = graph.constants[convolution.input[2]].astype(np.float64) - float(shift) * _weight_sums(graph, convolution)
-    convolution.input[0] = real
-    convolution.input[2] = graph.constant(f"{convolution.name}.bias_shifted", bias.astype(np.float32))
+    old = graph.constants[convolution.input[2]].astype(np.float64) if len(convolution.input) > 2 else 0.0
+    bias = old - float(shift) * _weight_sums(graph, convolution)
+    inputs = [real, convolution.input[1], graph.constant(f"{convolution.name}.bias_shifted", bias.astype(np.float32))]
+    convolution.input[:] = inputs
 
 
 def _codes(graph: _Graph, tensor: str, scale: str, shift: np.float32) -> str:

@@ -63,7 +63,7 @@ def reference(model: onnx.ModelProto) -> Callable[[NDArray[np.float32]], NDArray
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
-    return lambda tile: session.run(None, {name: tile})[0]
+    return lambda tile: np.asarray(session.run(None, {name: tile})[0], np.float32)
 
 
 def recorded(student: Student) -> list[tuple[NDArray[Any], NDArray[np.int32]]]:

@@ -71,7 +71,8 @@ def _quantize(model: bytes, graph: QuantizedGraph) -> bytes:
     worker = quantizer.Quantizer(model, recipe.static_wi8_ai8())
     for edge in (TFLOperationName.INPUT, TFLOperationName.OUTPUT):
         worker.update_quantization_recipe(".*", edge, algorithm_key="no_quantize")
-    result = worker.quantize(calibration(model, graph), enable_progress_report=False)
+    ranges: Any = calibration(model, graph)
+    result: Any = worker.quantize(ranges, enable_progress_report=False)
     return bytes(result.quantized_model)
 
 
@@ -93,7 +94,8 @@ def _halve(model: bytes) -> bytes:
     worker = quantizer.Quantizer(model)
     for operation in (TFLOperationName.CONV_2D, TFLOperationName.DEPTHWISE_CONV_2D):
         worker.update_quantization_recipe(".*", operation, half, algorithm_key="float_casting")
-    return bytes(worker.quantize(enable_progress_report=False).quantized_model)
+    result: Any = worker.quantize(enable_progress_report=False)
+    return bytes(result.quantized_model)
 
 
 def _operators(model: bytes) -> dict[str, Any]:

@@ -1,0 +1,269 @@
+"""The whole flow: all targets or none, budgets, and what is wrong said before anything is written."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from compile import build as flow
+from compile import commands, targets
+from compile.__main__ import main
+from compile.build import Request
+from runtime.artifact import open_artifact
+from runtime.errors import BudgetMissed, InputError
+from runtime.segmenter import Segmenter
+
+ROOT = Path(__file__).parents[2]
+TILE = (64, 64)
+
+
+@pytest.fixture
+def quick(make_graph, monkeypatch):
+    """The exports of the session's student are at hand already."""
+    monkeypatch.setattr(flow, "export", lambda student, tile, precision: make_graph("mobilenetv3", precision))
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "artifacts"
+
+
+def call(capsys, *arguments) -> tuple[int, list[str]]:
+    """Exit code, and the lines on standard error."""
+    code = main([str(argument) for argument in arguments])
+    return code, capsys.readouterr().err.splitlines()
+
+
+def refused(capsys, out: Path, *arguments) -> str:
+    """The one line of a call that must be refused with nothing written."""
+    code, lines = call(capsys, *arguments, "--out", out)
+    assert code == 2
+    assert not out.exists() or not out.is_dir() or not any(out.iterdir())
+    assert len(lines) == 1
+    assert lines[0].startswith("error: ")
+    return lines[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("budget", [-1.0, -200.0])
+def test_a_missed_budget_writes_nothing(quick, make_student, out, budget):
+    request = Request(("intel",), "fp32", TILE, max_drop=budget)
+    with pytest.raises(BudgetMissed, match=r"intel is .* Dice points below the fp32 student, more than"):
+        flow.build(make_student("mobilenetv3"), request, out)
+    assert not out.exists()
+
+
+@pytest.mark.slow
+def test_a_missed_budget_is_exit_code_1(quick, student_folder, out, capsys):
+    options = ("--student", student_folder, "--precision", "fp32", "--max-drop", "-1", "--out", out)
+    code, lines = call(capsys, "--target", "intel", *options)
+    assert code == 1
+    assert len(lines) == 1
+    assert lines[0].startswith("error: intel is ")
+    assert not out.exists()
+
+
+@pytest.mark.slow
+def test_auto_falls_back_to_the_next_precision(quick, make_student, out, monkeypatch, caplog):
+    drops = {"int8": 3.0, "fp16": 0.4, "fp32": 0.0}
+    monkeypatch.setattr(flow.Validation, "accuracy", accuracy_with(drops))
+    made = flow.auto(make_student("mobilenetv3"), Request(("intel",), "auto", TILE, max_drop=0.5), out)
+    assert [artifact.manifest.precision for artifact in made] == ["fp16"]
+    assert [path.name for path in out.iterdir()] == ["tiny-mobilenetv3-intel-fp16"]
+    assert "int8: intel is 3.00 Dice points below" in caplog.text
+
+
+@pytest.mark.slow
+def test_auto_starts_with_half_precision_for_a_student_without_scheme(quick, make_student, out):
+    student = replace(make_student("mobilenetv3"), scheme=None)
+    made = flow.auto(student, Request(("intel",), "auto", TILE), out)
+    assert made[0].manifest.precision == "fp16"
+
+
+def accuracy_with(drops):
+    measure = flow.Validation.accuracy
+
+    def accuracy(self, artifact):
+        return {**measure(self, artifact), "drop_points": drops[artifact.manifest.precision]}
+
+    return accuracy
+
+
+class Broken:
+    """A target that fails after the others were lowered."""
+
+    name = "zzz"
+
+    def __init__(self, reason=None):
+        self.reason = reason
+
+    def refuses(self, graph):
+        return self.reason
+
+    def lower(self, graph):
+        raise InputError("the converter is broken")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("reason", [None, "it is an abacus"])
+def test_one_failing_target_leaves_none_of_them(quick, make_student, out, monkeypatch, reason):
+    load = targets.load
+    monkeypatch.setattr(targets, "load", lambda name: Broken(reason) if name == "zzz" else load(name))
+    with pytest.raises(InputError, match=reason or "the converter is broken"):
+        flow.build(make_student("mobilenetv3"), Request(("intel", "jetson", "zzz"), "fp32", TILE), out)
+    assert not out.exists()
+
+
+@pytest.mark.slow
+def test_a_folder_in_the_way_of_the_last_target_leaves_none_of_them(quick, make_student, out):
+    mine = out / "tiny-mobilenetv3-jetson-fp32" / "notes.txt"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    with pytest.raises(InputError, match="in the way and is not overwritten"):
+        flow.build(make_student("mobilenetv3"), Request(("intel", "jetson"), "fp32", TILE), out)
+    assert mine.read_text() == "mine"
+    assert [path.name for path in out.iterdir()] == [mine.parent.name]
+
+
+@pytest.mark.slow
+def test_an_artefact_is_replaced_as_a_whole(quick, make_student, out):
+    request = Request(("intel",), "fp32", TILE)
+    first = flow.build(make_student("mobilenetv3"), request, out)[0]
+    (first.path / "CARD.md").write_text("damaged")
+    second = flow.build(make_student("mobilenetv3"), request, out)[0]
+    assert open_artifact(second.path).read("CARD.md").startswith(b"# tiny-mobilenetv3-intel-fp32")
+    assert [path.name for path in out.iterdir()] == ["tiny-mobilenetv3-intel-fp32"]
+
+
+@pytest.mark.slow
+def test_a_tile_need_not_be_square(student_folder, out, capsys):
+    options = ("--student", student_folder, "--precision", "fp32", "--tile", "96x64", "--out", out)
+    assert call(capsys, "--target", "intel", *options)[0] == 0
+    artifact = open_artifact(out / "tiny-mobilenetv3-intel-fp32")
+    assert artifact.manifest.tile == (96, 64)
+    assert artifact.probes().inputs.shape[2:] == (96, 64)
+
+
+@pytest.mark.slow
+def test_the_json_holds_the_manifest_s_figures(quick, student_folder, out, tmp_path, capsys):
+    figures = tmp_path / "report" / "figures.json"
+    options = ("--student", student_folder, "--precision", "fp32", "--out", out, "--json", figures)
+    assert main([str(option) for option in ("--target", "intel", *options)]) == 0
+    (row,) = json.loads(figures.read_text())
+    artifact = open_artifact(Path(row["path"]))
+    content = json.loads(artifact.manifest.to_json())
+    for name in ("target", "precision", "accuracy", "agreement", "operators", "notes"):
+        assert row[name] == content[name], name
+    assert row["bytes"] == artifact.size_bytes
+    printed = capsys.readouterr()
+    for text in (artifact.path.name, f"{row['accuracy']['dice_mean']:.4f}", f"{row['bytes'] / 1e6:.2f}", "0/45"):
+        assert text in printed.out, "nothing is cut, however narrow the terminal"
+    assert printed.err == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--target", "abacus"], "Unknown target 'abacus'; choose one of intel, jetson, microscope, all."),
+        (
+            ["--target", "intel", "--precision", "int4"],
+            "Unknown precision 'int4'; choose one of int8, fp16, fp32, auto",
+        ),
+        (["--target", "intel", "--student", "nobody"], "There is no student 'nobody'"),
+        (["--target", "intel", "--tile", "big"], "Tile 'big' is not a size in pixels"),
+        (["--target", "intel", "--tile", "64x"], "Tile '64x' is not a size in pixels"),
+        (["--target", "intel", "--tile", "-64"], "Tile '-64' is not a size in pixels"),
+        (["--target", "intel", "--max-drop", "much"], "Invalid value for '--max-drop'"),
+        (["--target", "intel", "--frobnicate"], "No such option"),
+        ([], "Missing option '--target'"),
+    ],
+)
+def test_a_wrong_call_is_one_line_and_exit_code_2(capsys, out, arguments, words):
+    assert words in refused(capsys, out, *arguments)
+
+
+@pytest.mark.parametrize("tile", ["100", "64x100", "16", "0"])
+def test_a_tile_that_does_not_fit_is_one_line_with_one_that_does(capsys, out, student_folder, tile):
+    line = refused(capsys, out, "--target", "intel", "--student", student_folder, "--precision", "fp32", "--tile", tile)
+    assert "is not a multiple of the student's stride 32; try" in line
+
+
+def test_int8_of_a_student_without_scheme_says_what_to_do(capsys, out, float_folder):
+    line = refused(capsys, out, "--target", "intel", "--student", float_folder)
+    assert "no quantisation scheme; use --precision fp16 or fp32" in line
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("spec", ["bbbc038:/nowhere", "nonsense:3", "synthetic", "folder:"])
+def test_a_wrong_data_spec_is_one_line(quick, capsys, out, student_folder, spec):
+    options = ("--student", student_folder, "--precision", "fp32", "--validate", spec)
+    refused(capsys, out, "--target", "intel", *options)
+
+
+@pytest.mark.parametrize("option", ["--out", "--json"])
+def test_a_file_where_a_folder_is_due_is_said_before_the_work(capsys, tmp_path, student_folder, option):
+    (tmp_path / "file").write_text("mine")
+    code, lines = call(capsys, "--target", "intel", "--student", student_folder, option, tmp_path / "file" / "deeper")
+    assert code == 2
+    assert lines[0].startswith(f"error: {option} ")
+    assert len(lines) == 1
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_an_output_folder_without_permission_is_said_before_the_work(capsys, tmp_path, student_folder, monkeypatch):
+    forbidding = SimpleNamespace(access=lambda path, mode: False, W_OK=os.W_OK)  # for root nothing is forbidden
+    monkeypatch.setattr(commands, "os", forbidding)
+    line = refused(capsys, tmp_path / "artifacts", "--target", "intel", "--student", student_folder)
+    assert f"no permission in {tmp_path}" in line
+
+
+def test_help_lists_the_options(capsys):
+    assert main(["--help"]) == 0
+    text = capsys.readouterr().out
+    for option in ("target", "student", "precision", "tile", "validate", "max-drop", "out", "json", "debug"):
+        assert f"--{option}" in text
+
+
+@pytest.mark.slow
+def test_the_default_student_compiles_from_the_checkout(tmp_path):
+    from distill import student as students
+
+    if students.DEFAULT not in students.names():
+        pytest.skip("the bundled student is not committed yet")
+    done = compile_in(tmp_path, "--target", "jetson")
+    assert done.wait(600) == 0, (tmp_path / "stderr").read_text()
+    artifact = open_artifact(tmp_path / "artifacts" / f"{students.DEFAULT}-jetson-int8")
+    assert artifact.manifest.operators["int8_convolutions"] > 30
+    assert (tmp_path / "stderr").read_text() == ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", ["anywhere", "writing"])
+def test_a_killed_run_leaves_no_half_artefact(quick, tmp_path, make_student, student_folder, moment):
+    place = tmp_path / "artifacts" / "tiny-mobilenetv3-intel-fp32"
+    run = compile_in(tmp_path, "--target", "intel", "--student", str(student_folder), "--precision", "fp32")
+    limit = time.monotonic() + (random.uniform(1, 12) if moment == "anywhere" else 300)
+    while run.poll() is None and time.monotonic() < limit and not (moment == "writing" and place.parent.exists()):
+        time.sleep(0.001)
+    if run.poll() is None:
+        run.send_signal(signal.SIGKILL)
+    run.wait()
+    if place.exists():
+        Segmenter.open(place).close()
+    flow.build(make_student("mobilenetv3"), Request(("intel",), "fp32", TILE), place.parent)
+    assert [path.name for path in place.parent.iterdir()] == [place.name], "the next run clears what a killed one left"
+
+
+def compile_in(folder: Path, *options: str) -> subprocess.Popen:
+    command = [sys.executable, "-m", "compile", *options]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with (folder / "stdout").open("w") as printed, (folder / "stderr").open("w") as errors:
+        return subprocess.Popen(command, cwd=folder, env=environment, stdout=printed, stderr=errors)

@@ -1,0 +1,172 @@
+"""The exported graph computes what the student was trained with."""
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from onnx import numpy_helper
+from torch.fx import Interpreter
+
+from compile.export import NARROW, WithSigmoid, export
+from compile.verify import reference
+from distill.graph import convolutions, parameter, tensor_name
+from distill.quantize import weight_scales
+from runtime.errors import InputError
+from runtime.overlap import dice
+
+VARIANTS = ("mobilenetv3", "mobilenetv3_se", "efficientnet_b0")
+
+
+def run(model, fields):
+    infer = reference(model)
+    return np.concatenate([infer(tile[None]) for tile in fields])
+
+
+def torch_run(graph, fields):
+    with torch.no_grad():
+        return WithSigmoid(graph).eval()(torch.from_numpy(fields)).numpy()
+
+
+def codes_of(model, tile):
+    """The int8 codes of every QuantizeLinear, on one tile (1, 1, h, w)."""
+    model = onnx.ModelProto.FromString(model.SerializeToString())
+    names = [node.output[0] for node in model.graph.node if node.op_type == "QuantizeLinear"]
+    model.graph.output.extend(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.INT8, None) for name in names)
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return session.run(names, {"image": tile})
+
+
+class Forced(Interpreter):
+    """Run the fake-quantised student tensor by tensor, each from the codes that onnxruntime has, and compare."""
+
+    def __init__(self, graph, found):
+        super().__init__(graph)
+        self.found, self.graph_module, self.flips = found, graph, {}
+
+    def run_node(self, n):
+        result = super().run_node(n)
+        if n.op != "call_module" or "group" not in n.meta:
+            return result
+        scale = self.graph_module.get_submodule(n.target).scale
+        codes = torch.round(result / scale).numpy().astype(int)
+        same_shape = [found for found in self.found if found.shape == codes.shape]
+        best = min(same_shape, key=lambda found: np.count_nonzero(found != codes))
+        distance = np.abs(best.astype(int) - codes)
+        self.flips[tensor_name(n.args[0])] = (int(distance.max()), float(np.mean(distance > 0)))
+        return torch.from_numpy(best.astype(np.float32)) * scale
+
+
+def makers(model):
+    return {name: node for node in model.graph.node for name in node.output}
+
+
+def constants(model):
+    return {item.name: numpy_helper.to_array(item) for item in model.graph.initializer}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_tensor_is_rounded_as_in_training(variant, make_graph, fields):
+    graph = make_graph(variant)
+    forced = Forced(graph.student.quantized(graph.tile).eval(), codes_of(graph.reference, fields[:1]))
+    with torch.no_grad():
+        forced.run(torch.from_numpy(fields[:1]))
+    assert len(forced.flips) > 60
+    # A sum that lies on the border of two codes may fall either way: float addition has an order.
+    assert {name: flips for name, flips in forced.flips.items() if flips[0] > 1 or flips[1] > 2e-3} == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_reference_graph_equals_the_fake_quantised_student(variant, make_graph, fields):
+    graph = make_graph(variant)
+    due, found = torch_run(graph.student.quantized(graph.tile), fields), run(graph.reference, fields)
+    # One flipped code in the 2 x 2 pixels at the bottom reaches all of the image, so not bit by bit.
+    assert np.abs(found - due).mean() < 0.004
+    assert dice(found[:, 0] > 0.5, due[:, 0] > 0.5) > 0.995
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_a_float_export_equals_the_float_student(precision, make_graph, fields):
+    graph = make_graph("mobilenetv3", precision)
+    assert not graph.quantized
+    assert {node.op_type for node in graph.reference.graph.node}.isdisjoint({"QuantizeLinear", "DequantizeLinear"})
+    np.testing.assert_allclose(
+        run(graph.reference, fields), torch_run(graph.student.graph(graph.tile), fields), atol=1e-5
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_weights_are_the_student_s_codes_and_biases_are_float(variant, make_graph):
+    graph = make_graph(variant)
+    source = graph.student.graph(graph.tile)
+    weights = {
+        tensor_name(node).removesuffix(":conv2d"): parameter(source, node.args[1]) for node in convolutions(source)
+    }
+    made, values = makers(graph.reference), constants(graph.reference)
+    found = {node.name: node for node in graph.reference.graph.node if node.op_type == "Conv"}
+    assert found.keys() == weights.keys()
+    for name, node in found.items():
+        codes, scales = (values[tensor] for tensor in made[node.input[1]].input[:2])
+        due = weight_scales(weights[name])
+        assert codes.dtype == np.int8
+        np.testing.assert_array_equal(scales, due.numpy())
+        np.testing.assert_array_equal(codes, torch.round(weights[name].detach() / due.reshape(-1, 1, 1, 1)).numpy())
+        for bias in node.input[2:]:  # one that is all zeros is left out
+            assert values[bias].dtype == np.float32
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_scheme_s_scales_stand_in_the_graph(variant, make_graph):
+    graph = make_graph(variant)
+    values = constants(graph.reference)
+    found = {float(values[n.input[1]]) for n in graph.reference.graph.node if n.op_type == "QuantizeLinear"}
+    assert found == set(graph.student.scheme.activations.values())
+
+
+@pytest.mark.slow
+def test_the_sparse_graph_rounds_only_what_convolutions_read_and_one_side_of_a_sum(make_graph):
+    model = make_graph("mobilenetv3_se").sparse
+    made = makers(model)
+    gates, sums = 0, 0
+    for node in model.graph.node:
+        kinds = [made[name].op_type for name in node.input if name in made]
+        if node.op_type == "Mul" and "HardSigmoid" in kinds:
+            gates += 1
+            assert "DequantizeLinear" not in kinds, node.name
+        if node.op_type == "Add" and len(kinds) == 2:
+            sums += 1
+            assert kinds.count("DequantizeLinear") == 1, (node.name, kinds)
+    assert gates == 9
+    assert sums == 6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_narrow_convolutions_of_the_sparse_graph_stay_float(variant, make_graph):
+    model = make_graph(variant).sparse
+    made, values = makers(model), constants(model)
+    for node in (node for node in model.graph.node if node.op_type == "Conv"):
+        maker = made.get(node.input[1])
+        shape = values[node.input[1] if maker is None else maker.input[0]].shape
+        group = next(item.i for item in node.attribute if item.name == "group")
+        assert (maker is None) == (group == 1 and min(shape[:2]) < NARROW), node.name
+
+
+def test_a_student_without_a_scheme_is_refused_in_int8(make_student):
+    from dataclasses import replace
+
+    with pytest.raises(InputError, match="no quantisation scheme; use --precision fp16 or fp32"):
+        export(replace(make_student("mobilenetv3"), scheme=None), (64, 64), "int8")
+
+
+@pytest.mark.parametrize("tile", [(64, 60), (0, 64), (33, 33)])
+def test_a_tile_that_does_not_fit_the_stride_is_refused(make_student, tile):
+    with pytest.raises(InputError, match="not a multiple of the student's stride 32; try"):
+        export(make_student("mobilenetv3"), tile, "fp32")
