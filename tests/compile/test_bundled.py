@@ -1,0 +1,66 @@
+"""What the bundled student must show, on real images where they are at hand: accuracy, agreement, int8 throughout."""
+
+import pytest
+
+from compile import targets
+from compile.build import Request, build
+from compile.verify import TOLERANCES
+from distill import student as students
+from runtime.probes import replay
+from runtime.segmenter import Segmenter
+
+pytestmark = pytest.mark.slow
+
+
+TARGETS = tuple(targets.names())
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory):
+    """The three int8 artefacts, measured on the tiles that travel with the student."""
+    return _build(tmp_path_factory.mktemp("recorded"), None)
+
+
+@pytest.fixture(scope="module")
+def validated(shared_data, tmp_path_factory):
+    """The same, measured on the images of BBBC038 that training did not see."""
+    return _build(tmp_path_factory.mktemp("validated"), f"bbbc038:{shared_data / 'bbbc038' / 'stage1_train.zip'}")
+
+
+def _build(out, validate):
+    loaded = students.load()
+    made = build(loaded, Request(TARGETS, "int8", loaded.spec.tile, validate, max_drop=0.5), out)
+    return {artifact.manifest.target: artifact for artifact in made}
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_int8_is_within_half_a_dice_point_of_fp32(validated, target):
+    assert validated[target].manifest.accuracy["drop_points"] <= 0.5
+
+
+def test_the_float_student_reaches_090(validated):
+    accuracy = validated["intel"].manifest.accuracy
+    assert accuracy["images"] == 81
+    assert accuracy["fp32_dice_mean"] >= 0.90
+
+
+def test_the_three_agree_pairwise_on_the_images(validated):
+    for target, artifact in validated.items():
+        others = {peer: row for peer, row in artifact.manifest.agreement.items() if peer != "reference"}
+        assert set(others) == set(validated) - {target}
+        assert all(row["images_mask_dice"] >= 0.995 for row in others.values())
+
+
+@pytest.mark.parametrize("target", ["intel", "microscope"])
+def test_every_convolution_runs_in_int8(recorded, target):
+    operators = recorded[target].manifest.operators
+    assert operators["int8_convolutions"] == operators["convolutions"] > 40
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_the_probes_replay_within_the_shipped_tolerance(recorded, target):
+    artifact = recorded[target]
+    assert artifact.manifest.tolerance == TOLERANCES["int8"]
+    with Segmenter.of(artifact, backend="onnxruntime" if target == "jetson" else None) as segment:
+        found = replay(segment.run_tile, artifact.probes(), artifact.manifest.threshold)
+    assert not found.misses(artifact.manifest.tolerance)
