@@ -1,6 +1,7 @@
 """What the tests of all packages share: real images where there are any, and a tiny student as an artefact."""
 
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,9 @@ from runtime.manifest import (
     Tolerance,
 )
 from runtime.probes import ProbeSet
+
+# Tests that import OpenVINO themselves do not report to its vendor either; see runtime.backends.openvino.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 # Busy machines are slow, which is no finding; the same examples every time, so that a failure can be repeated.
 settings.register_profile("edgescope", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])

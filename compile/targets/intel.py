@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from compile.lowered import Lowered
 from compile.unsigned import to_unsigned
+from runtime.backends.openvino import load_openvino
 
 if TYPE_CHECKING:
     import openvino
@@ -33,8 +34,7 @@ class Intel:
 
     def lower(self, graph: QuantizedGraph) -> Lowered:
         """model.xml and model.bin; fp16 stores the weights in half precision (CPUs compute them in float32)."""
-        import openvino
-
+        openvino = load_openvino()
         core = openvino.Core()
         source = to_unsigned(graph.reference)[0] if graph.quantized else graph.reference
         model = core.read_model(source.SerializeToString(), b"")

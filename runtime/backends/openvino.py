@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import sys
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -43,7 +44,7 @@ class OpenVINO:
         self, artifact: Artifact, device: str | None, threads: int | None, precision_hint: str | None = None
     ) -> OpenVINOSession:
         """device: "CPU" (default), "GPU", "NPU", ...; precision_hint: one of HINTS, or the manifest's."""
-        core = extras.load("openvino", extra=self.extra).Core()
+        core = load_openvino().Core()
         device = _known_device(core, device or "CPU")
         config: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
         config[HINT] = _known_hint(precision_hint or artifact.manifest.hints.get(HINT, "f32"))
@@ -56,6 +57,22 @@ class OpenVINO:
             msg = f"OpenVINO cannot load {artifact.path} on {device}: {error}"
             raise EdgescopeError(msg) from error
         return OpenVINOSession(compiled, device, config)
+
+
+def load_openvino() -> Any:
+    """Import OpenVINO without its telemetry, which on import forks this process and sends a message to the vendor.
+
+    EdgescopeError names the extra when OpenVINO is not installed.
+    """
+    modules = cast("dict[str, object]", sys.modules)
+    hidden = "openvino_telemetry" not in modules
+    if hidden:
+        modules["openvino_telemetry"] = None  # OpenVINO then takes its own stub, as when that package is missing
+    try:
+        return extras.load("openvino", extra=OpenVINO.extra)
+    finally:
+        if hidden:
+            del modules["openvino_telemetry"]
 
 
 class OpenVINOSession:

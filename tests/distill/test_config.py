@@ -65,7 +65,7 @@ def test_a_setting_is_overridden(load, override: str, found):
         (DATA + "[float]\nsteps = true\n", "float.steps is True"),
         (DATA + "[student]\ndecoder = 8\n", "it must be a list"),
         (DATA + "[student]\nfamily = 'vgg'\n", "Unknown student family 'vgg'"),
-        (DATA + "[student]\noutputs = ['core']\n", "foreground must be among them"),
+        (DATA + "[student]\noutputs = ['core']\n", "foreground must come first"),
         (DATA + "[student]\noutputs = ['foreground', 'halo']\n", "halo"),
         (DATA + "[student]\ndecoder = [8, 8]\n", "five positive channel counts"),
         (DATA + "crop = 100\n", "multiple of 32"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -157,3 +158,17 @@ def test_openvino_pins_its_precision_hint(make: Callable[[str], Made], tmp_path:
     with Segmenter.open(path) as plain, Segmenter.open(path, precision_hint="bf16") as hinted:
         assert plain.description["precision_hint"] == "f32"
         assert hinted.description["precision_hint"] == "bf16"
+
+
+def test_openvino_neither_forks_nor_reports_on_import():
+    pytest.importorskip("openvino")
+    code = (
+        "import os, sys\n"
+        "os.fork = lambda: sys.exit('forked')\n"
+        "from runtime.backends.openvino import load_openvino\n"
+        "load_openvino().Core()\n"
+        "print([name for name in sys.modules if name.startswith('openvino_telemetry')])"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "CI"}  # where it would report
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout == "[]\n", done.stderr
