@@ -18,9 +18,8 @@ COUNT = 4
 def choose_probes(config: Config) -> tuple[tuple[torch.Tensor, torch.Tensor], ...]:
     """Up to four frames (h, w) with their labels, from data.record or else from the validation images.
 
-    Labels are uint16 (h, w), or int32 where there are more objects than that holds.
-
-    Each is cut at its centre to the size of a training crop where it is larger.
+    Labels are uint16 (h, w), or int32 where there are more objects than that holds. A frame that is larger than a
+    training crop is cut to that size at its centre.
     """
     spec = config.data.record or config.data.validation[0]
     data = datasets.open(spec, "all" if config.data.record else "val")
@@ -31,12 +30,8 @@ def choose_probes(config: Config) -> tuple[tuple[torch.Tensor, torch.Tensor], ..
         rows, cols = (_centre(side, config.data.crop) for side in sample.frame.shape)
         frame = np.ascontiguousarray(sample.frame[rows, cols])
         labels = np.ascontiguousarray(sample.labels[config.data.labels][rows, cols])
-        probes.append(
-            (
-                torch.from_numpy(frame),
-                torch.from_numpy(labels.astype(np.uint16 if labels.max(initial=0) < 2**16 else np.int32)),
-            )
-        )
+        kind = np.uint16 if labels.max(initial=0) < 2**16 else np.int32
+        probes.append((torch.from_numpy(frame), torch.from_numpy(labels.astype(kind))))
     return tuple(probes)
 
 
