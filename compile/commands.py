@@ -72,8 +72,8 @@ def compile_student(
 
 
 def _check(target: str, precision: str) -> None:
-    if target != "all":
-        targets.load(target) if target not in targets.names() else None
+    if target not in (*targets.names(), "all"):
+        targets.load(target)  # says which there are; one that exists is imported when it is its turn
     if precision not in PRECISIONS:
         msg = f"Unknown precision {precision!r}; choose one of {', '.join(PRECISIONS)}."
         raise InputError(msg)

@@ -201,23 +201,17 @@ def _finish(config: Config, data: TrainingData, graph: torch.fx.GraphModule, pre
     spec, curves = choose(prepared, _spec(config), data.validation, config.data.labels)
     scheme = scheme_of(prepared)
     weights = graph_weights(prepared)
-    unquantized = graph_with(graph, weights)
+    graph.load_state_dict(weights, strict=False)  # the float graph, with the weights that both now share
     metrics = {
         "labels": config.data.labels,
         "validation": {
             "int8": evaluate(predictor(prepared, spec), spec, data.validation, config.data.labels),
-            "fp32": evaluate(predictor(unquantized, spec), spec, data.validation, config.data.labels),
+            "fp32": evaluate(predictor(graph, spec), spec, data.validation, config.data.labels),
         },
         "data": {portable(spec): len(part) for spec, part in zip(config.data.train, data.train, strict=True)},
         "thresholds": curves,
     }
     return Student(spec, weights, scheme, lineage(config, data.train, weights), metrics, choose_probes(config))
-
-
-def graph_with(graph: torch.fx.GraphModule, weights: dict[str, torch.Tensor]) -> torch.fx.GraphModule:
-    """``graph`` with these weights, changed in place."""
-    graph.load_state_dict(weights, strict=False)
-    return graph
 
 
 def _spec(config: Config) -> StudentSpec:
