@@ -9,84 +9,19 @@ from dataclasses import dataclass, field
 
 import tomllib
 
+from distill.sections import (
+    AugmentSection,
+    DataSection,
+    LossSection,
+    PhaseSection,
+    StudentSection,
+    TeacherSection,
+    TrainerSection,
+)
 from runtime.errors import InputError
 
 if typing.TYPE_CHECKING:
     from pathlib import Path
-
-
-@dataclass(frozen=True)
-class StudentSection:
-    """[student]: what is trained. `family` names a file of distill/students."""
-
-    name: str = "student"
-    family: str = "mobilenetv3"
-    decoder: tuple[int, ...] = (64, 48, 32, 24, 16)
-    squeeze_excite: bool = True
-    outputs: tuple[str, ...] = ("foreground", "core")
-    low_percentile: float = 1.0
-    high_percentile: float = 99.8
-
-
-@dataclass(frozen=True)
-class DataSection:
-    """[data]: data specs (NAME:PATH). `share` is how often each training set is drawn from, relative to the others.
-
-    labels : "nuclei" or "cells"; objects smaller than `min_area` pixels are not counted or kept
-    record : spec of the tiles that travel with the student as probes (default: its validation data)
-    """
-
-    train: tuple[str, ...] = ()
-    share: tuple[float, ...] = ()
-    validation: tuple[str, ...] = ()
-    labels: str = "nuclei"
-    crop: int = 256
-    min_area: int = 12
-    record: str = ""
-
-
-@dataclass(frozen=True)
-class AugmentSection:
-    """[augment]: random changes of each crop; zero or one switches a change off.
-
-    scale : resize factors are drawn between 1/scale and scale (log-uniform)
-    gamma : exponent between 1/gamma and gamma; noise, blur : largest standard deviation (intensity, pixels)
-    """
-
-    scale: float = 2.0
-    rotate: bool = True
-    gamma: float = 1.8
-    contrast: float = 0.4
-    noise: float = 0.06
-    blur: float = 1.6
-
-
-@dataclass(frozen=True)
-class PhaseSection:
-    """[float] and [qat]: one phase of training. `precision` is Lightning's; `warmup` a share of the steps."""
-
-    steps: int = 2000
-    batch: int = 8
-    learning_rate: float = 2e-3
-    weight_decay: float = 1e-2
-    warmup: float = 0.06
-    clip: float = 1.0
-    precision: str = "bf16-mixed"
-
-
-@dataclass(frozen=True)
-class TrainerSection:
-    """[trainer]: every `interval` steps a checkpoint is written; every `validate` intervals the student is scored."""
-
-    interval: int = 50
-    validate: int = 5
-    accelerator: str = "cpu"
-    threads: int = 0
-    workers: int = 0
-
-
-def _qat() -> PhaseSection:
-    return PhaseSection(steps=400, learning_rate=2e-4, weight_decay=0.0, precision="32-true")
 
 
 @dataclass(frozen=True)
@@ -95,9 +30,11 @@ class Config:
 
     student: StudentSection = field(default_factory=StudentSection)
     data: DataSection = field(default_factory=DataSection)
+    teacher: TeacherSection = field(default_factory=TeacherSection)
+    loss: LossSection = field(default_factory=LossSection)
     augment: AugmentSection = field(default_factory=AugmentSection)
     float: PhaseSection = field(default_factory=PhaseSection)
-    qat: PhaseSection = field(default_factory=_qat)
+    qat: PhaseSection = field(default_factory=PhaseSection.for_int8)
     trainer: TrainerSection = field(default_factory=TrainerSection)
     seed: int = 0
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from distill.config import AugmentSection
     from distill.datasets import Dataset
+    from distill.sections import AugmentSection
     from runtime.manifest import Normalization
 
 

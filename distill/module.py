@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from distill.config import PhaseSection
+    from distill.sections import PhaseSection
     from distill.spec import StudentSpec
 
 CALIBRATED = 0.5  # share of the quantisation-aware steps after which the scales stay as they are

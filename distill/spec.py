@@ -14,6 +14,7 @@ OUTPUTS = ("foreground", "core")
 class StudentSpec(Record):
     """A student's construction plan and the numbers chosen on its validation images.
 
+    channels : planes of the image that it sees, "nucleus" first; a student for deployment sees that one alone
     decoder : channels of the five U-Net decoder stages, deepest first
     squeeze_excite : whether the encoder keeps its channel gates
     outputs : meaning of the logit channels; "core" is the eroded interior of each object
@@ -24,6 +25,7 @@ class StudentSpec(Record):
 
     name: str
     family: str
+    channels: tuple[str, ...] = ("nucleus",)
     decoder: tuple[int, ...] = (64, 48, 32, 24, 16)
     squeeze_excite: bool = True
     outputs: tuple[str, ...] = OUTPUTS

@@ -96,7 +96,7 @@ def load(name: str | Path = DEFAULT) -> Student:
         raise InputError(msg)
     weights = _read_tensors(folder / WEIGHTS)
     try:
-        spec = StudentSpec.from_dict(description["spec"], "spec")
+        spec = StudentSpec.from_dict(_with_channels(description["spec"]), "spec")
         lineage = Lineage.from_dict(description["lineage"], "lineage")
     except KeyError as error:
         msg = f"{folder / DESCRIPTION} is not a student's description: {error} is missing."
@@ -165,6 +165,11 @@ def _load_weights(graph: GraphModule, weights: Mapping[str, Tensor]) -> None:
                 msg = f"Weight {name} has shape {tuple(weights[name].shape)}, not {tuple(parameter.shape)}."
                 raise InputError(msg)
             parameter.copy_(weights[name])
+
+
+def _with_channels(spec: Any) -> Any:
+    """A spec as it is written today: students of 0.1.0 saw the nucleus alone and do not say so."""
+    return {"channels": ["nucleus"], **spec} if isinstance(spec, dict) else spec
 
 
 def _folder(name: str | Path) -> Path:

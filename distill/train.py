@@ -44,7 +44,8 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from distill.config import Config, PhaseSection
+    from distill.config import Config
+    from distill.sections import PhaseSection
 
 log = logging.getLogger(__name__)
 

@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 
 def unet(encoder: str, spec: StudentSpec) -> nn.Module:
-    """One channel in, one logit per output of ``spec``. Weights start at random: no model hub is asked.
+    """The channels of ``spec`` in, one logit per output out. Weights start at random: no model hub is asked.
 
     After Ronneberger et al. 2015, arXiv 1505.04597, with nearest-neighbour upsampling.
     """
     student = smp.Unet(
         encoder,
         encoder_weights=None,
-        in_channels=1,
+        in_channels=len(spec.channels),
         classes=len(spec.outputs),
         decoder_channels=spec.decoder,
     )

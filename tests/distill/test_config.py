@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from distill import config
-from distill.config import Config, PhaseSection
+from distill.config import Config
+from distill.sections import PhaseSection
 from runtime.errors import InputError
 
 DATA = '[data]\ntrain = ["synthetic:4@1"]\nvalidation = ["synthetic:4@2"]\n'

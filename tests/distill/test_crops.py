@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from distill.config import AugmentSection
 from distill.crops import CropStream, Field, change_intensities, cut, load_fields
 from distill.datasets import open as open_data
+from distill.sections import AugmentSection
 from runtime.manifest import Normalization
 from runtime.normalize import normalize
 

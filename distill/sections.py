@@ -1,0 +1,150 @@
+"""The sections of a training configuration, with their defaults; config.py reads them from a TOML file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class StudentSection:
+    """[student]: what is trained. `family` names a file of distill/students.
+
+    channels : planes of the image that it sees; more than one makes a teacher for distill/teachers/unet.py
+    """
+
+    name: str = "student"
+    family: str = "mobilenetv3"
+    channels: tuple[str, ...] = ("nucleus",)
+    decoder: tuple[int, ...] = (64, 48, 32, 24, 16)
+    squeeze_excite: bool = True
+    outputs: tuple[str, ...] = ("foreground", "core")
+    low_percentile: float = 1.0
+    high_percentile: float = 99.8
+
+
+@dataclass(frozen=True)
+class DataSection:
+    """[data]: data specs (NAME:PATH). `share` is how often each training set is drawn from, relative to the others.
+
+    labels : "nuclei" or "cells"; objects smaller than `min_area` pixels are not counted or kept
+    labelled : share of the training images whose labels are used, at least one image of each set; the others are
+        left out without a teacher, and taught by its probabilities with one
+    record : spec of the tiles that travel with the student as probes (default: its validation data)
+    """
+
+    train: tuple[str, ...] = ()
+    share: tuple[float, ...] = ()
+    validation: tuple[str, ...] = ()
+    labels: str = "nuclei"
+    labelled: float = 1.0
+    crop: int = 256
+    min_area: int = 12
+    record: str = ""
+
+
+@dataclass(frozen=True)
+class TeacherSection:
+    """[teacher]: who teaches. `name` names a file of distill/teachers; left out, a student learns from labels alone.
+
+    weights : what the teacher is made of: a checkpoint of SAM or CellSAM, the folder of a student with several
+        channels (unet), of a trained head (head), or of saved masks (masks)
+    size : of SAM: vit_b, vit_l or vit_h
+    rgb : which channel is shown to SAM as red, green and blue; "blank" is black, ["grey"] is the luma of all channels
+    prompts : boxes (of the labels: the oracle), points (their centroids), grid (automatic) or none
+    prompt_labels : the labels that boxes and points are taken from: cells or nuclei
+    confine : pixels by which a box is widened before its mask is confined to it; -1 does not confine
+    chunk : prompts that are decoded together; batch : images that share a pass of the encoder
+    membrane : own, blank (zeros) or shuffled (of another image): the controls of a study
+    device : auto, cpu or cuda; half : half precision where the device is a GPU
+    store : folder of the soft labels, reused by every student; beside the runs where it is left out
+    """
+
+    name: str = ""
+    weights: str = ""
+    size: str = "vit_h"
+    rgb: tuple[str, ...] = ("blank", "nucleus", "membrane")
+    prompts: str = "boxes"
+    prompt_labels: str = "cells"
+    confine: int = -1
+    chunk: int = 64
+    batch: int = 1
+    membrane: str = "own"
+    device: str = "auto"
+    half: bool = True
+    store: str = "runs/soft-labels.zarr"
+
+
+@dataclass(frozen=True)
+class LossSection:
+    """[loss]: the terms, each a file of distill/losses ("" leaves one out), and how they are weighted.
+
+    weighting : a file of distill/losses/weighting: fixed, kendall or liebel
+    *_weight : factors of `fixed`, and what the others begin with
+    """
+
+    supervised: str = "dice_bce"
+    matching: str = ""
+    boundary: str = ""
+    weighting: str = "fixed"
+    supervised_weight: float = 1.0
+    matching_weight: float = 1.0
+    boundary_weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class AugmentSection:
+    """[augment]: random changes of each crop; zero or one switches a change off.
+
+    scale : resize factors are drawn between 1/scale and scale (log-uniform)
+    gamma : exponent between 1/gamma and gamma; noise, blur : largest standard deviation (intensity, pixels)
+    drop : how often a channel besides the first is blanked, for teachers that see several
+    """
+
+    scale: float = 2.0
+    rotate: bool = True
+    gamma: float = 1.8
+    contrast: float = 0.4
+    noise: float = 0.06
+    blur: float = 1.6
+    drop: float = 0.0
+
+
+@dataclass(frozen=True)
+class PhaseSection:
+    """[float] and [qat]: one phase of training. `precision` is Lightning's; `warmup` a share of the steps.
+
+    batch : crops of one device in one pass; accumulate : passes that make one step of the optimiser
+    steps : 0 leaves the phase out ([qat] only: such a student runs in fp16 and fp32)
+    """
+
+    steps: int = 2000
+    batch: int = 8
+    accumulate: int = 1
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-2
+    warmup: float = 0.06
+    clip: float = 1.0
+    precision: str = "bf16-mixed"
+
+    @classmethod
+    def for_int8(cls) -> PhaseSection:
+        """The defaults of the quantisation-aware phase."""
+        return cls(steps=400, learning_rate=2e-4, weight_decay=0.0, precision="32-true")
+
+
+@dataclass(frozen=True)
+class TrainerSection:
+    """[trainer]: every `interval` steps a checkpoint is written; every `validate` intervals the student is scored.
+
+    devices, nodes : processes of one machine, and machines; over one they train together (DDP)
+    patience : validations without a better Dice after which the float phase stops early; 0 never stops it
+    """
+
+    interval: int = 50
+    validate: int = 5
+    patience: int = 0
+    accelerator: str = "cpu"
+    devices: int = 1
+    nodes: int = 1
+    threads: int = 0
+    workers: int = 0
