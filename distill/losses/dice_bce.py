@@ -6,6 +6,7 @@ The smoothing s lets an empty crop reach a loss of 0 by predicting nothing.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,7 +15,25 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from distill.losses import Kind, LossInput, Role
+
 SMOOTH = 32.0  # pixels
+
+
+@dataclass(frozen=True)
+class DiceBCE:
+    """Dice + BCE of all channels, over the labelled crops."""
+
+    name: str = "dice_bce"
+    role: Role = "supervised"
+    kind: Kind = "classification"
+    needs_instances: bool = False
+
+    def __call__(self, batch: LossInput) -> Tensor:
+        batch = batch.annotated()
+        if batch.is_empty:
+            return batch.nothing()
+        return torch.stack(list(dice_bce(batch.logits, batch.target).values())).sum()
 
 
 def dice_bce(logits: Tensor, target: Tensor) -> dict[str, Tensor]:
@@ -26,3 +45,6 @@ def dice_bce(logits: Tensor, target: Tensor) -> dict[str, Tensor]:
     total = probability.sum(axes) + target.sum(axes)
     dice = (2 * overlap + SMOOTH) / (total + SMOOTH)
     return {"dice": (1 - dice).mean(), "bce": binary_cross_entropy_with_logits(logits, target)}
+
+
+LOSS = DiceBCE()

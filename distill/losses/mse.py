@@ -1,0 +1,32 @@
+"""Matching of probabilities: mean (sigmoid(z_s) - p_t)^2 over the foreground's pixels.
+
+The matching term of arXiv 2606.00928, "MSE between student and teacher probabilities"; the form is ours, since the
+abstract gives none. It is the Brier score (Brier 1950) against the teacher, or logit matching (Ba and Caruana 2014,
+arXiv 1312.6184, eq. 1) after the sigmoid, so that no teacher's logit is needed. Every crop counts, labelled or not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from distill.losses import Kind, LossInput, Role
+
+
+@dataclass(frozen=True)
+class MSE:
+    """Mean squared difference of probabilities, in [0, 1]."""
+
+    name: str = "mse"
+    role: Role = "matching"
+    kind: Kind = "regression"
+    needs_instances: bool = False
+
+    def __call__(self, batch: LossInput) -> Tensor:
+        return (batch.foreground.sigmoid() - batch.taught(self.name)).square().mean()
+
+
+LOSS = MSE()
