@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import tomllib
@@ -22,6 +23,9 @@ from runtime.errors import InputError
 
 if typing.TYPE_CHECKING:
     from pathlib import Path
+
+
+LABELS = ("cells", "nuclei")
 
 
 @dataclass(frozen=True)
@@ -109,11 +113,13 @@ def _value(hint: object, value: object, path: str) -> object:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is tuple and isinstance(value, (list, tuple)):
         return tuple(_value(arguments[0], item, path) for item in value)
+    if origin is Mapping and isinstance(value, Mapping):
+        return dict(value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if isinstance(hint, type) and not isinstance(hint, types.GenericAlias) and type(value) is hint:
         return value
-    wanted = "a list" if origin is tuple else getattr(hint, "__name__", str(hint))
+    wanted = {tuple: "a list", Mapping: "a table"}.get(origin) or getattr(hint, "__name__", str(hint))
     msg = f"{path} is {value!r}; it must be {wanted}."
     raise InputError(msg)
 
@@ -122,6 +128,13 @@ def _check(config: Config) -> None:
     from distill import students
 
     students.load(config.student.family)
+    _check_data(config)
+    _check_student(config)
+    _check_teacher(config)
+    _check_phases(config)
+
+
+def _check_data(config: Config) -> None:
     data = config.data
     if not data.train or not data.validation:
         msg = "data.train and data.validation must each name at least one data spec, such as synthetic:400@1."
@@ -129,31 +142,75 @@ def _check(config: Config) -> None:
     if data.share and len(data.share) != len(data.train):
         msg = f"data.share has {len(data.share)} values for {len(data.train)} training sets; give one each, or none."
         raise InputError(msg)
-    if data.labels not in ("nuclei", "cells"):
+    if data.labels not in LABELS:
         msg = f"data.labels is {data.labels!r}; choose nuclei or cells."
         raise InputError(msg)
     if data.crop <= 0 or data.crop % 32:
         msg = f"data.crop is {data.crop}; it must be a multiple of 32, for example 256."
         raise InputError(msg)
-    if unknown := set(config.student.outputs) - {"foreground", "core"}:
+    if not 0 < data.labelled <= 1:
+        msg = f"data.labelled is {data.labelled}; it is a share of the training images, over 0 and up to 1."
+        raise InputError(msg)
+    if not 0 < data.taught < 1:
+        msg = f"data.taught is {data.taught}; it is a share of the crops, between 0 and 1."
+        raise InputError(msg)
+
+
+def _check_student(config: Config) -> None:
+    student = config.student
+    if unknown := set(student.outputs) - {"foreground", "core"}:
         msg = f"student.outputs holds {sorted(unknown)}; known outputs are foreground and core."
         raise InputError(msg)
-    if config.student.outputs[:1] != ("foreground",):
-        msg = f"student.outputs is {list(config.student.outputs)}; foreground must come first."
+    if student.outputs[:1] != ("foreground",):
+        msg = f"student.outputs is {list(student.outputs)}; foreground must come first."
         raise InputError(msg)
-    if len(config.student.decoder) != 5 or min(config.student.decoder) < 1:
-        msg = f"student.decoder is {list(config.student.decoder)}; it must be five positive channel counts."
+    if len(student.decoder) != 5 or min(student.decoder) < 1:
+        msg = f"student.decoder is {list(student.decoder)}; it must be five positive channel counts."
         raise InputError(msg)
-    _check_phases(config)
+    if student.channels[:1] != ("nucleus",) or len(set(student.channels)) < len(student.channels):
+        msg = f"student.channels is {list(student.channels)}; give nucleus first, and no channel twice."
+        raise InputError(msg)
+
+
+def _check_teacher(config: Config) -> None:
+    from distill import teachers
+
+    section = config.teacher
+    if section.name:
+        teachers.load(section.name)
+        choices = {
+            "prompts": ("boxes", "points", "grid", "none"),
+            "prompt_labels": LABELS,
+            "membrane": ("own", "blank", "shuffled"),
+            "device": ("auto", "cpu", "cuda"),
+        }
+        for key, known in choices.items():
+            if getattr(section, key) not in known:
+                msg = f"teacher.{key} is {getattr(section, key)!r}; choose one of {', '.join(known)}."
+                raise InputError(msg)
+    elif config.loss.matching:
+        msg = f"loss.matching is {config.loss.matching!r}, but there is no teacher to match; name one in [teacher]."
+        raise InputError(msg)
+    if not (config.loss.supervised or config.loss.matching):
+        msg = "loss.supervised and loss.matching are both left out; a student needs one of them to learn from."
+        raise InputError(msg)
 
 
 def _check_phases(config: Config) -> None:
     interval = config.trainer.interval
     for name, phase in (("float", config.float), ("qat", config.qat)):
+        if name == "qat" and phase.steps == 0:
+            continue
         if phase.steps < 1 or phase.steps % interval:
             nearest = max(interval, round(phase.steps / interval) * interval)
             msg = f"{name}.steps is {phase.steps}; it must be a multiple of trainer.interval {interval}; try {nearest}."
             raise InputError(msg)
-        if phase.batch < 1 or phase.learning_rate <= 0:
-            msg = f"{name}.batch and {name}.learning_rate must be positive, not {phase.batch}, {phase.learning_rate}."
+        if min(phase.batch, phase.accumulate) < 1 or phase.learning_rate <= 0:
+            msg = (
+                f"{name}.batch, {name}.accumulate and {name}.learning_rate must be positive, "
+                f"not {phase.batch}, {phase.accumulate}, {phase.learning_rate}."
+            )
             raise InputError(msg)
+    if min(config.trainer.devices, config.trainer.nodes) < 1:
+        msg = f"trainer.devices and trainer.nodes are {config.trainer.devices} and {config.trainer.nodes}; at least 1."
+        raise InputError(msg)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,28 +18,51 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from distill.datasets import Dataset
     from distill.sections import AugmentSection
     from runtime.manifest import Normalization
 
 
 @dataclass(frozen=True, eq=False)
 class Field:
-    """A frame made ready for cropping: image float32 (H, W) in [0, 1], labels int32 (H, W)."""
+    """An image made ready for cropping.
+
+    image : float32 (C, H, W) in [0, 1]; labels : int32 (H, W), of no meaning where `labelled` is false
+    soft : uint8 (H, W), the teacher's foreground probability times 255, or None without a teacher
+    """
 
     image: NDArray[np.float32]
     labels: NDArray[np.int32]
+    soft: NDArray[np.uint8] | None = None
+    labelled: bool = True
 
 
-def load_fields(data: Dataset, labels: str, how: Normalization) -> list[Field]:
-    """Decode and normalise every sample of a data set (whole-frame percentiles, as at deployment)."""
-    return [Field(normalize(sample.frame, how), sample.labels[labels]) for sample in data]
+class Crop(NamedTuple):
+    """What the student is trained on; a batch of them is collated to the same with a first axis.
+
+    image : (C, crop, crop) float32 in [0, 1]; target : (outputs, crop, crop) float32, 0 and 1
+    labelled : bool (); teacher : (1, crop, crop) float32 in [0, 1], or empty (0,) without a teacher
+    instances : int64 (crop, crop), or empty (0,) where no loss needs them
+    """
+
+    image: torch.Tensor
+    target: torch.Tensor
+    labelled: torch.Tensor
+    teacher: torch.Tensor
+    instances: torch.Tensor
 
 
-class CropStream(TorchDataset[tuple[torch.Tensor, torch.Tensor]]):
+def ready(image: NDArray[Any], labels: NDArray[np.int32] | None, how: Normalization, **more: Any) -> Field:
+    """A field of an image (C, H, W), each plane scaled between its own whole-frame percentiles, as at deployment."""
+    planes = np.stack([normalize(plane, how) for plane in image])
+    empty = np.zeros(image.shape[1:], np.int32) if labels is None else labels
+    return Field(planes, empty, labelled=labels is not None, **more)
+
+
+class CropStream(TorchDataset[Crop]):
     """Crops number ``start`` to ``start + count - 1`` of a stream defined by its seed.
 
-    Item: (image (1, crop, crop), target (C, crop, crop)), both float32 in [0, 1].
+    groups : sets of fields; share : how often each set is drawn from
+    with_instances : whether crops carry instance labels, for the losses that need them
     """
 
     def __init__(
@@ -52,29 +75,42 @@ class CropStream(TorchDataset[tuple[torch.Tensor, torch.Tensor]]):
         seed: int,
         start: int,
         count: int,
+        with_instances: bool = False,
     ) -> None:
         self.groups = groups
         self.share = np.asarray(share, float) / np.sum(share)
         self.chances = [_by_side_length(group) for group in groups]
         self.outputs, self.crop, self.augment = outputs, crop, augment
         self.seed, self.start, self.count = seed, start, count
+        self.with_instances = with_instances
 
     def __len__(self) -> int:
         return self.count
 
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def __getitem__(self, index: int) -> Crop:
         rng = np.random.default_rng([self.seed, self.start + index])
         group = rng.choice(len(self.groups), p=self.share)
         field = self.groups[group][rng.choice(len(self.groups[group]), p=self.chances[group])]
-        image, labels = cut(field, self.crop, self.augment, rng)
-        image = change_intensities(image, self.augment, rng)
-        return torch.from_numpy(image[None]), torch.from_numpy(targets(labels, self.outputs))
+        part = cut(field, self.crop, self.augment, rng)
+        image = np.stack([change_intensities(plane, self.augment, rng) for plane in part.image])
+        if self.augment.drop:
+            _drop_planes(image, self.augment.drop, rng)
+        nothing = torch.empty(0)
+        return Crop(
+            torch.from_numpy(image),
+            torch.from_numpy(targets(part.labels, self.outputs)),
+            torch.tensor(field.labelled),
+            nothing if part.soft is None else torch.from_numpy(part.soft[None].astype(np.float32) / 255),
+            torch.from_numpy(part.labels.astype(np.int64)) if self.with_instances else nothing,
+        )
 
 
-def cut(
-    field: Field, crop: int, augment: AugmentSection, rng: np.random.Generator
-) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """A square crop at a random place, scale, rotation and reflection; beyond its border a frame is mirrored."""
+def cut(field: Field, crop: int, augment: AugmentSection, rng: np.random.Generator) -> Field:
+    """A square crop at a random place, scale, rotation and reflection; beyond its border a frame is mirrored.
+
+    All planes, the labels and the teacher's probability are cut at the same place.
+    """
+    shape = field.labels.shape
     zoom = augment.scale ** rng.uniform(-1, 1)
     angle = rng.uniform(0, 2 * np.pi) if augment.rotate and rng.random() < 0.5 else 0.0
     turn = int(rng.integers(4)) if augment.rotate else 0
@@ -83,17 +119,36 @@ def cut(
     if augment.rotate and rng.random() < 0.5:
         matrix[:, 1] *= -1
     reach = crop / 2 / zoom
-    center = [rng.uniform(min(reach, side / 2), max(side - reach, side / 2)) for side in map(float, field.image.shape)]
+    center = [rng.uniform(min(reach, side / 2), max(side - reach, side / 2)) for side in map(float, shape)]
     offset = np.asarray(center) - 0.5 - matrix @ np.full(2, (crop - 1) / 2)
-    source = field.image if zoom > 0.8 else ndimage.gaussian_filter(field.image, 0.4 / zoom)
-    window, shift = _window(field.image.shape, matrix, offset, crop)
-    image = ndimage.affine_transform(
-        source[window], matrix, offset - shift, (crop, crop), order=1, mode="mirror", output=np.float32
+    window, shift = _window(shape, matrix, offset, crop)
+
+    def sample(part: NDArray[Any], order: int) -> NDArray[Any]:
+        return ndimage.affine_transform(part, matrix, offset - shift, (crop, crop), order=order, mode="mirror")
+
+    image = np.stack([sample(_smooth(plane, window, zoom), order=1) for plane in field.image])
+    soft = None if field.soft is None else np.rint(sample(field.soft[window].astype(np.float32), 1)).astype(np.uint8)
+    return Field(image, sample(field.labels[window], order=0), soft, field.labelled)
+
+
+def _smooth(plane: NDArray[np.float32], window: tuple[slice, slice], zoom: float) -> NDArray[np.float32]:
+    """The window of a plane, blurred where it is about to be shrunk; with a margin, so that its rim is right, too."""
+    if zoom > 0.8:
+        return plane[window]
+    sigma = 0.4 / zoom
+    reach = int(4 * sigma + 0.5)  # where ndimage cuts its kernel off
+    wide = tuple(slice(max(0, part.start - reach), part.stop + reach) for part in window)
+    inner = tuple(
+        slice(part.start - outer.start, part.stop - outer.start) for part, outer in zip(window, wide, strict=True)
     )
-    labels = ndimage.affine_transform(
-        field.labels[window], matrix, offset - shift, (crop, crop), order=0, mode="mirror"
-    )
-    return image, labels
+    return ndimage.gaussian_filter(plane[wide], sigma)[inner]
+
+
+def _drop_planes(image: NDArray[np.float32], chance: float, rng: np.random.Generator) -> None:
+    """Blank channels besides the first now and then: a teacher that leans on one plane fails where its stain fails."""
+    for plane in image[1:]:
+        if rng.random() < chance:
+            plane[:] = 0
 
 
 def change_intensities(
@@ -126,5 +181,5 @@ def _window(
 
 def _by_side_length(fields: Sequence[Field]) -> NDArray[np.float64]:
     """Larger frames are drawn more often, by the root of their area: a wide field holds more than one crop."""
-    weights = np.sqrt([field.image.size for field in fields])
+    weights = np.sqrt([field.labels.size for field in fields])
     return weights / weights.sum()

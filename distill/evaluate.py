@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from distill.predict import seen
 from runtime.instances import label_objects
 from runtime.overlap import confusion, dice, dice_of, iou_of, match_objects
 
@@ -31,13 +32,13 @@ def evaluate(
     labels: str,
     progress: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
-    """Score ``predict`` (frame (H, W) to probabilities (C, H, W)) on labelled samples; a JSON-ready result.
+    """Score ``predict`` (what the spec's student sees, to probabilities (C, H, W)) on samples; a JSON-ready result.
 
     labels : "nuclei" or "cells". The spec gives the meaning of the channels and the thresholds.
     """
     rows = []
     for sample in samples:
-        rows.append(_score(predict(sample.frame), spec, sample, labels))
+        rows.append(_score(predict(seen(sample, spec)), spec, sample, labels))
         progress()
     return summarize(rows)
 

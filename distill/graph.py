@@ -31,15 +31,15 @@ PASS_THROUGH = (
 )
 
 
-def flatten(student: nn.Module, tile: tuple[int, int]) -> GraphModule:
+def flatten(student: nn.Module, tile: tuple[int, int], channels: int = 1) -> GraphModule:
     """Trace ``student`` for tiles of ``tile`` pixels and fold its batch normalisation.
 
-    student : module that maps (N, 1, h, w) float32 to logits (N, C, h, w)
+    student : module that maps (N, channels, h, w) float32 to logits (N, C, h, w)
     tile : (h, w), multiples of the student's stride
     Returns a trainable GraphModule for any N, whose ``state_dict`` keys are those of the student
     (``...weight`` and ``...bias`` of every convolution; no batch-norm entries).
     """
-    example = torch.zeros(2, 1, *tile)
+    example = torch.zeros(2, channels, *tile)
     batch = torch.export.Dim.DYNAMIC(min=1, max=1024)
     with torch.no_grad():
         program = torch.export.export(student.eval(), (example,), dynamic_shapes=({0: batch},), strict=False)

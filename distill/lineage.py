@@ -5,12 +5,12 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
-from distill import datasets
+from distill import datasets, teachers
 from distill.student import weights_digest
 from runtime.manifest import DataSource, Lineage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from torch import Tensor
 
@@ -21,29 +21,42 @@ PACKAGES = ("torch", "lightning", "segmentation-models-pytorch", "timm", "numpy"
 
 
 def lineage(config: Config, train: Sequence[Dataset], weights: Mapping[str, Tensor]) -> Lineage:
-    """The lineage of a student trained as ``config`` says on ``train``. No paths: they mean nothing elsewhere."""
+    """The lineage of a student trained as ``config`` says on ``train``. No paths: they mean nothing elsewhere.
+
+    A teacher's licence is taken over like that of the data: a student of a non-commercial teacher is non-commercial.
+    """
     names = [spec.partition(":")[0] for spec in config.data.train]
-    sources = tuple(
+    sources = [
         DataSource(name, data.licence, f"{len(data)} training images, {data.description}")
         for name, data in zip(names, train, strict=True)
-    )
-    seen = sorted(
-        {
-            datasets.fingerprint(sample)
-            for name, data in zip(names, train, strict=True)
-            if name != "synthetic"
-            for sample in data
-        }
-    )
+    ]
+    taught_by, licences = _teacher(config)
     return Lineage(
-        teacher=None,
+        teacher=taught_by,
         weights_sha256=weights_digest(weights),
-        data=sources,
-        licences=tuple(dict.fromkeys(source.licence for source in sources)),
+        data=tuple(sources),
+        licences=tuple(dict.fromkeys([*(source.licence for source in sources), *licences])),
         versions=_versions(),
         command="python -m distill fit config.toml",
-        trained_on=tuple(seen),
+        trained_on=tuple(sorted({seen for name, data in zip(names, train, strict=True) for seen in _seen(name, data)})),
     )
+
+
+def _teacher(config: Config) -> tuple[str | None, tuple[str, ...]]:
+    """The teacher in words, and its licences."""
+    section = config.teacher
+    if not section.name:
+        return None, ()
+    teacher = teachers.load(section.name).open(section)
+    described = ", ".join(f"{what} {value}" for what, value in teacher.key().items())
+    return f"{section.name} ({described})", tuple(part.strip() for part in teacher.licence.split(";"))
+
+
+def _seen(name: str, data: Dataset) -> Iterator[str]:
+    """Fingerprints of the training frames; of generated ones none, they are as many as one likes."""
+    if name != "synthetic":
+        yield from (datasets.fingerprint(sample) for sample in data)
+        yield from (datasets.frame_fingerprint(frame) for frame in data.origins())
 
 
 def _versions() -> dict[str, str]:

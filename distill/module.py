@@ -10,8 +10,9 @@ import torch
 from torchmetrics import MeanMetric
 
 from distill.datasets import Sample
-from distill.losses.dice_bce import dice_bce
-from distill.predict import predictor
+from distill.losses import LossInput
+from distill.objective import Objective
+from distill.predict import predictor, seen
 from distill.quantize import stop_observing
 from runtime.overlap import dice
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
+    from distill.config import Config
+    from distill.crops import Crop
     from distill.sections import PhaseSection
     from distill.spec import StudentSpec
 
@@ -29,9 +32,11 @@ CALIBRATED = 0.5  # share of the quantisation-aware steps after which the scales
 class Phase(lightning.LightningModule):
     """Train ``model`` ((N, 1, h, w) to logits (N, C, h, w)) for ``plan.steps`` steps."""
 
-    def __init__(self, model: nn.Module, plan: PhaseSection, spec: StudentSpec, labels: str, interval: int) -> None:
+    def __init__(self, model: nn.Module, plan: PhaseSection, spec: StudentSpec, config: Config) -> None:
         super().__init__()
-        self.model, self.plan, self.spec, self.labels, self.interval = model, plan, spec, labels, interval
+        self.model, self.plan, self.spec = model, plan, spec
+        self.labels, self.interval = config.data.labels, config.trainer.interval
+        self.objective = Objective(config.loss)
         self.score = MeanMetric()
 
     def on_train_epoch_start(self) -> None:
@@ -40,12 +45,13 @@ class Phase(lightning.LightningModule):
         if late and isinstance(self.model, torch.fx.GraphModule):
             stop_observing(self.model)
 
-    def training_step(self, batch: tuple[Tensor, Tensor]) -> Tensor:
-        """Soft Dice + BCE of one batch of crops, each term logged."""
-        image, target = batch
-        terms = dice_bce(self.model(image.contiguous(memory_format=torch.channels_last)), target)
-        loss = torch.stack(list(terms.values())).sum()
-        self.log_dict({f"train/{name}": value for name, value in terms.items()}, on_step=True)
+    def training_step(self, crop: Crop) -> Tensor:
+        """The objective on one batch of crops; each term and, where there are several, its weight is logged."""
+        logits = self.model(crop.image.contiguous(memory_format=torch.channels_last))
+        loss, terms = self.objective(_input(crop, logits, self.global_step / self.plan.steps))
+        self.log_dict({f"train/{role}": value.detach() for role, value in terms.items()}, on_step=True)
+        if len(self.objective.terms) > 1:
+            self.log_dict({f"train/weight_{role}": value for role, value in self.objective.weights().items()})
         self.log("train/loss", loss, on_step=True, prog_bar=True)
         return loss
 
@@ -57,7 +63,7 @@ class Phase(lightning.LightningModule):
 
     def validation_step(self, sample: Sample) -> None:
         """Foreground Dice of one whole frame at threshold 0.5, through the frame path of deployment."""
-        probability = predictor(self.model, self.spec, self.device)(sample.frame)
+        probability = predictor(self.model, self.spec, self.device)(seen(sample, self.spec))
         self.score.update(dice(probability[0] > 0.5, sample.labels[self.labels] > 0))
 
     def on_validation_epoch_end(self) -> None:
@@ -66,12 +72,20 @@ class Phase(lightning.LightningModule):
         self.score.reset()
 
     def configure_optimizers(self) -> dict[str, Any]:
-        """AdamW with a linear warm-up and a cosine to zero."""
-        optimizer = torch.optim.AdamW(
-            self.model.parameters(), self.plan.learning_rate, weight_decay=self.plan.weight_decay
-        )
+        """AdamW with a linear warm-up and a cosine to zero; the weights of the losses are never decayed."""
+        groups = [{"params": [*self.model.parameters()], "weight_decay": self.plan.weight_decay}]
+        if learnt := [*self.objective.parameters()]:
+            groups.append({"params": learnt, "weight_decay": 0.0})
+        optimizer = torch.optim.AdamW(groups, self.plan.learning_rate)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _cosine(self.plan))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def _input(crop: Crop, logits: Tensor, progress: float) -> LossInput:
+    """A batch of crops as the losses take it: what the crops do not carry is None."""
+    teacher = crop.teacher if crop.teacher.numel() else None
+    instances = crop.instances if crop.instances.numel() else None
+    return LossInput(logits, crop.target, crop.labelled, teacher, instances, progress)
 
 
 def _cosine(plan: PhaseSection) -> Callable[[int], float]:

@@ -82,6 +82,8 @@ class FakeQuantize(nn.Module):
 
     def _observe(self, tensor: Tensor) -> None:
         largest = tensor.abs().amax().float()
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.all_reduce(largest, torch.distributed.ReduceOp.MAX)  # one scale for all processes
         seen = self.amax > 0
         self.amax.copy_(torch.where(seen, torch.lerp(self.amax, largest, AVERAGING), largest))
         self.scale.copy_(half_exact(self.amax / ACTIVATION_MAX))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class DataSection:
     labels : "nuclei" or "cells"; objects smaller than `min_area` pixels are not counted or kept
     labelled : share of the training images whose labels are used, at least one image of each set; the others are
         left out without a teacher, and taught by its probabilities with one
+    taught : share of the crops that are drawn from those images, where there is a teacher
     record : spec of the tiles that travel with the student as probes (default: its validation data)
     """
 
@@ -37,6 +39,7 @@ class DataSection:
     validation: tuple[str, ...] = ()
     labels: str = "nuclei"
     labelled: float = 1.0
+    taught: float = 0.5
     crop: int = 256
     min_area: int = 12
     record: str = ""
@@ -56,7 +59,8 @@ class TeacherSection:
     chunk : prompts that are decoded together; batch : images that share a pass of the encoder
     membrane : own, blank (zeros) or shuffled (of another image): the controls of a study
     device : auto, cpu or cuda; half : half precision where the device is a GPU
-    store : folder of the soft labels, reused by every student; beside the runs where it is left out
+    store : folder of the soft labels, reused by every student
+    undistilled : folders of students that learnt from the labels alone: `fit` says what the teacher is better at
     """
 
     name: str = ""
@@ -72,6 +76,7 @@ class TeacherSection:
     device: str = "auto"
     half: bool = True
     store: str = "runs/soft-labels.zarr"
+    undistilled: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,7 @@ class LossSection:
 
     weighting : a file of distill/losses/weighting: fixed, kendall or liebel
     *_weight : factors of `fixed`, and what the others begin with
+    *_options : options of a loss, such as {temperature = 4.0} of hinton
     """
 
     supervised: str = "dice_bce"
@@ -89,6 +95,9 @@ class LossSection:
     supervised_weight: float = 1.0
     matching_weight: float = 1.0
     boundary_weight: float = 1.0
+    supervised_options: Mapping[str, object] = field(default_factory=dict)
+    matching_options: Mapping[str, object] = field(default_factory=dict)
+    boundary_options: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

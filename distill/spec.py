@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from runtime.manifest import Normalization, Objects
 from runtime.records import Record
+
+if TYPE_CHECKING:
+    from distill.config import Config
 
 OUTPUTS = ("foreground", "core")
 
@@ -34,3 +38,19 @@ class StudentSpec(Record):
     threshold: float = 0.5
     objects: Objects = field(default_factory=lambda: Objects(core_threshold=0.5, min_area=12))
     pixel_size_um: float | None = None
+
+
+def spec_of(config: Config) -> StudentSpec:
+    """The spec of the student that a configuration trains, its thresholds not yet chosen."""
+    section = config.student
+    return StudentSpec(
+        name=section.name,
+        family=section.family,
+        channels=section.channels,
+        decoder=section.decoder,
+        squeeze_excite=section.squeeze_excite,
+        outputs=section.outputs,
+        tile=(config.data.crop, config.data.crop),
+        normalization=Normalization(low=section.low_percentile, high=section.high_percentile),
+        objects=Objects(core_threshold=0.5, min_area=config.data.min_area),
+    )

@@ -65,7 +65,7 @@ class Student:
                 f"try {nearest[0]}x{nearest[1]}."
             )
             raise InputError(msg)
-        graph = flatten(family.build(self.spec), (height, width))
+        graph = flatten(family.build(self.spec), (height, width), len(self.spec.channels))
         _load_weights(graph, self.weights)
         return graph
 

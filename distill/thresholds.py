@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from distill.predict import predictor
+from distill.predict import predictor, seen
 from runtime.instances import label_objects
 from runtime.overlap import dice, match_objects
 
@@ -41,7 +41,7 @@ def choose(
     score TP / (TP + FP + FN) at IoU > 0.5.
     """
     predict = predictor(model, spec)
-    scored = [Scored(predict(sample.frame).astype(np.float16), sample.labels[labels]) for sample in data]
+    scored = [Scored(predict(seen(sample, spec)).astype(np.float16), sample.labels[labels]) for sample in data]
     dices = {float(t): _mean_dice(scored, t) for t in MASK_THRESHOLDS}
     spec = replace(spec, threshold=max(dices, key=lambda t: (dices[t], -abs(t - 0.5))))
     record: dict[str, Any] = {"dice_by_threshold": dices}

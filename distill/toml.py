@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import PurePath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +45,9 @@ def _pairs(section: Any) -> Iterable[str]:
 
 
 def _literal(value: Any) -> str:
-    """TOML's notation of a text, number, truth value or list of them."""
+    """TOML's notation of a text, number, truth value, list or table of them."""
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{json.dumps(key)} = {_literal(item)}' for key, item in value.items())}}}"
     if isinstance(value, (tuple, list)):
         return f"[{', '.join(map(_literal, value))}]"
     if isinstance(value, str):

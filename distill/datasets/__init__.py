@@ -10,11 +10,23 @@ from importlib import import_module
 
 from runtime.errors import EdgescopeError, InputError
 
-from .sample import Dataset, Reader, Sample, fingerprint
+from .sample import Dataset, Reader, Sample, fingerprint, frame_fingerprint
 from .seen import SEEN, unseen
 from .splits import SPLITS
 
-__all__ = ["SEEN", "SPLITS", "Dataset", "Reader", "Sample", "fingerprint", "load", "names", "open", "unseen"]
+__all__ = [
+    "SEEN",
+    "SPLITS",
+    "Dataset",
+    "Reader",
+    "Sample",
+    "fingerprint",
+    "frame_fingerprint",
+    "load",
+    "names",
+    "open",
+    "unseen",
+]
 
 NOT_READERS = frozenset({"members", "npz", "pictures", "sample", "seen", "splits"})
 

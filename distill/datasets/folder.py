@@ -36,7 +36,7 @@ class Folder:
     def __call__(self, name: str) -> Sample:
         image_name, label_name = self.pairs[name]
         image = _planes(decode(self.members.read(image_name), image_name), image_name)
-        labels = _instances(decode(self.members.read(label_name), label_name), label_name)
+        labels = instances(decode(self.members.read(label_name), label_name), label_name)
         if labels.shape != image.shape[1:]:
             msg = (
                 f"Labels {label_name!r} have {labels.shape} pixels, their image {image_name!r} has "
@@ -109,7 +109,7 @@ def _planes(picture: NDArray, name: str) -> NDArray:
     return np.ascontiguousarray(picture, picture.dtype.newbyteorder("="))
 
 
-def _instances(picture: NDArray, name: str) -> NDArray[np.int32]:
+def instances(picture: NDArray, name: str) -> NDArray[np.int32]:
     """Instances numbered from 1, from ids or from a mask."""
     if picture.ndim == 3 and picture.shape[-1] in (2, 3, 4):
         picture = _grey(picture, name)

@@ -6,12 +6,14 @@ and no reader in particular.
 
 import hashlib
 import operator
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
+
+from runtime.errors import InputError
 
 NUCLEUS = "nucleus"
 MEMBRANE = "membrane"
@@ -36,19 +38,32 @@ class Sample:
         """The nucleus plane (H, W): the one channel that a student sees."""
         return self.image[self.channels.index(NUCLEUS)]
 
+    def planes(self, names: Sequence[str]) -> NDArray:
+        """The planes of these channels, (C, H, W), in this order; InputError where one is not there."""
+        for name in names:
+            if name not in self.channels:
+                msg = (
+                    f"{self.name} has no channel {name!r}, it has {', '.join(self.channels)}; "
+                    "choose among these, or give data that hold it."
+                )
+                raise InputError(msg)
+        return self.image[[self.channels.index(name) for name in names]]
+
 
 @dataclass(frozen=True, eq=False)
 class Dataset(Sequence[Sample]):
     """Samples by name, read when asked for. A slice or a subset is a data set again.
 
     left_out : how many images were found and not taken, by reason
-    read : reads one sample by its name; must survive a fork and pickling, for worker processes"""
+    read : reads one sample by its name; must survive a fork and pickling, for worker processes
+    origins : where samples are parts of larger frames, gives those frames: whoever saw a part has seen the frame"""
 
     names: tuple[str, ...]
     read: Callable[[str], Sample]
     licence: str
     description: str
     left_out: Mapping[str, int] = field(default_factory=dict)
+    origins: Callable[[], Iterable[NDArray]] = tuple
 
     def __len__(self) -> int:
         return len(self.names)
@@ -84,8 +99,13 @@ class Reader:
 
 
 def fingerprint(sample: Sample) -> str:
-    """Twelve hex digits for the frame's content (dtype, shape, pixels), whatever its file is called."""
-    frame = np.ascontiguousarray(sample.frame)
+    """Twelve hex digits for a sample's frame; see frame_fingerprint."""
+    return frame_fingerprint(sample.frame)
+
+
+def frame_fingerprint(frame: NDArray) -> str:
+    """Twelve hex digits for a frame's content (dtype, shape, pixels), whatever its file is called."""
+    frame = np.ascontiguousarray(frame)
     little_endian = frame.astype(frame.dtype.newbyteorder("<"), copy=False)
     digest = hashlib.sha256(f"{frame.dtype.name} {frame.shape} ".encode())
     digest.update(little_endian.tobytes())

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from distill.datasets import Sample
     from distill.sections import TeacherSection
 
 
@@ -31,7 +30,7 @@ class Teacher(Protocol):
     needs_instances: bool  # whether it is prompted with instance labels
 
     def key(self) -> Mapping[str, str]:
-        """All that a probability depends on besides image and instances: weights' sha256, mapping, prompts, settings."""
+        """All that a probability depends on besides image and instances: weights' sha256, mapping, settings."""
         ...
 
     def probability(self, image: NDArray[Any], instances: NDArray[np.int32] | None = None) -> NDArray[np.float32]:

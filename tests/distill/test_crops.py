@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from distill.crops import CropStream, Field, change_intensities, cut, load_fields
+from distill.crops import CropStream, Field, change_intensities, cut, ready
 from distill.datasets import open as open_data
 from distill.sections import AugmentSection
 from runtime.manifest import Normalization
@@ -17,7 +17,8 @@ OUTPUTS = ("foreground", "core")
 def ramp(shape: tuple[int, int] = (400, 500)) -> Field:
     """The label of a pixel is its row and column; the image holds the same two, as one linear ramp."""
     rows, cols = np.indices(shape)
-    return Field((rows / 1000 + cols / 2000).astype(np.float32), (1 + rows * shape[1] + cols).astype(np.int32))
+    image = (rows / 1000 + cols / 2000).astype(np.float32)
+    return Field(image[None], (1 + rows * shape[1] + cols).astype(np.int32))
 
 
 def stream(start: int = 0, seed: int = 1, augment: AugmentSection | None = None, share=(1.0, 1.0)) -> CropStream:
@@ -25,7 +26,7 @@ def stream(start: int = 0, seed: int = 1, augment: AugmentSection | None = None,
     groups = []
     for group in range(2):
         labels = np.kron(rng.integers(0, 5, (4, 4)), np.ones((16, 16))).astype(np.int32)
-        groups.append([Field((labels > 0).astype(np.float32) * 0.5 + 0.25 * group, labels)])
+        groups.append([Field((labels > 0)[None].astype(np.float32) * 0.5 + 0.25 * group, labels)])
     return CropStream(groups, share, OUTPUTS, 32, augment or AugmentSection(), seed, start, 10)
 
 
@@ -46,7 +47,7 @@ def test_a_crop_does_not_depend_on_where_its_stream_begins():
 def test_shapes_types_and_ranges():
     crops = stream()
     assert len(crops) == 10
-    for image, target in (crops[i] for i in range(len(crops))):
+    for image, target, *_ in (crops[i] for i in range(len(crops))):
         assert image.shape == (1, 32, 32)
         assert target.shape == (2, 32, 32)
         assert image.dtype == target.dtype == torch.float32
@@ -58,7 +59,8 @@ def test_shapes_types_and_ranges():
 @pytest.mark.parametrize("seed", range(12))
 def test_image_and_labels_show_the_same_place(seed: int):
     field = ramp()
-    image, labels = cut(field, 64, AugmentSection(), np.random.default_rng(seed))
+    part = cut(field, 64, AugmentSection(), np.random.default_rng(seed))
+    (image,), labels = part.image, part.labels
     rows, cols = np.divmod(labels - 1, field.labels.shape[1])
     # A ramp is interpolated exactly, a label is that of the nearest pixel: half a pixel apart at most.
     apart = np.abs(image - (rows / 1000 + cols / 2000))
@@ -67,15 +69,16 @@ def test_image_and_labels_show_the_same_place(seed: int):
 
 def test_without_augmentation_a_crop_is_a_window():
     field = ramp((64, 64))
-    image, labels = cut(field, 64, STILL, np.random.default_rng(0))
-    np.testing.assert_allclose(image, field.image, atol=1e-6)
-    np.testing.assert_array_equal(labels, field.labels)
+    part = cut(field, 64, STILL, np.random.default_rng(0))
+    np.testing.assert_allclose(part.image, field.image, atol=1e-6)
+    np.testing.assert_array_equal(part.labels, field.labels)
 
 
 def test_a_frame_smaller_than_the_crop_is_mirrored():
-    image, labels = cut(ramp((20, 24)), 64, STILL, np.random.default_rng(0))
-    assert image.shape == labels.shape == (64, 64)
-    assert labels.min() > 0
+    part = cut(ramp((20, 24)), 64, STILL, np.random.default_rng(0))
+    assert part.image.shape == (1, 64, 64)
+    assert part.labels.shape == (64, 64)
+    assert part.labels.min() > 0
 
 
 def test_intensities_stay_as_they_are_when_all_is_off():
@@ -100,6 +103,8 @@ def test_the_share_says_how_often_a_group_is_drawn():
 
 def test_fields_are_normalised_as_frames_are_at_deployment():
     data, how = open_data("synthetic:2@1?size=32"), Normalization(low=1.0, high=99.0)
-    fields = load_fields(data, "nuclei", how)
-    np.testing.assert_array_equal(fields[1].image, normalize(data[1].frame, how))
-    np.testing.assert_array_equal(fields[1].labels, data[1].labels["nuclei"])
+    sample = data[1]
+    field = ready(sample.planes(("nucleus", "membrane")), sample.labels["nuclei"], how)
+    np.testing.assert_array_equal(field.image[0], normalize(sample.frame, how))
+    np.testing.assert_array_equal(field.image[1], normalize(sample.image[1], how))
+    np.testing.assert_array_equal(field.labels, sample.labels["nuclei"])

@@ -152,7 +152,7 @@ def test_the_saved_student_computes_what_was_measured(trained: Path, config: Con
 @pytest.mark.slow
 def test_the_log_of_the_training_covers_both_phases(trained: Path):
     lines = (trained / "training.csv").read_text().splitlines()
-    assert lines[0] == "phase,step,loss,loss_bce,loss_dice,validation_dice"
+    assert lines[0] == "phase,step,loss,loss_supervised,validation_dice"
     steps = [line.split(",")[:2] for line in lines[1:]]
     assert steps == [[phase, str(step)] for phase in ("float", "qat") for step in range(4, 25, 4)]
     assert [bool(line.split(",")[-1]) for line in lines[1:]] == [False, False, True, False, False, True] * 2

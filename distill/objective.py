@@ -1,0 +1,48 @@
+"""The training objective: at most one loss of each role, added up by a weighting."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from distill import losses
+from distill.losses import weighting
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from distill.losses import Loss, LossInput
+    from distill.sections import LossSection
+
+ROLES: tuple[losses.Role, ...] = ("supervised", "matching", "boundary")
+
+
+class Objective(nn.Module):
+    """The losses that a configuration names. Its parameters are the weighting's: learnt, and never decayed."""
+
+    def __init__(self, section: LossSection) -> None:
+        super().__init__()
+        self.terms = terms_of(section)
+        kinds = {role: loss.kind for role, loss in self.terms.items()}
+        weights = {role: float(getattr(section, f"{role}_weight")) for role in self.terms}
+        self.weighting = weighting.load(section.weighting).build(kinds, weights)
+
+    def forward(self, batch: LossInput) -> tuple[Tensor, dict[str, Tensor]]:
+        """The total, and each term by its role. A term of labels is left out where no crop of the batch has any."""
+        taught_alone = not bool(batch.labelled.any())
+        found = {role: loss(batch) for role, loss in self.terms.items() if not (role == "supervised" and taught_alone)}
+        return self.weighting(found), found
+
+    def weights(self) -> dict[str, float]:
+        """The factor that each term is multiplied with now."""
+        return self.weighting.weights()
+
+
+def terms_of(section: LossSection) -> dict[str, Loss]:
+    """The losses by role; InputError for a name that is unknown or of another role."""
+    return {
+        role: losses.load(name, role, getattr(section, f"{role}_options"))
+        for role in ROLES
+        if (name := getattr(section, role))
+    }

@@ -1,0 +1,156 @@
+"""The two phases of a training, each with its own trainer, checkpoint and result: float, then quantisation-aware.
+
+On several devices a phase is one DDP run: every process draws its share of the same crops, gradients are averaged,
+and the processes go on with the first one's weights.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING, Any
+
+import lightning
+import safetensors.torch
+import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+
+from distill import students
+from distill.history import VALIDATION
+from distill.module import Phase
+from distill.progress import progress
+from distill.quantize import prepare, stop_observing
+from distill.quiet import quiet
+from runtime.atomic import write_bytes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import nn
+    from torch.fx import GraphModule
+
+    from distill.config import Config
+    from distill.sections import PhaseSection
+    from distill.training_data import TrainingData
+
+log = logging.getLogger(__name__)
+
+
+def float_phase(config: Config, data: TrainingData, work: Path) -> nn.Module:
+    """The float student, trained; what an earlier run arrived at is taken up from the folder ``work``."""
+    torch.manual_seed(config.seed)
+    model = students.load(data.spec.family).build(data.spec).to(memory_format=torch.channels_last)
+    _run("float", model, config.float, config, data.for_phase(config.float, 0), work)
+    return model.eval()
+
+
+def quantized_phase(config: Config, data: TrainingData, graph: GraphModule, work: Path) -> GraphModule:
+    """A copy of the flat float student, trained to compute in int8."""
+    prepared = prepare(graph)
+    _run("qat", prepared, config.qat, config, data.for_phase(config.qat, 1), work)
+    stop_observing(prepared)
+    prepared.eval()
+    return prepared
+
+
+def _run(name: str, model: nn.Module, plan: PhaseSection, config: Config, data: TrainingData, work: Path) -> None:
+    """Train ``model`` in place, or load what an earlier run of this phase arrived at."""
+    result, checkpoint = work / f"{name}.safetensors", work / f"{name}.ckpt"
+    if result.exists():
+        model.load_state_dict(safetensors.torch.load_file(result))
+        return
+    if checkpoint.exists():
+        log.info("phase %s goes on from %s", name, checkpoint)
+    best = Best(work / f"{name}.best.safetensors") if name == "float" and config.trainer.patience else None
+    with quiet():
+        trainer = _trainer(name, plan, config, work, [Checkpoint(checkpoint), *_stopping(config, best)])
+        try:
+            trainer.fit(
+                Phase(model, plan, data.spec, config),
+                data,
+                ckpt_path=checkpoint if checkpoint.exists() else None,
+                weights_only=True,
+            )
+        except SystemExit as error:  # what Lightning makes of an interruption
+            raise KeyboardInterrupt from error
+    if trainer.is_global_zero:
+        write_bytes(result, best.path.read_bytes() if best else _state(model))
+    trainer.strategy.barrier()
+    if best or not trainer.is_global_zero:
+        model.load_state_dict(safetensors.torch.load_file(result))
+
+
+def _trainer(name: str, plan: PhaseSection, config: Config, work: Path, callbacks: list[Callback]) -> lightning.Trainer:
+    section = config.trainer
+    together = section.devices * section.nodes > 1
+    return lightning.Trainer(
+        accelerator=section.accelerator,
+        devices=section.devices,
+        num_nodes=section.nodes,
+        strategy="ddp" if together else "auto",
+        sync_batchnorm=together and section.accelerator != "cpu",  # torch has none on the CPU
+        precision=plan.precision,  # type: ignore[arg-type]
+        max_epochs=plan.steps // section.interval,
+        accumulate_grad_batches=plan.accumulate,
+        check_val_every_n_epoch=min(section.validate, plan.steps // section.interval),
+        reload_dataloaders_every_n_epochs=1,
+        gradient_clip_val=plan.clip or None,
+        deterministic=True,
+        logger=[CSVLogger(work / "logs", name), TensorBoardLogger(work / "tensorboard", name)],
+        log_every_n_steps=1 if config.teacher.name else min(10, section.interval),
+        callbacks=[*callbacks, progress(name, plan.steps)],
+        enable_progress_bar=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )
+
+
+class Checkpoint(Callback):
+    """Write the whole state at the end of every interval, in one piece."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Save beside, then rename; the first process does."""
+        partial = self.path.with_suffix(".partial")
+        trainer.save_checkpoint(partial, weights_only=False)
+        if trainer.is_global_zero:
+            os.replace(partial, self.path)  # noqa: PTH105
+
+
+class Best(Callback):
+    """Keep the weights of the best validation Dice: an early stop comes after a while without a better one."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.dice = path, -1.0
+
+    def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Write them where the Dice that was just measured is the best so far."""
+        dice = float(trainer.callback_metrics[VALIDATION])
+        if dice > self.dice:
+            self.dice = dice
+            if trainer.is_global_zero:
+                write_bytes(self.path, _state(pl_module.model))
+
+    def state_dict(self) -> dict[str, Any]:
+        """For the checkpoint."""
+        return {"dice": self.dice}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """From the checkpoint."""
+        self.dice = state_dict["dice"]
+
+
+def _stopping(config: Config, best: Best | None) -> list[Callback]:
+    """What ends a phase early: the best weights are kept before it is asked whether to stop."""
+    if best is None:
+        return []
+    return [best, EarlyStopping(VALIDATION, mode="max", patience=config.trainer.patience)]
+
+
+def _state(model: Any) -> bytes:
+    state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    return safetensors.torch.save(state)
