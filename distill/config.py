@@ -16,6 +16,7 @@ from distill.sections import (
     LossSection,
     PhaseSection,
     StudentSection,
+    StudySection,
     TeacherSection,
     TrainerSection,
 )
@@ -40,6 +41,7 @@ class Config:
     float: PhaseSection = field(default_factory=PhaseSection)
     qat: PhaseSection = field(default_factory=PhaseSection.for_int8)
     trainer: TrainerSection = field(default_factory=TrainerSection)
+    study: StudySection = field(default_factory=StudySection)
     seed: int = 0
 
 
@@ -150,6 +152,9 @@ def _check_data(config: Config) -> None:
         raise InputError(msg)
     if not 0 < data.labelled <= 1:
         msg = f"data.labelled is {data.labelled}; it is a share of the training images, over 0 and up to 1."
+        raise InputError(msg)
+    if data.fold and not (len(data.fold) == 2 and 0 <= data.fold[0] < data.fold[1] and data.fold[1] > 1):
+        msg = f"data.fold is {list(data.fold)}; give [k, n] with 0 <= k < n and n over 1, such as [0, 4]."
         raise InputError(msg)
     if not 0 < data.taught < 1:
         msg = f"data.taught is {data.taught}; it is a share of the crops, between 0 and 1."

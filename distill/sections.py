@@ -28,6 +28,7 @@ class DataSection:
     """[data]: data specs (NAME:PATH). `share` is how often each training set is drawn from, relative to the others.
 
     labels : "nuclei" or "cells"; objects smaller than `min_area` pixels are not counted or kept
+    fold : (k, n) leaves the k-th of n equal parts of the training images out, from 0: for out-of-fold teachers
     labelled : share of the training images whose labels are used, at least one image of each set; the others are
         left out without a teacher, and taught by its probabilities with one
     taught : share of the crops that are drawn from those images, where there is a teacher
@@ -38,6 +39,7 @@ class DataSection:
     share: tuple[float, ...] = ()
     validation: tuple[str, ...] = ()
     labels: str = "nuclei"
+    fold: tuple[int, ...] = ()
     labelled: float = 1.0
     taught: float = 0.5
     crop: int = 256
@@ -157,3 +159,43 @@ class TrainerSection:
     nodes: int = 1
     threads: int = 0
     workers: int = 0
+
+
+@dataclass(frozen=True)
+class TrainedTeacher:
+    """[study.teacher]: the multiplexed U-Net that the study trains where [teacher] is "unet" without weights.
+
+    channels : what it sees; folds : with n over 1, n teachers are trained, each without one part of the training
+        images, and an image is taught by those that have not seen it
+    drop : how often a channel besides the nucleus is blanked in training
+    """
+
+    family: str = "resnet18"
+    channels: tuple[str, ...] = ("nucleus", "membrane")
+    decoder: tuple[int, ...] = (128, 64, 32, 16, 16)
+    steps: int = 400
+    learning_rate: float = 2e-3
+    drop: float = 0.1
+    folds: int = 1
+
+
+@dataclass(frozen=True)
+class StudySection:
+    """[study]: the rows of a controlled comparison; everything else in the file is what they have in common.
+
+    rows : names of distill/study/rows.py; students : further families, each with its own undistilled and distilled row
+    fractions : shares of the training images that keep their labels, each with rows of its own
+    test : data that are scored besides the validation images, for example of another collection
+    block : frames are scored in blocks of this many pixels a side, the units of the bootstrap; 0 scores them whole
+    radii : candidates of the trivial row, threshold and dilate, in pixels; the best one on the training images counts
+    """
+
+    title: str = "Study"
+    seeds: int = 3
+    rows: tuple[str, ...] = ("threshold", "undistilled", "paper")
+    students: tuple[str, ...] = ()
+    fractions: tuple[float, ...] = ()
+    test: tuple[str, ...] = ()
+    block: int = 0
+    radii: tuple[int, ...] = (0, 2, 4, 6, 8, 10)
+    teacher: TrainedTeacher = field(default_factory=TrainedTeacher)

@@ -19,6 +19,8 @@ def to_toml(config: Config) -> str:
     lines = []
     sections = []
     for item in dataclasses.fields(config):
+        if item.name == "study":  # a comparison, of which a student's training is one row
+            continue
         value = getattr(config, item.name)
         if dataclasses.is_dataclass(value):
             sections += ["", f"[{item.name}]", *_pairs(value)]
@@ -41,6 +43,10 @@ def _pairs(section: Any) -> Iterable[str]:
             value = tuple(portable(spec) for spec in value)
         elif item.name == "record":
             value = portable(value)
+        elif item.name in ("weights", "store"):
+            value = PureWindowsPath(value).name if "\\" in value else PurePath(value).name
+        elif item.name == "undistilled":
+            value = ()
         yield f"{item.name} = {_literal(value)}"
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from distill.config import Config
     from distill.crops import Field
     from distill.datasets import Dataset, Sample
-    from distill.sections import PhaseSection
+    from distill.sections import DataSection, PhaseSection
 
 
 class TrainingData(lightning.LightningDataModule):
@@ -71,7 +71,7 @@ class TrainingData(lightning.LightningDataModule):
         """The fields with labels, and those that a teacher alone speaks for, as sets with their shares."""
         section, groups, shares = self.config.data, [], []
         for data, share in zip(self.train, section.share or (1.0,) * len(self.train), strict=True):
-            with_labels, without = divide(data, section.labelled, self.config.seed)
+            with_labels, without = divide(data, section, self.config.seed)
             taught = bool(self.config.teacher.name) and bool(without)
             groups.append(self._fields([*with_labels], section.labels))
             shares.append(share * (1 - section.taught) if taught else share)
@@ -106,13 +106,18 @@ class TrainingData(lightning.LightningDataModule):
                 raise InputError(msg)
 
 
-def divide(data: Dataset, labelled: float, seed: int) -> tuple[Dataset, Dataset]:
-    """The part of a training set whose labels are used, and the rest. The parts of a seed lie inside each other.
+def divide(data: Dataset, section: DataSection, seed: int) -> tuple[Dataset, Dataset]:
+    """The part of a training set whose labels are used, and the rest.
 
-    labelled : share of the images, rounded up: at least one keeps its labels
+    The labelled parts of a seed lie inside each other: 5 % of the images are among the 10 %. At least one image keeps
+    its labels. What section.fold leaves out is in neither part.
     """
     ranked = sorted(data.names, key=lambda name: hashlib.sha256(f"{seed}/{name}".encode()).digest())
-    kept = frozenset(ranked[: math.ceil(labelled * len(ranked))])
-    parts = ([name for name in data.names if (name in kept) == wanted] for wanted in (True, False))
-    first, second = (data.subset(names) for names in parts)
-    return first, second
+    count = math.ceil(section.labelled * len(ranked))
+    left_out = set(ranked[section.fold[0] :: section.fold[1]]) if section.fold else set()
+    if left_out.issuperset(ranked[:count]):
+        msg = f"data.fold {list(section.fold)} leaves none of the {count} labelled image(s); give fewer folds."
+        raise InputError(msg)
+    first = [name for name in data.names if name in ranked[:count] and name not in left_out]
+    rest = [name for name in data.names if name in ranked[count:] and name not in left_out]
+    return data.subset(first), data.subset(rest)

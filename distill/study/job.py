@@ -1,0 +1,127 @@
+"""One job of a study: train, score on held-out data, and leave a result that is never trained again."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from distill import soft_labels
+from distill.inventory import size
+from distill.phases import float_phase
+from distill.predict import predictor, seen
+from distill.study import score, trivial
+from distill.study.plan import TEACHERS
+from distill.train import fit, set_up
+from distill.training_data import TrainingData, divide
+from runtime.atomic import remove, write_bytes
+from runtime.errors import InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from distill.config import Config
+    from distill.datasets import Sample
+    from distill.study.plan import Job
+
+SCHEMA_VERSION = 1
+RESULTS = "rows"
+
+log = logging.getLogger(__name__)
+
+
+def run(job: Job, study: Config, out: Path) -> dict[str, Any]:
+    """The job's result: trained and scored now, or what an earlier run left; `done` says how long it took."""
+    if job.kind == "teacher":
+        return _teacher(job, out)
+    if (known := read(job.name, job.key(), out)) is not None:
+        return known
+    started = time.monotonic()
+    set_up(job.config)
+    data = TrainingData(job.config)
+    work = out / "work" / f"{job.name}-{job.key()}"
+    work.mkdir(parents=True, exist_ok=True)
+    model = float_phase(job.config, data, work)
+    predict = predictor(model, data.spec)
+
+    def foreground(sample: Sample) -> NDArray[np.float32]:
+        return predict(seen(sample, data.spec))[0]
+
+    parts = [divide(part, job.config.data, job.config.seed)[0] for part in data.train]
+    labels = job.config.data.labels
+    threshold = score.choose_threshold(foreground, [sample for part in parts for sample in part], labels)
+    scores = {held.name: score.score(foreground, held, threshold, study.study.block) for held in score.held_out(study)}
+    result = _described(job) | {"threshold": threshold, "size": size(data.spec), "scores": scores}
+    write(result | {"seconds": round(time.monotonic() - started, 1)}, out)
+    remove(work)
+    return result
+
+
+def ask_teacher(job: Job, study: Config, out: Path) -> dict[str, Any]:
+    """How good the teacher of a student's job is on the held-out data, at probability one half."""
+    name = f"teacher-{job.taught_by[0] if job.taught_by else job.config.teacher.name}-s{job.seed}"
+    if (known := read(name, job.key(), out)) is not None:
+        return known
+    scores = {}
+    for held in score.held_out(study):
+        soft = soft_labels.obtain(job.config.teacher, held.samples)
+        said = {sample.name: plane for sample, plane in zip(held.samples, soft, strict=True)}
+        scores[held.name] = score.score(lambda s, said=said: said[s.name] / 255, held, 0.5, study.study.block)
+    row = name.rpartition("-")[0]
+    result = _described(job) | {"row": row, "name": name, "kind": "teacher", "threshold": 0.5, "scores": scores}
+    write(result, out)
+    return result
+
+
+def run_trivial(study: Config) -> dict[str, Any]:
+    """Threshold and dilate, by the radius that is best on the training images."""
+    data = TrainingData(study)
+    samples = [sample for part in data.train for sample in part]
+    radius = trivial.best_radius(samples, study.data.labels, study.study.radii)
+    scores = {
+        held.name: score.score(
+            lambda sample: trivial.threshold_and_dilate(sample, radius), held, 0.5, study.study.block
+        )
+        for held in score.held_out(study)
+    }
+    return {"row": "threshold", "kind": "trivial", "seed": None, "radius": radius, "scores": scores}
+
+
+def read(name: str, key: str, out: Path) -> dict[str, Any] | None:
+    """A result that is there; InputError when it belongs to another configuration."""
+    path = out / RESULTS / f"{name}.json"
+    if not path.exists():
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        belongs = found["key"] == key and found["schema_version"] == SCHEMA_VERSION
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        msg = f"{path} cannot be read as a row of a study ({error!r}); remove it, and it is trained again."
+        raise InputError(msg) from error
+    if not belongs:
+        msg = f"{path} is of another configuration; choose another --out, or remove it to train the row again."
+        raise InputError(msg)
+    return found
+
+
+def write(result: dict[str, Any], out: Path) -> None:
+    """Write a result as a whole."""
+    text = json.dumps(result, indent=1, allow_nan=False)
+    write_bytes(out / RESULTS / f"{result['name']}.json", (text + "\n").encode())
+
+
+def _teacher(job: Job, out: Path) -> dict[str, Any]:
+    folder = out / TEACHERS / job.name
+    if not folder.exists():
+        fit(job.config, folder)
+    return _described(job)
+
+
+def _described(job: Job) -> dict[str, Any]:
+    what = {key: value for key, value in asdict(job).items() if key not in ("config", "taught_by")}
+    return {"schema_version": SCHEMA_VERSION, "key": job.key(), "name": job.name, **what}
