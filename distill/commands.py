@@ -1,11 +1,7 @@
 """Train students of a teacher with `fit`, and score them on labelled images with `evaluate`."""
 
 import json
-import logging
 import re
-import signal
-import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import Enum
@@ -18,11 +14,12 @@ from rich.progress import Progress
 from rich.table import Table
 
 from runtime.atomic import write_bytes
-from runtime.errors import EdgescopeError, InputError
-from runtime.extras import install
+from runtime.errors import InputError
 
 from . import config as configuration
 from . import datasets
+from .console import log_to_stderr, stoppable, trainer_libraries
+from .label_command import label
 
 if TYPE_CHECKING:
     from .student import Student
@@ -38,6 +35,7 @@ FIGURES = {
 }
 
 app = typer.Typer(add_completion=False, help=__doc__, rich_markup_mode=None)
+app.command()(label)
 
 Debug = Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")]
 
@@ -71,9 +69,9 @@ def fit(
     """Train a student in float, then for int8; run again to go on."""
     settings = configuration.load(config, override or ())
     folder = out or _default_folder(settings.student.name)
-    with _trainer_libraries():
+    with trainer_libraries():
         from .train import fit as train
-    with _log_to_stderr(), _stoppable():
+    with log_to_stderr(), stoppable():
         student = train(settings, folder)
     if student is None:  # another of the processes that trained together speaks for all of them
         return 0
@@ -102,7 +100,7 @@ def evaluate(
 ) -> int:
     """Score a student on labelled images."""
     samples = datasets.open(data, split.value)
-    with _trainer_libraries():
+    with trainer_libraries():
         from . import student as student_files
     loaded = student_files.load(student)
     wanted = labels.value if labels else str(loaded.metrics.get("labels", "nuclei"))
@@ -173,51 +171,6 @@ def _show(found: Mapping[str, Any]) -> None:
     for title, key in FIGURES.items():
         grid.add_row(title, f"{found[key]:.4f}")
     console.print(grid)
-
-
-@contextmanager
-def _trainer_libraries() -> Iterator[None]:
-    """Around imports that need the training environment."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        msg = f"{error.name} is not installed; run: {install('distill')}"
-        raise EdgescopeError(msg) from error
-
-
-@contextmanager
-def _log_to_stderr() -> Iterator[None]:
-    """Show our own log lines, and none of the libraries that training stands on."""
-    logger = logging.getLogger(__package__)
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
-    level = logger.level
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(level)
-
-
-@contextmanager
-def _stoppable() -> Iterator[None]:
-    """Let SIGTERM end the work like Ctrl-C does, and say how to go on."""
-    ours = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGTERM, _interrupt) if ours else None
-    try:
-        yield
-    except KeyboardInterrupt as error:
-        msg = "interrupted; run the same command again to go on"
-        raise EdgescopeError(msg) from error
-    finally:
-        if ours:
-            signal.signal(signal.SIGTERM, before)
-
-
-def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
 
 
 @contextmanager

@@ -52,13 +52,15 @@ class TeacherSection:
     """[teacher]: who teaches. `name` names a file of distill/teachers; left out, a student learns from labels alone.
 
     weights : what the teacher is made of: a checkpoint of SAM or CellSAM, the folder of a student with several
-        channels (unet), of a trained head (head), or of saved masks (masks)
+        channels (unet), of a trained head (head), or of saved masks (masks: PATH, probability:PATH or labels:KIND)
     size : of SAM: vit_b, vit_l or vit_h
     rgb : which channel is shown to SAM as red, green and blue; "blank" is black, ["grey"] is the luma of all channels
     prompts : boxes (of the labels: the oracle), points (their centroids), grid (automatic) or none
     prompt_labels : the labels that boxes and points are taken from: cells or nuclei
     confine : pixels by which a box is widened before its mask is confined to it; -1 does not confine
     chunk : prompts that are decoded together; batch : images that share a pass of the encoder
+    soften : standard deviation in pixels by which saved masks are blurred; 0 leaves them hard
+    licence : of saved masks, which do not say theirs
     membrane : own, blank (zeros) or shuffled (of another image): the controls of a study
     device : auto, cpu or cuda; half : half precision where the device is a GPU
     store : folder of the soft labels, reused by every student
@@ -74,6 +76,8 @@ class TeacherSection:
     confine: int = -1
     chunk: int = 64
     batch: int = 1
+    soften: float = 0.0
+    licence: str = ""
     membrane: str = "own"
     device: str = "auto"
     half: bool = True

@@ -29,6 +29,13 @@ class Teacher(Protocol):
     channels: tuple[str, ...]  # planes of an image that `probability` takes, in this order
     needs_instances: bool  # whether it is prompted with instance labels
 
+    def reference(self, sample: Sample) -> NDArray[Any] | None:
+        """What it is given about a sample besides the planes: labels for prompts, a saved mask; None where nothing.
+
+        InputError where the sample lacks it. It goes to `probability` as `instances`, and its content into the key.
+        """
+        ...
+
     def key(self) -> Mapping[str, str]:
         """All that a probability depends on besides image and instances: weights' sha256, mapping, settings."""
         ...

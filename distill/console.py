@@ -1,0 +1,61 @@
+"""What the commands of this package have in common at the terminal: log lines, a way to stop, a missing extra."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from runtime.errors import EdgescopeError
+from runtime.extras import install
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@contextmanager
+def trainer_libraries() -> Iterator[None]:
+    """Around imports that need the training environment."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        msg = f"{error.name} is not installed; run: {install('distill')}"
+        raise EdgescopeError(msg) from error
+
+
+@contextmanager
+def log_to_stderr() -> Iterator[None]:
+    """Show our own log lines, and none of the libraries that training stands on."""
+    logger = logging.getLogger(__package__)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Let SIGTERM end the work like Ctrl-C does, and say how to go on."""
+    ours = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, _interrupt) if ours else None
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        msg = "interrupted; run the same command again to go on"
+        raise EdgescopeError(msg) from error
+    finally:
+        if ours:
+            signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,173 @@
+"""Arrays on disk by key: a zarr v3 group that several processes fill at once and a kill cannot harm.
+
+Each array is written beside its place, synced, and renamed into it; the first one there stays. A reader sees a whole
+array or none, and its sha256 says whether it is still what was written.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import logging
+import os
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import zarr
+from zarr.codecs import ZstdCodec
+from zarr.storage import LocalStore
+
+from runtime.atomic import remove, replacing, write_bytes
+from runtime.errors import EdgescopeError, InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+log = logging.getLogger(__name__)
+
+GROUP = "zarr.json"
+CHUNK = 512  # pixels a side
+ABANDONED = 3600  # seconds after which what a killed process left is swept away
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+UNREADABLE = (ValueError, RuntimeError, LookupError, TypeError, AttributeError, EOFError, FileNotFoundError)
+
+
+class Damaged(EdgescopeError):
+    """An array in the store is not what was written there."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """The arrays below one folder. Keys are file names: letters and digits."""
+
+    path: Path
+
+    def __post_init__(self) -> None:
+        if self.path.is_file() or (self.path.is_dir() and not (self.path / GROUP).exists() and _holds(self.path)):
+            msg = f"{self.path} is no store of soft labels; name a folder that does not exist yet as teacher.store."
+            raise InputError(msg)
+
+    def read(self, key: str, name: str) -> NDArray[Any] | None:
+        """The array of a key, or None where there is none yet. Damaged when its checksum does not hold.
+
+        name : of the field, for the error
+        """
+        place = self.path / key
+        if not place.is_dir():
+            return None
+        try:
+            array = zarr.open_array(LocalStore(place, read_only=True), mode="r")
+            values, promised = np.asarray(array[...]), array.attrs["sha256"]
+        except UNREADABLE as error:
+            raise self._damaged(key, name, f"{type(error).__name__}: {error}") from error
+        if _digest(values) != promised:
+            raise self._damaged(key, name, "its checksum does not hold")
+        return values
+
+    def check_writable(self) -> None:
+        """InputError when nothing can be written there; writes nothing."""
+        ground = next(folder for folder in (self.path, *self.path.absolute().parents) if folder.exists())
+        if not ground.is_dir() or not os.access(ground, os.W_OK):
+            msg = f"{self.path} cannot be written: {ground} is no folder that can be written to; set teacher.store."
+            raise InputError(msg)
+
+    def has(self, key: str) -> bool:
+        """Whether there is an array under this key; its checksum is not looked at."""
+        return (self.path / key).is_dir()
+
+    def write(self, key: str, values: NDArray[Any], about: Mapping[str, Any]) -> int:
+        """Keep an array under a key that has none; where one came first, that one stays. Returns bytes on disk.
+
+        about : what else the array's metadata shall say, JSON values. EdgescopeError when the disk is full.
+        """
+        try:
+            return self._write(key, values, {**about, "sha256": _digest(values)})
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            msg = (
+                f"{error.strerror} at {self.path}: {about.get('name', key)} was not stored, everything before it was; "
+                "free some space, or move the folder and set teacher.store, and run the same command again."
+            )
+            raise EdgescopeError(msg) from error
+
+    def discard(self, key: str) -> None:
+        """Take a damaged array away."""
+        aside = self._hidden(key)
+        try:
+            (self.path / key).rename(aside)
+        except FileNotFoundError:
+            return  # another process was faster
+        remove(aside)
+
+    def _write(self, key: str, values: NDArray[Any], about: Mapping[str, Any]) -> int:
+        self._begin()
+        staged, place = self._hidden(key), self.path / key
+        try:
+            with replacing(staged) as partial:
+                _fill(partial, values, about)
+            size = sum(file.stat().st_size for file in staged.rglob("*") if file.is_file())
+            try:
+                staged.rename(place)
+            except OSError:
+                if not place.is_dir():
+                    raise
+        finally:
+            remove(staged)
+        return size
+
+    def _begin(self) -> None:
+        """Make the group, where there is none; sweep what killed processes left long ago."""
+        if not (self.path / GROUP).exists():
+            group = {"zarr_format": 3, "node_type": "group", "attributes": {"holds": "soft labels of edgescope"}}
+            write_bytes(self.path / GROUP, json.dumps(group, indent=2).encode())
+            return
+        before = time.time() - ABANDONED
+        for entry in self.path.glob(".*"):
+            if _modified(entry) < before:
+                remove(entry)
+
+    def _hidden(self, key: str) -> Path:
+        return self.path / f".{key}.{os.urandom(4).hex()}"
+
+    def _damaged(self, key: str, name: str, reason: str) -> Damaged:
+        msg = (
+            f"The soft label of {name} is damaged ({reason}) in {self.path / key}; "
+            "run python -m distill label with the same configuration to compute it again, and check the disk."
+        )
+        return Damaged(msg)
+
+
+def _fill(folder: Path, values: NDArray[Any], about: Mapping[str, Any]) -> None:
+    chunks = tuple(min(CHUNK, side) for side in values.shape)
+    array = zarr.create_array(
+        LocalStore(folder),
+        shape=values.shape,
+        chunks=chunks,
+        dtype=values.dtype,
+        compressors=ZstdCodec(level=3),
+        attributes=dict(about),
+    )
+    array[...] = values
+
+
+def _digest(values: NDArray[Any]) -> str:
+    head = f"{values.dtype.str} {values.shape} ".encode()
+    return hashlib.sha256(head + np.ascontiguousarray(values).tobytes()).hexdigest()
+
+
+def _modified(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return time.time()
+
+
+def _holds(folder: Path) -> bool:
+    return any(not entry.name.startswith(".") for entry in folder.iterdir())
