@@ -79,9 +79,9 @@ def _class_weights(foreground: NDArray[np.bool_]) -> NDArray[np.float64]:
 
 def _two_distances(labels: NDArray[np.integer], reach: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Distances (H, W) to the nearest and second nearest object, exact up to ``reach`` and infinite beyond."""
-    numbered = np.unique(labels, return_inverse=True)[1].reshape(labels.shape)  # find_objects makes a slot per number
-    if (labels > 0).all():
-        numbered += 1
+    # Numbered without gaps, because find_objects makes a slot per number. Where no background is left, the first object
+    # takes its number, which is of no account: there is no pixel to be weighted.
+    numbered = np.unique(labels, return_inverse=True)[1].reshape(labels.shape)
     nearest, second = np.full(labels.shape, np.inf), np.full(labels.shape, np.inf)
     for number, box in enumerate(ndimage.find_objects(numbered), start=1):
         window = tuple(slice(max(0, side.start - int(reach) - 1), side.stop + int(reach) + 1) for side in box)

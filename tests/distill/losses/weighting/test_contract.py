@@ -138,7 +138,7 @@ def test_two_losses_can_be_weighted_before_one_is_followed(name: str):
 @pytest.mark.parametrize(("size", "back"), [(0.0, 50.0), (400.0, 1e-3)], ids=["heaviest", "lightest"])
 def test_a_weight_comes_back_from_the_border_of_its_range(name: str, size: float, back: float):
     module = weighting.load(name).build({"mse": "regression"})
-    optimizer = torch.optim.SGD(module.parameters(), 0.1)
+    optimizer = torch.optim.SGD(module.parameters(), 0.5)
 
     def train(loss: float, steps: int) -> float:
         for _ in range(steps):
