@@ -78,7 +78,7 @@ def _class_weights(foreground: NDArray[np.bool_]) -> NDArray[np.float64]:
 
 
 def _two_distances(labels: NDArray[np.integer], reach: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Distances (H, W) to the nearest and second nearest object, exact up to ``reach`` and infinite beyond."""
+    """Distances (H, W) to the nearest and second nearest object, exact up to ``reach``, and no less than it beyond."""
     # Numbered without gaps, because find_objects makes a slot per number. Where no background is left, the first object
     # takes its number, which is of no account: there is no pixel to be weighted.
     numbered = np.unique(labels, return_inverse=True)[1].reshape(labels.shape)
