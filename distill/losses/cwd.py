@@ -1,4 +1,4 @@
-"""Channel-wise distillation (Shu et al. 2021, arXiv 2011.13256, eq. 2 to 4): where in the crop the channel is brightest.
+"""Channel-wise distillation (Shu et al. 2021, arXiv 2011.13256): where a channel is brightest.
 
 phi(z) = softmax of z / T over all H x W pixels of a channel; loss = T^2 mean over crops of the sum over pixels of
 phi(z_t) log(phi(z_t) / phi(z_s)). The channel is the foreground, so C = 1. The softmax is over both axes of the image

@@ -1,4 +1,4 @@
-"""Pair-wise distillation: which places of a crop are alike (Liu et al. 2019, arXiv 1903.04197, eq. 1 and 2).
+"""Pair-wise distillation: which places of a crop are alike (Liu et al. 2019, arXiv 1903.04197).
 
 Nodes are the means over `node` x `node` pixels; a node's feature is its class distribution f = (p, 1 - p), because the
 cosine of single numbers is their sign alone. Affinity a_ij = f_i . f_j / (|f_i| |f_j|) between all n nodes of a crop;

@@ -6,8 +6,8 @@ to the nearest and the second nearest object; loss = mean w BCE(z, y) over the f
 - The second term stands on background pixels alone: it keeps the gap between neighbours open. Where objects touch
   without a gap there is no background to weight, and a foreground map cannot part them anyhow; the core output can.
 - w_c balances the classes within the crop: 1 / (2 share of the class), at most 10.
-- Distances are exact up to `REACH` = 4 sigma (which d1 + d2 must not exceed; the term is below 0.0034 there) and the term is
-  0 beyond, so that an object's distances are needed in a window around it and not in the whole crop.
+- Where d1 + d2 exceeds 4 sigma, the term (below 0.0034 there) is 0, so that an object's distances are needed in a
+  window around it and not in the whole crop.
 - Objects outside the crop are not seen.
 """
 
@@ -78,14 +78,14 @@ def _class_weights(foreground: NDArray[np.bool_]) -> NDArray[np.float64]:
 
 
 def _two_distances(labels: NDArray[np.integer], reach: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Distances (H, W) to the nearest and second nearest object, exact up to ``reach`` and infinite beyond."""
-    numbered = np.unique(labels, return_inverse=True)[1].reshape(labels.shape)  # find_objects makes a slot per number
-    if (labels > 0).all():
-        numbered += 1
+    """Distances (H, W) to the nearest and second nearest object, exact up to ``reach``, and no less than it beyond."""
+    # Numbered without gaps, because find_objects makes a slot per number. Where no background is left, the first object
+    # takes its number, which is of no account: there is no pixel to be weighted.
+    numbered = np.unique(labels, return_inverse=True)[1].reshape(labels.shape)
     nearest, second = np.full(labels.shape, np.inf), np.full(labels.shape, np.inf)
     for number, box in enumerate(ndimage.find_objects(numbered), start=1):
         window = tuple(slice(max(0, side.start - int(reach) - 1), side.stop + int(reach) + 1) for side in box)
-        distance = ndimage.distance_transform_edt(numbered[window] != number)
+        distance = np.asarray(ndimage.distance_transform_edt(numbered[window] != number))
         near, far = nearest[window], second[window]
         np.minimum(far, np.maximum(near, distance), out=far)
         np.minimum(near, distance, out=near)

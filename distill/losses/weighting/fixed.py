@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from distill.losses.weighting.factors import check_known, starting_factors
+from distill.losses.weighting.factors import check_step, starting_factors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,7 +36,7 @@ class FixedWeights(nn.Module):
         self.factors = factors
 
     def forward(self, losses: dict[str, Tensor]) -> Tensor:
-        check_known(losses, self.factors)
+        check_step(losses, self.factors)
         return torch.stack([self.factors[name] * loss for name, loss in losses.items()]).sum()
 
     def weights(self) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Weights learnt as uncertainties, with a penalty that stays positive (Liebel and Koerner 2018, arXiv 1805.06334, eq. 3).
+"""Weights learnt as uncertainties, with a positive penalty (Liebel and Koerner 2018, arXiv 1805.06334).
 
 total = sum of 1/2 L / sigma^2 + ln(1 + sigma^2), here with s = log sigma^2, for terms of either kind.
 

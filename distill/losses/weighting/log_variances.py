@@ -2,13 +2,13 @@
 
 total = sum_i c_i e^(-s_i) L_i + penalty(s_i). The logarithm keeps the variance positive without a constraint.
 
-The range is |s| <= `LIMIT`. Without it a term that becomes small takes over: its best variance goes to 0 with it, and its
-weight to infinity (a mean squared error of 0.001 would be multiplied by 500), while a term that is 0 for a while, because
-it is ramped in or its crops have no labels, would never come back from the weight it fled to. e^4 = 55, so two terms of
-one kind can differ by a factor of 3000 at most.
+The range is |s| <= `LIMIT`. Without it a term that becomes small takes over: its best variance goes to 0 with it and
+its weight to infinity (a mean squared error of 0.001 would be multiplied by 500), and a term that is 0 for a while,
+because it is ramped in, would be far too heavy when it begins. e^4 = 55, so the weights of two terms of one kind can
+differ by a factor of 3000 at most.
 
-The range is kept by moving s itself back before it is used, as in projected gradient descent. A clamp in the formula, or
-a tanh, would have no gradient or little of it at the border, and s would stay there.
+The range is kept by moving s itself back before it is used, as in projected gradient descent. A clamp in the formula,
+or a tanh, would have no gradient or little of it at the border, and s would stay there.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from distill.losses.weighting.factors import check_known
+from distill.losses.weighting.factors import check_step
 from runtime.errors import InputError
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class LogVariances(nn.Module):
         self.log_variance = nn.Parameter(torch.tensor(starts))
 
     def forward(self, losses: dict[str, Tensor]) -> Tensor:
-        check_known(losses, self.terms)
+        check_step(losses, self.terms)
         with torch.no_grad():
             self.log_variance.clamp_(-LIMIT, LIMIT)
         present = [self.terms.index(name) for name in losses]

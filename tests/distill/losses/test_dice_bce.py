@@ -1,12 +1,13 @@
 """Soft Dice + BCE against slow numpy, with its gradient by finite differences."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from distill.losses.dice_bce import SMOOTH, dice_bce
+from distill.losses.dice_bce import LOSS, SMOOTH, dice_bce
 
 
 def slow(logits: np.ndarray, target: np.ndarray) -> dict[str, float]:
@@ -87,3 +88,10 @@ def test_half_precision_logits_are_summed_in_float32():
     found = dice_bce(torch.full((1, 1, 512, 512), 12.0).bfloat16(), torch.ones(1, 1, 512, 512))
     assert found["dice"].dtype == torch.float32
     assert float(found["dice"]) == pytest.approx(0, abs=1e-4)
+
+
+def test_the_loss_of_a_labelled_batch_is_the_sum_of_the_terms_to_the_bit(batch_of):
+    batch = batch_of(count=3)
+    logits = batch.logits.detach().contiguous(memory_format=torch.channels_last)
+    expected = torch.stack(list(dice_bce(logits, batch.target).values())).sum()
+    assert torch.equal(LOSS(replace(batch, logits=logits)), expected)
