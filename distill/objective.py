@@ -29,14 +29,21 @@ class Objective(nn.Module):
         self.weighting = weighting.load(section.weighting).build(kinds, weights)
 
     def forward(self, batch: LossInput) -> tuple[Tensor, dict[str, Tensor]]:
-        """The total, and each term by its role. A term of labels is left out where no crop of the batch has any."""
-        taught_alone = not bool(batch.labelled.any())
-        found = {role: loss(batch) for role, loss in self.terms.items() if not (role == "supervised" and taught_alone)}
-        return self.weighting(found), found
+        """The total, and each term by its role.
+
+        Where no crop of the batch has labels, a term that needs them is left out: its weight would learn from nothing.
+        """
+        labels = bool(batch.labelled.any())
+        found = {role: loss(batch) for role, loss in self.terms.items() if labels or _speaks(loss, batch)}
+        return (self.weighting(found) if found else batch.nothing()), found
 
     def weights(self) -> dict[str, float]:
         """The factor that each term is multiplied with now."""
         return self.weighting.weights()
+
+
+def _speaks(loss: Loss, batch: LossInput) -> bool:
+    return loss.without_labels and batch.teacher is not None
 
 
 def terms_of(section: LossSection) -> dict[str, Loss]:

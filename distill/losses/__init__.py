@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Role = Literal["supervised", "matching", "boundary"]
 Kind = Literal["regression", "classification"]
-FIXED = frozenset({"name", "role", "kind", "needs_instances"})  # what a loss is, and no option of it
+FIXED = frozenset({"name", "role", "kind", "needs_instances", "without_labels"})  # what a loss is, and no option of it
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,6 +132,11 @@ class Loss(Protocol):
     @property
     def needs_instances(self) -> bool:
         """Whether `LossInput.instances` must be given."""
+        ...
+
+    @property
+    def without_labels(self) -> bool:
+        """Whether it learns from crops that the teacher alone speaks for."""
         ...
 
     def __call__(self, batch: LossInput) -> Tensor:

@@ -32,6 +32,7 @@ class CWD:
     role: Role = "matching"
     kind: Kind = "classification"
     needs_instances: bool = False
+    without_labels: bool = True
     temperature: float = 4.0
 
     def __post_init__(self) -> None:

@@ -28,6 +28,7 @@ class DiceBCE:
     role: Role = "supervised"
     kind: Kind = "classification"
     needs_instances: bool = False
+    without_labels: bool = False
 
     def __call__(self, batch: LossInput) -> Tensor:
         batch = batch.annotated()

@@ -41,6 +41,7 @@ class Gradient:
     role: Role = "boundary"
     kind: Kind = "classification"
     needs_instances: bool = False
+    without_labels: bool = True
     kernel: int = 3
     bce: bool = False
 

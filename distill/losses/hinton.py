@@ -33,6 +33,7 @@ class Hinton:
     role: Role = "matching"
     kind: Kind = "classification"
     needs_instances: bool = False
+    without_labels: bool = True
     temperature: float = 2.0
 
     def __post_init__(self) -> None:

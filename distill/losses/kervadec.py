@@ -37,6 +37,7 @@ class Kervadec:
     role: Role = "boundary"
     kind: Kind = "classification"
     needs_instances: bool = False
+    without_labels: bool = False
 
     def __call__(self, batch: LossInput) -> Tensor:
         batch = batch.annotated()

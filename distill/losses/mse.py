@@ -24,6 +24,7 @@ class MSE:
     role: Role = "matching"
     kind: Kind = "regression"
     needs_instances: bool = False
+    without_labels: bool = True
 
     def __call__(self, batch: LossInput) -> Tensor:
         return (batch.foreground.sigmoid() - batch.taught(self.name)).square().mean()

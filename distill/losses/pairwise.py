@@ -34,6 +34,7 @@ class Pairwise:
     role: Role = "matching"
     kind: Kind = "regression"
     needs_instances: bool = False
+    without_labels: bool = True
     node: int = 4
 
     def __post_init__(self) -> None:

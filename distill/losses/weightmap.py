@@ -41,6 +41,7 @@ class WeightMap:
     role: Role = "boundary"
     kind: Kind = "classification"
     needs_instances: bool = True
+    without_labels: bool = False
     border: float = 10.0
     sigma: float = 5.0
 

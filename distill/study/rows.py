@@ -49,6 +49,7 @@ class Row:
 
 LABELS_ALONE = LossSection()
 PAPER = LossSection(matching="mse", boundary="gradient", weighting="kendall")
+FIXED = LossSection(matching="mse", boundary="gradient")
 NUCLEUS_AS_GREY = ("nucleus", "nucleus", "nucleus")
 
 ROWS = (
@@ -56,10 +57,10 @@ ROWS = (
     Row("paper", "the paper's objective: matching, boundary, learnt weights", PAPER),
     Row("matching", "matching only", LossSection(matching="mse")),
     Row("boundary", "boundary only (of the labels; no teacher)", LossSection(boundary="gradient"), teacher=""),
-    Row("fixed", "matching and boundary, fixed weights", LossSection(matching="mse", boundary="gradient")),
+    Row("fixed", "matching and boundary, fixed weights", FIXED),
     Row("liebel", "matching and boundary, weights after Liebel", replace(PAPER, weighting="liebel")),
-    Row("weightmap", "as the paper, boundary: weight map", replace(PAPER, boundary="weightmap")),
-    Row("kervadec", "as the paper, boundary: signed distance", replace(PAPER, boundary="kervadec")),
+    Row("weightmap", "fixed weights, boundary: weight map", replace(FIXED, boundary="weightmap")),
+    Row("kervadec", "fixed weights, boundary: signed distance, ramped in", replace(FIXED, boundary="kervadec")),
     Row("hinton", "rival: per-pixel Bernoulli KL", LossSection(matching="hinton")),
     Row("cwd", "rival: channel-wise distillation", LossSection(matching="cwd")),
     Row("pairwise", "rival: pair-wise affinity", LossSection(matching="pairwise")),

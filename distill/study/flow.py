@@ -1,0 +1,99 @@
+"""A study from beginning to end: undistilled students, teachers, headroom, distilled students, table.
+
+Every training leaves a file when it is done. A study that was stopped goes on where it was; one that was finished
+and is given more rows or seeds trains those alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from distill.headroom import Headroom
+from distill.study import job as jobs
+from distill.study import report, rows
+from distill.study.plan import plan
+from distill.study.table import means, tabulate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from distill.config import Config
+    from distill.study.plan import Job, Plan
+
+log = logging.getLogger(__name__)
+
+
+def study(
+    config: Config, out: Path, workers: int = 1, step: Callable[[str], None] = lambda what: None
+) -> dict[str, Any]:
+    """Run or finish the study of ``config`` in the folder ``out``; returns what is written to study.json.
+
+    workers : trainings side by side, each in a process of its own
+    step : called with the name of every training that is done
+    """
+    todo = plan(config, out)
+    results = [jobs.run_trivial(config)] if rows.TRIVIAL in config.study.rows else []
+    results += _run(jobs.run, todo.undistilled, config, out, workers, step)
+    _run(jobs.run, todo.teachers, config, out, workers, step)
+    taught = list({(job.taught_by, job.seed): job for job in todo.distilled if _teaches_as_it_is(job)}.values())
+    teachers = _run(jobs.ask_teacher, taught, config, out, workers, step)
+    room = _headroom(config, todo, results, teachers)
+    if room is not None:
+        log.info("%s", room.sentence())
+    results += _run(jobs.run, todo.distilled, config, out, workers, step)
+    found = tabulate(config, [*results, *teachers], room)
+    report.write(found, out)
+    return found
+
+
+def _run(
+    work: Callable[[Job, Config, Path], dict[str, Any]],
+    todo: Sequence[Job],
+    config: Config,
+    out: Path,
+    workers: int,
+    step: Callable[[str], None],
+) -> list[dict[str, Any]]:
+    """The results of jobs, in their order; side by side where there are several workers."""
+    act = partial(work, study=config, out=out)
+    if workers == 1 or len(todo) < 2:
+        return [_told(act(job), job, step) for job in todo]
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(workers, len(todo)), mp_context=context) as pool:
+        waiting = {pool.submit(act, job): job for job in todo}
+        try:
+            done = {
+                waiting[future].name: _told(future.result(), waiting[future], step) for future in as_completed(waiting)
+            }
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return [done[job.name] for job in todo]
+
+
+def _told(result: dict[str, Any], job: Job, step: Callable[[str], None]) -> dict[str, Any]:
+    step(job.name)
+    return result
+
+
+def _teaches_as_it_is(job: Job) -> bool:
+    """Whether the job's teacher sees the images as they are: the controls' teachers are no measure of headroom."""
+    return job.config.teacher.membrane == "own"
+
+
+def _headroom(
+    config: Config, todo: Plan, results: Sequence[dict[str, Any]], teachers: Sequence[dict[str, Any]]
+) -> Headroom | None:
+    """The teacher with all labels against the undistilled students, on the validation data."""
+    best = [means(found) for found in teachers if found["labelled"] == 1 and "nuclear" not in found["row"]]
+    alone = tuple(means(found) for found in results if found["row"] == "undistilled")
+    if not best:
+        return None
+    units = len(teachers[0]["scores"]["validation"]["units"])
+    extra = any(job.labelled < 1 for job in todo.distilled)
+    return Headroom(sum(best) / len(best), alone, units, extra=extra)
