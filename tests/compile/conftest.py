@@ -36,6 +36,7 @@ VARIANTS = {  # name: family, squeeze_excite
     "mobilenetv3": ("mobilenetv3", False),
     "mobilenetv3_se": ("mobilenetv3", True),
     "efficientnet_b0": ("efficientnet_b0", True),
+    "resnet18": ("resnet18", True),
 }
 
 
