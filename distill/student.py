@@ -71,6 +71,9 @@ class Student:
 
     def quantized(self, tile: tuple[int, int] | None = None) -> GraphModule:
         """The same student computing as int8 does (fake quantisation); InputError when it has no scheme."""
+        if reason := students.load(self.spec.family).no_int8:
+            msg = f"Student {self.spec.name} has no int8 form: {reason}; use --precision fp16 or fp32."
+            raise InputError(msg)
         if self.scheme is None:
             msg = f"Student {self.spec.name} has no quantisation scheme; use --precision fp16 or fp32."
             raise InputError(msg)

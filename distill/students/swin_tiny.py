@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from distill.spec import StudentSpec
 
+DEPTHS = (2, 2, 6, 2)  # blocks of each stage; the windows of every second one are shifted
 WINDOW = 7  # patches a side; a patch is 4 x 4 pixels
 
 
@@ -38,6 +39,7 @@ class SwinTiny:
             "tu-swin_tiny_patch4_window7_224",
             spec,
             img_size=spec.tile,
+            depths=DEPTHS,
             window_size=WINDOW,
             always_partition=True,
         )

@@ -74,7 +74,7 @@ def test_every_tensor_is_rounded_as_in_training(variant, make_graph, fields):
     forced = Forced(graph.student.quantized(graph.tile).eval(), codes_of(graph.reference, fields[:1]))
     with torch.no_grad():
         forced.run(torch.from_numpy(fields[:1]))
-    assert len(forced.flips) > 40
+    assert len(forced.flips) >= 40
     # A sum that lies on the border of two codes may fall either way: float addition has an order.
     assert {name: flips for name, flips in forced.flips.items() if flips[0] > 1 or flips[1] > 2e-3} == {}
 
