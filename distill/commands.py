@@ -190,7 +190,7 @@ def show_students(
     ] = None,
     debug: Debug = False,
 ) -> int:
-    """List the students that can be trained: their size by both conventions, their cost, and whether int8 suits them."""
+    """List the students that can be trained: their size by both conventions, their cost, whether int8 suits them."""
     with _trainer_libraries():
         from .inventory import TILE, inventory
     rows = inventory()

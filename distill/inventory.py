@@ -18,6 +18,8 @@ from distill.spec import StudentSpec
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from torch import nn
+
 TILE = (256, 256)  # pixels; multiply-adds are counted for one such tile
 LIBRARY_DECODER = (256, 128, 64, 32, 16)  # what segmentation-models-pytorch builds when it is told nothing
 
@@ -27,8 +29,14 @@ def size(spec: StudentSpec) -> dict[str, float]:
 
     GMAC: 10^9 multiply-adds of convolutions and matrix products, half of what torch's counter calls FLOP.
     """
+    family = students.load(spec.family)
     with torch.device("meta"):
-        return {**student_files.parameters(spec), "gmac": round(_multiply_adds(spec) / 1e9, 3)}
+        model = family.build(replace(spec, tile=TILE)).eval()
+        return {
+            **student_files.module_parameters(model),
+            "paper_backbone_m": family.paper_parameters_m,
+            "gmac": round(_multiply_adds(model) / 1e9, 3),
+        }
 
 
 def decoders() -> dict[str, tuple[int, ...]]:
@@ -45,7 +53,8 @@ def inventory() -> list[dict[str, Any]]:
 
     Keys: name, paper_backbone_m, backbone_m, decoders (name to decoder, whole_m, gmac), stride, int8, no_int8.
     """
-    return [_row(name, decoders()) for name in students.names()]
+    compared = decoders()
+    return [_row(name, compared) for name in students.names()]
 
 
 def _row(name: str, compared: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
@@ -65,8 +74,7 @@ def _row(name: str, compared: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
     }
 
 
-def _multiply_adds(spec: StudentSpec) -> float:
-    model = students.load(spec.family).build(replace(spec, tile=TILE)).eval()
+def _multiply_adds(model: nn.Module) -> float:
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model(torch.zeros(1, 1, *TILE))
     return counter.get_total_flops() / 2

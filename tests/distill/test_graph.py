@@ -10,7 +10,10 @@ TILE = (64, 64)
 FAMILIES = students.names()
 
 
-@pytest.fixture(scope="module", params=FAMILIES)
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(name, marks=pytest.mark.slow) if name == "swin_tiny" else name for name in FAMILIES],
+)
 def pair(request, build):
     """A module and its graph."""
     model = build(request.param)
