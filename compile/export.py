@@ -126,7 +126,32 @@ def _tensorrt_takes(node: Node) -> bool:
     """
     if feeds_convolution(node) or is_output(node):
         return True
-    return is_convolution(node) and any(reader.target in SMOOTH for reader in _readers(node))
+    if not is_convolution(node):
+        return False
+    return _is_projection(node) or any(reader.target in SMOOTH for reader in _readers(node))
+
+
+def _is_projection(convolution: Node) -> bool:
+    """Whether it is the skip of a residual sum: the other side takes longer from where the convolution starts."""
+    sums = [reader for reader in _readers(convolution) if reader.target is aten.add.Tensor]
+    others = [side for total in sums for side in total.all_input_nodes if _seen_through(side) is not convolution]
+    return any(convolution.args[0] in _ancestors(side) for side in others)
+
+
+def _seen_through(node: Node) -> Node:
+    """The tensor behind fake quantisers."""
+    return _seen_through(node.all_input_nodes[0]) if node.op == "call_module" else node
+
+
+def _ancestors(node: Node) -> set[Node]:
+    """Everything that a tensor is computed from."""
+    found: set[Node] = set()
+    stack = [node]
+    while stack:
+        fresh = set(stack.pop().all_input_nodes) - found
+        found |= fresh
+        stack += fresh
+    return found
 
 
 def _readers(node: Node) -> Iterator[Node]:

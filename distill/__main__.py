@@ -1,4 +1,4 @@
-"""The command line: `python -m distill fit|evaluate`, installed as `edgescope-distill`."""
+"""The command line: `python -m distill fit|evaluate|students`, installed as `edgescope-distill`."""
 
 from __future__ import annotations
 

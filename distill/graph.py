@@ -40,12 +40,15 @@ def flatten(student: nn.Module, tile: tuple[int, int], channels: int = 1) -> Gra
     (``...weight`` and ``...bias`` of every convolution; no batch-norm entries).
     """
     example = torch.zeros(2, channels, *tile)
+    with torch.no_grad():
+        student.eval()(example)  # a student may fit itself to the size of its tiles; it must not while it is traced
     batch = torch.export.Dim.DYNAMIC(min=1, max=1024)
     with torch.no_grad():
-        program = torch.export.export(student.eval(), (example,), dynamic_shapes=({0: batch},), strict=False)
+        program = torch.export.export(student, (example,), dynamic_shapes=({0: batch},), strict=False)
     exported = program.module(check_guards=False)
     graph = GraphModule(exported, exported.graph)  # a plain one: the exported one refuses train() and eval()
     _make_functional(graph)
+    _drop_empty_parts(graph)
     _fold_batch_norm(graph)
     _name_tensors(graph)
     graph.graph.eliminate_dead_code()
@@ -82,6 +85,23 @@ def _make_functional(graph: GraphModule) -> None:
         if node.op == "call_function" and name.endswith("_") and not name.startswith("_"):
             packet = getattr(aten, name[:-1])
             node.target = getattr(packet, node.target._overloadname)
+
+
+def _drop_empty_parts(graph: GraphModule) -> None:
+    """Take tensors without channels out of concatenations.
+
+    An encoder that starts at a quarter of the resolution has nothing to give at half of it, and gives that.
+    """
+    for node in list(graph.graph.nodes):
+        if node.op != "call_function" or node.target is not aten.cat.default:
+            continue
+        parts, axis = cast("list[Node]", node.args[0]), cast("int", node.args[1]) if len(node.args) > 1 else 0
+        kept = [part for part in parts if part.meta["val"].shape[axis] != 0]
+        if len(kept) == 1:
+            node.replace_all_uses_with(kept[0])
+            graph.graph.erase_node(node)
+        else:
+            node.update_arg(0, kept)
 
 
 def _fold_batch_norm(graph: GraphModule) -> None:

@@ -181,8 +181,8 @@ def is_pass_through(node: Node) -> bool:
 def is_stored(node: Node) -> bool:
     """Whether an all-integer backend stores the tensor that ``node`` makes, with a scale of its own.
 
-    Not stored: what is fused away (a convolution before its ReLU or hard-sigmoid), what passes values on,
-    and sigmoid gates, for which integer backends have a fixed format.
+    Not stored: what is fused away (a convolution or a sum before its ReLU, a convolution before its hard-sigmoid),
+    what passes values on, and sigmoid gates, for which integer backends have a fixed format.
     """
     if node.op == "placeholder":
         return True
@@ -190,7 +190,7 @@ def is_stored(node: Node) -> bool:
         return False
     if node.target is aten.sigmoid.default:
         return False
-    return not (is_convolution(node) and _is_fused(node))
+    return not _is_fused(node)
 
 
 def feeds_convolution(node: Node) -> bool:
@@ -207,9 +207,11 @@ def is_output(node: Node) -> bool:
     return any(user.op == "output" or (user.op == "call_module" and is_output(user)) for user in node.users)
 
 
-def _is_fused(convolution: Node) -> bool:
-    readers = list(convolution.users)
-    return len(readers) == 1 and readers[0].target in (aten.relu.default, aten.hardsigmoid.default)
+def _is_fused(node: Node) -> bool:
+    readers = [reader.target for reader in node.users]
+    if is_convolution(node):
+        return readers in ([aten.relu.default], [aten.hardsigmoid.default])
+    return node.target is aten.add.Tensor and readers == [aten.relu.default]
 
 
 def _sources(node: Node) -> Iterator[Node]:

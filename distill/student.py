@@ -23,7 +23,7 @@ from runtime.manifest import Lineage, QuantScheme
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from torch import Tensor
+    from torch import Tensor, nn
     from torch.fx import GraphModule
 
 SCHEMA_VERSION = 1
@@ -71,6 +71,9 @@ class Student:
 
     def quantized(self, tile: tuple[int, int] | None = None) -> GraphModule:
         """The same student computing as int8 does (fake quantisation); InputError when it has no scheme."""
+        if reason := students.load(self.spec.family).no_int8:
+            msg = f"Student {self.spec.name} has no int8 form: {reason}; use --precision fp16 or fp32."
+            raise InputError(msg)
         if self.scheme is None:
             msg = f"Student {self.spec.name} has no quantisation scheme; use --precision fp16 or fp32."
             raise InputError(msg)
@@ -130,13 +133,13 @@ def save(student: Student, folder: Path) -> None:
 def parameters(spec: StudentSpec) -> dict[str, float]:
     """Parameters in millions by both conventions: the encoder alone, as the paper counts, and the whole student."""
     family = students.load(spec.family)
-    model = family.build(spec)
+    return {**module_parameters(family.build(spec)), "paper_backbone_m": family.paper_parameters_m}
+
+
+def module_parameters(model: nn.Module) -> dict[str, float]:
+    """Parameters in millions of a student's module: of its child ``encoder``, and of all of it."""
     count = {name: sum(p.numel() for p in module.parameters()) / 1e6 for name, module in model.named_children()}
-    return {
-        "backbone_m": round(count["encoder"], 3),
-        "whole_m": round(sum(count.values()), 3),
-        "paper_backbone_m": family.paper_parameters_m,
-    }
+    return {"backbone_m": round(count["encoder"], 3), "whole_m": round(sum(count.values()), 3)}
 
 
 def weights_digest(weights: Mapping[str, Tensor]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import segmentation_models_pytorch as smp
 from torch import nn
@@ -11,10 +11,11 @@ if TYPE_CHECKING:
     from distill.spec import StudentSpec
 
 
-def unet(encoder: str, spec: StudentSpec) -> nn.Module:
+def unet(encoder: str, spec: StudentSpec, **encoder_options: Any) -> nn.Module:
     """The channels of ``spec`` in, one logit per output out. Weights start at random: no model hub is asked.
 
     After Ronneberger et al. 2015, arXiv 1505.04597, with nearest-neighbour upsampling.
+    encoder_options : what timm takes beyond the channels, for example img_size
     """
     student = smp.Unet(
         encoder,
@@ -22,6 +23,7 @@ def unet(encoder: str, spec: StudentSpec) -> nn.Module:
         in_channels=len(spec.channels),
         classes=len(spec.outputs),
         decoder_channels=spec.decoder,
+        **encoder_options,
     )
     if not spec.squeeze_excite:
         _leave_out_squeeze_excite(student)

@@ -92,7 +92,8 @@ def _halve(model: bytes) -> bytes:
         explicit_dequantize=True,
     )
     worker = quantizer.Quantizer(model)
-    for operation in (TFLOperationName.CONV_2D, TFLOperationName.DEPTHWISE_CONV_2D):
+    weighted = (TFLOperationName.CONV_2D, TFLOperationName.DEPTHWISE_CONV_2D, TFLOperationName.FULLY_CONNECTED)
+    for operation in weighted:
         worker.update_quantization_recipe(".*", operation, half, algorithm_key="float_casting")
     result: Any = worker.quantize(enable_progress_report=False)
     return bytes(result.quantized_model)

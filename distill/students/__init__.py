@@ -20,6 +20,7 @@ class StudentFamily(Protocol):
     name: str
     paper_parameters_m: float  # millions, as arXiv 2606.00928 quotes them (the backbone)
     stride: int  # tile sides must be multiples of it
+    no_int8: str | None  # why there is no int8 of it, as a clause without a full stop; None where there is
 
     def build(self, spec: StudentSpec) -> nn.Module:
         """A module from (N, 1, h, w) float32 in [0, 1] to logits (N, len(spec.outputs), h, w)."""

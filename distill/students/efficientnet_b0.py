@@ -20,6 +20,7 @@ class EfficientNetB0:
     name: str = "efficientnet_b0"
     paper_parameters_m: float = 5.3
     stride: int = 32
+    no_int8: str | None = None
 
     def build(self, spec: StudentSpec) -> nn.Module:
         """See StudentFamily.build."""

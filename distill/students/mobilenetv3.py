@@ -20,6 +20,7 @@ class MobileNetV3:
     name: str = "mobilenetv3"
     paper_parameters_m: float = 1.5
     stride: int = 32
+    no_int8: str | None = None
 
     def build(self, spec: StudentSpec) -> nn.Module:
         """See StudentFamily.build."""

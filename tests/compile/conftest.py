@@ -36,6 +36,8 @@ VARIANTS = {  # name: family, squeeze_excite
     "mobilenetv3": ("mobilenetv3", False),
     "mobilenetv3_se": ("mobilenetv3", True),
     "efficientnet_b0": ("efficientnet_b0", True),
+    "resnet18": ("resnet18", True),
+    "swin_tiny": ("swin_tiny", True),
 }
 
 
@@ -140,18 +142,18 @@ def _student(variant: str, fields: np.ndarray) -> Student:
     torch.manual_seed(0)
     model = students.load(family).build(spec)
     _settle(model, images, torch.stack([images[:, 0] > 0.4, images[:, 0] > 0.7], 1))
-    flat = flatten(model, TILE)
-    prepared = prepare(flat)
+    graph, scheme = flatten(model, TILE), None
+    if students.load(family).no_int8 is None:
+        graph = prepare(graph)
+        with torch.no_grad():
+            for _ in range(3):
+                graph.train()(images)
+        stop_observing(graph)
+        scheme = scheme_of(graph)
     with torch.no_grad():
-        for _ in range(3):
-            prepared.train()(images)
-    stop_observing(prepared)
-    with torch.no_grad():
-        predicted = prepared.eval()(images[:2])[:, 0] > 0
-    weights = graph_weights(prepared)
-    return Student(
-        spec, weights, scheme_of(prepared), _lineage(weights), {"labels": "nuclei"}, _recorded(fields, predicted)
-    )
+        predicted = graph.eval()(images[:2])[:, 0] > 0
+    weights = graph_weights(graph)
+    return Student(spec, weights, scheme, _lineage(weights), {"labels": "nuclei"}, _recorded(fields, predicted))
 
 
 def _settle(model: nn.Module, images: Tensor, masks: Tensor) -> None:

@@ -7,7 +7,8 @@ pytest.importorskip("openvino")
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("variant", "convolutions"), [("mobilenetv3", 45), ("mobilenetv3_se", 63), ("efficientnet_b0", 91)]
+    ("variant", "convolutions"),
+    [("mobilenetv3", 45), ("mobilenetv3_se", 63), ("efficientnet_b0", 91), ("resnet18", 31)],
 )
 def test_every_convolution_runs_in_int8(variant, convolutions, lower):
     found = lower(variant, "intel").operators

@@ -9,7 +9,7 @@ from compile.verify import reference
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("variant", ["mobilenetv3", "mobilenetv3_se", "efficientnet_b0"])
+@pytest.mark.parametrize("variant", ["mobilenetv3", "mobilenetv3_se", "efficientnet_b0", "resnet18"])
 def test_it_is_valid_in_opset_17_and_computes_the_same(variant, make_graph, fields):
     source = make_graph(variant).sparse
     model = to_opset_17(source)

@@ -4,13 +4,16 @@ import pytest
 import torch
 
 from distill import students
-from distill.graph import convolutions, flatten, parameter, tensor_name
+from distill.graph import aten, convolutions, flatten, parameter, tensor_name
 
 TILE = (64, 64)
 FAMILIES = students.names()
 
 
-@pytest.fixture(scope="module", params=FAMILIES)
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(name, marks=pytest.mark.slow) if name == "swin_tiny" else name for name in FAMILIES],
+)
 def pair(request, build):
     """A module and its graph."""
     model = build(request.param)
@@ -18,7 +21,7 @@ def pair(request, build):
 
 
 def test_families_are_listed_without_importing_them():
-    assert {"mobilenetv3", "efficientnet_b0"} <= set(FAMILIES)
+    assert {"mobilenetv3", "efficientnet_b0", "resnet18", "swin_tiny"} <= set(FAMILIES)
 
 
 @pytest.mark.parametrize("batch", [1, 3])
@@ -74,7 +77,7 @@ def test_the_graph_is_trainable(pair):
     graph.zero_grad()
     graph.train()(torch.rand(2, 1, *TILE)).square().mean().backward()
     parts = [parameter(graph, node) for convolution in convolutions(graph) for node in convolution.all_input_nodes[1:3]]
-    assert all(part.grad is not None for part in parts)
+    assert all(part.grad is not None for part in [*parts, *graph.parameters()])
 
 
 def test_folding_does_not_change_the_module(build):
@@ -83,6 +86,19 @@ def test_folding_does_not_change_the_module(build):
     flatten(model, TILE)
     after = model.state_dict()
     assert all(torch.equal(before[key], after[key]) for key in before)
+
+
+def test_a_part_without_channels_is_not_concatenated():
+    class Halved(torch.nn.Module):
+        def forward(self, tile):
+            nothing = torch.empty(tile.shape[0], 0, *tile.shape[2:])
+            return torch.cat([torch.cat([tile, nothing], 1), nothing, 2 * tile], 1)
+
+    graph = flatten(Halved(), TILE)
+    tiles = torch.rand(3, 1, *TILE)
+    assert torch.equal(graph(tiles), torch.cat([tiles, 2 * tiles], 1))
+    joined = [node for node in graph.graph.nodes if node.target is aten.cat.default]
+    assert [len(node.all_input_nodes) for node in joined] == [2]
 
 
 def test_batch_normalisation_without_a_convolution_is_refused():

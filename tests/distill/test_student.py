@@ -11,6 +11,7 @@ import torch
 from distill import student as students
 from distill.student import DESCRIPTION, PROBES, SCHEME, WEIGHTS
 from runtime.errors import InputError
+from runtime.manifest import QuantScheme
 
 
 @pytest.fixture
@@ -58,6 +59,13 @@ def test_a_tile_that_is_no_multiple_of_the_stride_is_refused(student, tile: tupl
 def test_a_student_without_scales_has_no_int8(student):
     with pytest.raises(InputError, match="--precision fp16 or fp32"):
         replace(student, scheme=None).quantized()
+
+
+@pytest.mark.parametrize("scheme", [None, QuantScheme(activations={"input": 0.01})])
+def test_a_family_without_int8_says_why_and_what_to_use(student, scheme):
+    swin = replace(student, spec=replace(student.spec, family="swin_tiny"), scheme=scheme)
+    with pytest.raises(InputError, match=r"no int8 form: it is a transformer.*; use --precision fp16 or fp32\.$"):
+        swin.quantized()
 
 
 def test_a_student_without_scales_and_probes_is_saved_and_loaded(student, tmp_path: Path):

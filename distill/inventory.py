@@ -1,0 +1,80 @@
+"""How large the students are: parameters by both conventions beside the paper's, and multiply-adds of one tile.
+
+Students are built without weights (on torch's meta device) for this, so that counting takes seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from distill import student as student_files
+from distill import students
+from distill.spec import StudentSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import nn
+
+TILE = (256, 256)  # pixels; multiply-adds are counted for one such tile
+LIBRARY_DECODER = (256, 128, 64, 32, 16)  # what segmentation-models-pytorch builds when it is told nothing
+
+
+def size(spec: StudentSpec) -> dict[str, float]:
+    """Millions of parameters of the backbone, of the whole student and of the paper's backbone; GMAC for 256 x 256.
+
+    GMAC: 10^9 multiply-adds of convolutions and matrix products, half of what torch's counter calls FLOP.
+    """
+    family = students.load(spec.family)
+    with torch.device("meta"):
+        model = family.build(replace(spec, tile=TILE)).eval()
+        return {
+            **student_files.module_parameters(model),
+            "paper_backbone_m": family.paper_parameters_m,
+            "gmac": round(_multiply_adds(model) / 1e9, 3),
+        }
+
+
+def decoders() -> dict[str, tuple[int, ...]]:
+    """Decoder widths that people compare, by name: of a spec that says nothing, of the bundled student, of smp."""
+    return {
+        "default": StudentSpec("default", "").decoder,
+        "bundled": student_files.load(student_files.DEFAULT).spec.decoder,
+        "library": LIBRARY_DECODER,
+    }
+
+
+def inventory() -> list[dict[str, Any]]:
+    """One row per student family, with squeeze-excite gates where the family has them.
+
+    Keys: name, paper_backbone_m, backbone_m, decoders (name to decoder, whole_m, gmac), stride, int8, no_int8.
+    """
+    compared = decoders()
+    return [_row(name, compared) for name in students.names()]
+
+
+def _row(name: str, compared: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+    family = students.load(name)
+    sizes = {label: size(StudentSpec(name, name, decoder)) for label, decoder in compared.items()}
+    return {
+        "name": name,
+        "paper_backbone_m": family.paper_parameters_m,
+        "backbone_m": sizes["default"]["backbone_m"],
+        "decoders": {
+            label: {"decoder": list(compared[label]), "whole_m": found["whole_m"], "gmac": found["gmac"]}
+            for label, found in sizes.items()
+        },
+        "stride": family.stride,
+        "int8": family.no_int8 is None,
+        "no_int8": family.no_int8,
+    }
+
+
+def _multiply_adds(model: nn.Module) -> float:
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(torch.zeros(1, 1, *TILE))
+    return counter.get_total_flops() / 2
