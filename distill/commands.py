@@ -18,8 +18,9 @@ from runtime.errors import InputError
 
 from . import config as configuration
 from . import datasets
-from .console import log_to_stderr, stoppable, trainer_libraries
+from .console import log_to_stderr, show_check, stoppable, trainer_libraries
 from .label_command import label
+from .study_command import study
 
 if TYPE_CHECKING:
     from .student import Student
@@ -37,6 +38,7 @@ FIGURES = {
 
 app = typer.Typer(add_completion=False, help=__doc__, rich_markup_mode=None)
 app.command()(label)
+app.command()(study)
 
 Debug = Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")]
 
@@ -65,13 +67,19 @@ def fit(
         typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change a setting, e.g. float.steps=500."),
     ] = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="The student's folder; left out: runs/NAME.")] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Open every file, say what would be trained, and train nothing.")
+    ] = False,
     debug: Debug = False,
 ) -> int:
     """Train a student in float, then for int8; run again to go on."""
     settings = configuration.load(config, override or ())
     folder = out or _default_folder(settings.student.name)
     with trainer_libraries():
+        from .check import examine
         from .train import fit as train
+    if check:
+        return show_check(examine(settings, teacher_follows=False), None)
     with log_to_stderr(), stoppable():
         student = train(settings, folder)
     if student is None:  # another of the processes that trained together speaks for all of them
@@ -191,7 +199,7 @@ def show_students(
     debug: Debug = False,
 ) -> int:
     """List the students that can be trained: their size by both conventions, their cost, whether int8 suits them."""
-    with _trainer_libraries():
+    with trainer_libraries():
         from .inventory import TILE, inventory
     rows = inventory()
     decoders = {label: found["decoder"] for label, found in rows[0]["decoders"].items()}

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import signal
 import sys
 import threading
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from runtime.atomic import write_bytes
 from runtime.errors import EdgescopeError
 from runtime.extras import install
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
+
+    from distill.check import Examination
 
 
 @contextmanager
@@ -59,3 +65,14 @@ def stoppable() -> Iterator[None]:
 
 def _interrupt(number: int, frame: object) -> None:
     raise KeyboardInterrupt
+
+
+def show_check(found: Examination, json_file: Path | None) -> int:
+    """Print a dry run's facts, and its problems as an error; 0 where there are none, 2 where there are."""
+    if json_file:
+        write_bytes(json_file, (json.dumps(asdict(found), indent=2) + "\n").encode())
+    for fact in found.facts:
+        print(f"ok: {fact}")
+    found.raise_problems()
+    print("all of it is there; nothing was trained")
+    return 0

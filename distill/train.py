@@ -83,11 +83,11 @@ def _finish(config: Config, data: TrainingData, graph: GraphModule, prepared: Gr
             precision: evaluate(predictor(model, spec), spec, data.validation, config.data.labels)
             for precision, model in models.items()
         },
-        "data": {portable(spec): len(part) for spec, part in zip(config.data.train, data.train, strict=True)},
+        "data": {portable(spec): len(part) for spec, part in zip(config.data.train, data.used, strict=True)},
         "thresholds": curves,
     }
     scheme = None if prepared is None else scheme_of(prepared)
-    return Student(spec, weights, scheme, lineage(config, data.train, weights), metrics, choose_probes(config))
+    return Student(spec, weights, scheme, lineage(config, data.used, weights), metrics, choose_probes(config))
 
 
 def set_up(config: Config) -> None:

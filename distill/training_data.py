@@ -34,6 +34,7 @@ class TrainingData(lightning.LightningDataModule):
         self.train = [datasets.open(spec, "train") for spec in config.data.train]
         self.validation = [sample for spec in config.data.validation for sample in datasets.open(spec, "val")]
         self._check()
+        self.used: list[Dataset] = []  # of each training set, the images that something is learnt from
         self.groups, self.share = self._groups()
         self.plan, self.stream = config.float, 0
 
@@ -72,7 +73,8 @@ class TrainingData(lightning.LightningDataModule):
         section, groups, shares = self.config.data, [], []
         for data, share in zip(self.train, section.share or (1.0,) * len(self.train), strict=True):
             with_labels, without = divide(data, section, self.config.seed)
-            taught = bool(self.config.teacher.name) and bool(without)
+            taught = bool(self.config.teacher.name) and len(without) > 0
+            self.used.append(data.subset([*with_labels.names, *(without.names if taught else ())]))
             groups.append(self._fields([*with_labels], section.labels))
             shares.append(share * (1 - section.taught) if taught else share)
             if taught:

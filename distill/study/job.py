@@ -8,12 +8,12 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from distill import soft_labels
+from distill import datasets, soft_labels
 from distill.inventory import size
 from distill.phases import float_phase
 from distill.predict import predictor, seen
 from distill.study import score, trivial
-from distill.study.plan import TEACHERS
+from distill.study.plan import TEACHERS, digest
 from distill.train import fit, set_up
 from distill.training_data import TrainingData, divide
 from runtime.atomic import remove, write_bytes
@@ -52,9 +52,9 @@ def run(job: Job, study: Config, out: Path) -> dict[str, Any]:
     def foreground(sample: Sample) -> NDArray[np.float32]:
         return predict(seen(sample, data.spec))[0]
 
-    parts = [divide(part, job.config.data, job.config.seed)[0] for part in data.train]
-    labels = job.config.data.labels
-    threshold = score.choose_threshold(foreground, [sample for part in parts for sample in part], labels)
+    section = job.config.data
+    labelled = [sample for part in data.train for sample in divide(part, section, job.config.seed)[0]]
+    threshold = score.choose_threshold(foreground, labelled, section.labels)
     scores = {held.name: score.score(foreground, held, threshold, study.study.block) for held in score.held_out(study)}
     result = _described(job) | {"threshold": threshold, "size": size(data.spec), "scores": scores}
     write(result | {"seconds": round(time.monotonic() - started, 1)}, out)
@@ -64,24 +64,33 @@ def run(job: Job, study: Config, out: Path) -> dict[str, Any]:
 
 def ask_teacher(job: Job, study: Config, out: Path) -> dict[str, Any]:
     """How good the teacher of a student's job is on the held-out data, at probability one half."""
-    name = f"teacher-{job.taught_by[0] if job.taught_by else job.config.teacher.name}-s{job.seed}"
-    if (known := read(name, job.key(), out)) is not None:
+    section = job.config.teacher
+    kind, share = job.taught_by or (section.name, 1.0)
+    row = f"teacher-{kind}" if share == 1 else f"teacher-{kind}-{100 * share:g}"
+    described = {
+        "schema_version": SCHEMA_VERSION,
+        "key": digest([asdict(section), study.data.validation, study.study.test, study.study.block]),
+        "name": f"{row}-s{job.seed}",
+        "kind": "teacher",
+        "row": row,
+        "labelled": share,
+        "seed": job.seed,
+    }
+    if (known := read(described["name"], described["key"], out)) is not None:
         return known
     scores = {}
     for held in score.held_out(study):
-        soft = soft_labels.obtain(job.config.teacher, held.samples)
+        soft = soft_labels.obtain(section, held.samples)
         said = {sample.name: plane for sample, plane in zip(held.samples, soft, strict=True)}
         scores[held.name] = score.score(lambda s, said=said: said[s.name] / 255, held, 0.5, study.study.block)
-    row = name.rpartition("-")[0]
-    result = _described(job) | {"row": row, "name": name, "kind": "teacher", "threshold": 0.5, "scores": scores}
+    result = described | {"threshold": 0.5, "scores": scores}
     write(result, out)
     return result
 
 
 def run_trivial(study: Config) -> dict[str, Any]:
     """Threshold and dilate, by the radius that is best on the training images."""
-    data = TrainingData(study)
-    samples = [sample for part in data.train for sample in part]
+    samples = [sample for spec in study.data.train for sample in datasets.open(spec, "train")]
     radius = trivial.best_radius(samples, study.data.labels, study.study.radii)
     scores = {
         held.name: score.score(

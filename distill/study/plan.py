@@ -50,7 +50,12 @@ class Job:
 
     def key(self) -> str:
         """Twelve hex digits for everything that the result depends on."""
-        return hashlib.sha256(json.dumps(asdict(self.config), sort_keys=True).encode()).hexdigest()[:12]
+        return digest(asdict(self.config))
+
+
+def digest(ingredients: object) -> str:
+    """Twelve hex digits for a JSON-ready object."""
+    return hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True)

@@ -2,21 +2,27 @@
 
 It is a student folder that ``python -m distill fit`` wrote, with ``student.channels`` = nucleus, membrane and what else
 there is. Each plane is scaled between its own percentiles, over the whole field.
+
+Or it is a folder of such folders, each trained without one part of the images (``data.fold``): then an image is
+taught by those that have not seen it, known by its content, and their probabilities are averaged. What a network says
+about its own training images is hardly more than their labels; out of fold it says what it would say of new ones.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from distill.datasets import frame_fingerprint
 from runtime.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from distill.datasets import Sample
@@ -25,27 +31,40 @@ if TYPE_CHECKING:
 
 
 class Unet:
-    """A trained student as a teacher."""
+    """One trained student, or several that speak for what they have not seen."""
 
     name = "unet"
     needs_instances = False
 
-    def __init__(self, student: Student, device: str) -> None:
-        self.student, self.device = student, device
-        self.channels = student.spec.channels
-        self.licence = "; ".join(student.lineage.licences) or "unknown: its lineage names none"
+    def __init__(self, members: Sequence[Student], device: str) -> None:
+        self.members, self.device = members, device
+        self.channels = members[0].spec.channels
+        licences = dict.fromkeys(licence for member in members for licence in member.lineage.licences)
+        self.licence = "; ".join(licences) or "unknown: its lineage names none"
+        self._predictors: dict[int, Callable[[NDArray[Any]], NDArray[np.float32]]] = {}
 
     def key(self) -> Mapping[str, str]:
-        """Weights, and the spec: how planes are scaled and tiled."""
-        spec = json.dumps(self.student.spec.to_dict(), sort_keys=True).encode()
-        return {"weights": self.student.lineage.weights_sha256, "spec": hashlib.sha256(spec).hexdigest()[:12]}
+        """Weights, the spec (how planes are scaled and tiled), and what each of several has seen."""
+        spec = json.dumps(self.members[0].spec.to_dict(), sort_keys=True).encode()
+        found = {
+            "weights": "+".join(member.lineage.weights_sha256 for member in self.members),
+            "spec": hashlib.sha256(spec).hexdigest()[:12],
+        }
+        if len(self.members) > 1:
+            seen = [list(member.lineage.trained_on) for member in self.members]
+            found["seen"] = hashlib.sha256(json.dumps(seen).encode()).hexdigest()[:12]
+        return found
 
     def reference(self, sample: Sample) -> None:
         """It looks at pixels alone."""
 
     def probability(self, image: NDArray[Any], instances: NDArray[Any] | None = None) -> NDArray[np.float32]:
         """See Teacher.probability."""
-        return self._predict(image[0] if len(image) == 1 else image)[0]
+        frame = frame_fingerprint(image[0])
+        fresh = [place for place, member in enumerate(self.members) if frame not in member.lineage.trained_on]
+        chosen = fresh or range(len(self.members))
+        maps = [self._predictor(place)(image[0] if len(image) == 1 else image)[0] for place in chosen]
+        return np.mean(maps, axis=0, dtype=np.float32)
 
     def probabilities(
         self, images: Sequence[NDArray[Any]], instances: Sequence[NDArray[Any] | None]
@@ -53,11 +72,13 @@ class Unet:
         """One by one: fields differ in size, and each is tiled anyway."""
         return [self.probability(image) for image in images]
 
-    @cached_property
-    def _predict(self) -> Callable[[NDArray[Any]], NDArray[np.float32]]:
+    def _predictor(self, place: int) -> Callable[[NDArray[Any]], NDArray[np.float32]]:
         from distill.predict import predictor
 
-        return predictor(self.student.graph().to(self.device), self.student.spec, self.device)
+        if place not in self._predictors:
+            member = self.members[place]
+            self._predictors[place] = predictor(member.graph().to(self.device), member.spec, self.device)
+        return self._predictors[place]
 
 
 class UnetKind:
@@ -81,7 +102,18 @@ class UnetKind:
         if not section.weights:
             msg = "teacher.weights is empty; name the folder of a student that fit trained with several channels."
             raise InputError(msg)
-        return Unet(load(section.weights), choose(section.device))
+        members = [load(folder) for folder in _folders(Path(section.weights))]
+        channels = members[0].spec.channels
+        if any(member.spec.channels != channels for member in members):
+            msg = f"The students in {section.weights} see different channels; give the folds of one teacher."
+            raise InputError(msg)
+        return Unet(members, choose(section.device))
+
+
+def _folders(weights: Path) -> list[str | Path]:
+    """The folder itself, or its folds; what is neither is left for `load` to explain."""
+    folds = sorted(path.parent for path in weights.glob("*/student.json"))
+    return [weights] if (weights / "student.json").exists() or not folds else [*folds]
 
 
 TEACHER = UnetKind()
