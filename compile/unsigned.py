@@ -22,6 +22,8 @@ from onnx import helper, numpy_helper
 OFFSET = 128
 PASS_THROUGH = ("Concat", "Resize")
 NON_NEGATIVE = ("Relu", "Sigmoid", "HardSigmoid")
+# Not a concatenation: the plugin stores it as signed, also where all of its parts come from a Relu.
+SEEN_THROUGH = ("Resize", "MaxPool", "QuantizeLinear", "DequantizeLinear")
 
 
 def to_unsigned(model: onnx.ModelProto) -> tuple[onnx.ModelProto, int]:
@@ -145,9 +147,8 @@ def _is_non_negative(graph: _Graph, tensor: str) -> bool:
         return True
     if node.op_type in NON_NEGATIVE:
         return True
-    if node.op_type in (*PASS_THROUGH, "QuantizeLinear", "DequantizeLinear", "MaxPool"):
-        count = len(node.input) if node.op_type == "Concat" else 1
-        return all(_is_non_negative(graph, name) for name in node.input[:count])
+    if node.op_type in SEEN_THROUGH:
+        return _is_non_negative(graph, node.input[0])
     return False
 
 

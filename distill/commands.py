@@ -21,12 +21,12 @@ from . import datasets
 from .console import log_to_stderr, show_check, stoppable, trainer_libraries
 from .label_command import label
 from .study_command import study
+from .students_command import show_students
 
 if TYPE_CHECKING:
     from .student import Student
 
 RUNS = Path("runs")
-STUDENTS_WIDTH = 120  # of the table at least: a narrow terminal may wrap it, but no figure is cut
 FIGURES = {
     "Dice, mean over images": "dice_mean",
     "Dice, pooled": "dice_pooled",
@@ -39,6 +39,7 @@ FIGURES = {
 app = typer.Typer(add_completion=False, help=__doc__, rich_markup_mode=None)
 app.command()(label)
 app.command()(study)
+app.command("students")(show_students)
 
 Debug = Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")]
 
@@ -189,37 +190,3 @@ def _progress(total: int) -> Iterator[Callable[[], None]]:
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("scoring", total=total)
         yield lambda: progress.advance(task)
-
-
-@app.command("students")
-def show_students(
-    json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="F", help="Write what is printed, for machines.")
-    ] = None,
-    debug: Debug = False,
-) -> int:
-    """List the students that can be trained: their size by both conventions, their cost, whether int8 suits them."""
-    with trainer_libraries():
-        from .inventory import TILE, inventory
-    rows = inventory()
-    decoders = {label: found["decoder"] for label, found in rows[0]["decoders"].items()}
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    sizes = [f"{unit}\n{label}" for label in decoders for unit in ("whole M", "GMAC")]
-    for column in ("student", "paper M", "backbone M", *sizes, "stride", "int8"):
-        table.add_column(column, justify="left" if column == "student" else "right", no_wrap=True)
-    for row in rows:
-        costs = [f"{cost[key]:.2f}" for cost in row["decoders"].values() for key in ("whole_m", "gmac")]
-        head = (row["name"], f"{row['paper_backbone_m']:g}", f"{row['backbone_m']:.2f}")
-        table.add_row(*head, *costs, str(row["stride"]), "yes" if row["int8"] else "no")
-    console = Console(highlight=False, soft_wrap=True)
-    Console(width=max(console.width, STUDENTS_WIDTH), highlight=False).print(table)
-    widths = "; ".join(f"{label} {'-'.join(map(str, decoder))}" for label, decoder in decoders.items())
-    said = [
-        "M: millions of parameters; the paper's (arXiv 2606.00928) are the backbone's, as it quotes them.",
-        f"whole M, GMAC: with the decoder {widths}; GMAC for one tile of {TILE[0]}x{TILE[1]} pixels.",
-        *(f"No int8 of {row['name']}: {row['no_int8']}. Use fp16 or fp32." for row in rows if not row["int8"]),
-    ]
-    console.print("\n".join(said), style="dim")
-    if json_file:
-        write_bytes(json_file, (json.dumps(rows, indent=2) + "\n").encode())
-    return 0

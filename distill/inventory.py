@@ -35,7 +35,7 @@ def size(spec: StudentSpec) -> dict[str, float]:
         return {
             **student_files.module_parameters(model),
             "paper_backbone_m": family.paper_parameters_m,
-            "gmac": round(_multiply_adds(model) / 1e9, 3),
+            "gmac": round(_multiply_adds(model, len(spec.channels)) / 1e9, 3),
         }
 
 
@@ -59,7 +59,7 @@ def inventory() -> list[dict[str, Any]]:
 
 def _row(name: str, compared: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
     family = students.load(name)
-    sizes = {label: size(StudentSpec(name, name, decoder)) for label, decoder in compared.items()}
+    sizes = {label: size(StudentSpec(name, name, decoder=decoder)) for label, decoder in compared.items()}
     return {
         "name": name,
         "paper_backbone_m": family.paper_parameters_m,
@@ -74,7 +74,7 @@ def _row(name: str, compared: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
     }
 
 
-def _multiply_adds(model: nn.Module) -> float:
+def _multiply_adds(model: nn.Module, channels: int) -> float:
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model(torch.zeros(1, 1, *TILE))
+        model(torch.zeros(1, channels, *TILE))
     return counter.get_total_flops() / 2

@@ -23,7 +23,7 @@ class StudentFamily(Protocol):
     no_int8: str | None  # why there is no int8 of it, as a clause without a full stop; None where there is
 
     def build(self, spec: StudentSpec) -> nn.Module:
-        """A module from (N, 1, h, w) float32 in [0, 1] to logits (N, len(spec.outputs), h, w)."""
+        """A module from (N, len(spec.channels), h, w) float32 in [0, 1] to logits (N, len(spec.outputs), h, w)."""
         ...
 
 

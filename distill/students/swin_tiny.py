@@ -50,7 +50,7 @@ class SwinTiny:
 def _fit_masks(swin: Any, inputs: tuple[Tensor]) -> None:
     """Before tiles of another size are seen: make the attention masks of shifted windows anew. No weight changes.
 
-    swin : timm's feature network; inputs : its arguments, (N, 1, h, w)
+    swin : timm's feature network; inputs : its arguments, one tensor (N, C, h, w)
     """
     size = tuple(inputs[0].shape[2:])
     if size == swin["patch_embed"].img_size:

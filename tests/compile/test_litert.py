@@ -72,6 +72,17 @@ def test_every_scale_is_the_scheme_s(variant, lower, make_student):
 
 
 @pytest.mark.slow
+def test_the_border_of_a_max_pool_is_the_smallest_code_at_the_scale_of_its_input(lower, fields):
+    model = tflite(lower, "resnet18")
+    held, tensors = values(model, fields[:1].transpose(0, 2, 3, 1)), details(model)
+    (pad,) = (op for op in operators(model) if op.name == "PADV2")  # its constant was minus infinity
+    image, _, border = pad.inputs
+    assert held[border].tolist() == -128
+    scales = {float(tensors[name]["quantization_parameters"]["scales"][0]) for name in (image, border, *pad.outputs)}
+    assert len(scales) == 1
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_weight_code_is_torch_s(variant, lower, make_student, fields):
     model = tflite(lower, variant)

@@ -20,7 +20,7 @@ from distill.spec import StudentSpec
     ],
 )
 def test_sizes_are_those_of_the_public_networks(name, backbone, whole, gmac, paper):
-    found = inventory.size(StudentSpec(name, name, inventory.LIBRARY_DECODER))
+    found = inventory.size(StudentSpec(name, name, decoder=inventory.LIBRARY_DECODER))
     assert found == {"backbone_m": backbone, "whole_m": whole, "paper_backbone_m": paper, "gmac": gmac}
 
 
@@ -44,11 +44,16 @@ def test_multiply_adds_equal_a_slow_count_over_the_convolutions(name):
 
 def test_a_narrower_decoder_and_no_gates_are_counted():
     spec = StudentSpec("small", "mobilenetv3")
-    narrow = inventory.size(StudentSpec("small", "mobilenetv3", (16, 16, 16, 16, 16), squeeze_excite=False))
+    narrow = inventory.size(StudentSpec("small", "mobilenetv3", decoder=(16, 16, 16, 16, 16), squeeze_excite=False))
     wide = inventory.size(spec)
     assert narrow["gmac"] < wide["gmac"]
     assert narrow["whole_m"] - narrow["backbone_m"] < wide["whole_m"] - wide["backbone_m"]
     assert narrow["backbone_m"] < wide["backbone_m"]
+
+
+def test_more_channels_cost_more():
+    two = inventory.size(StudentSpec("two", "mobilenetv3", channels=("nucleus", "membrane")))
+    assert two["gmac"] > inventory.size(StudentSpec("one", "mobilenetv3"))["gmac"]
 
 
 def test_the_command_prints_every_family_and_writes_the_same(tmp_path, capsys):

@@ -14,6 +14,7 @@ from distill.quantize import (
     SMALLEST_SCALE,
     FakeQuantize,
     apply_scheme,
+    copy_of,
     fake_quantize_weight,
     half_exact,
     is_pass_through,
@@ -184,6 +185,17 @@ def _named(node):
     while "tensor" not in node.meta:
         node = node.all_input_nodes[0]
     return node
+
+
+def test_training_in_quantised_form_reaches_every_weight(observed):
+    graph = copy_of(observed).train()
+    tiles = torch.rand(2, 1, *TILE, generator=torch.Generator().manual_seed(3))
+    graph(tiles).square().mean().backward()
+    gradients = {name: weight.grad for name, weight in graph.named_parameters()}
+    assert gradients
+    assert all(found is not None and found.isfinite().all() for found in gradients.values())
+    moved = [bool(found.any()) for name, found in gradients.items() if name.endswith("weight")]
+    assert all(moved)
 
 
 def test_a_scheme_survives_the_round_trip(observed, family, build):

@@ -52,8 +52,15 @@ def test_tiles_of_any_multiple_of_the_stride_become_logits(family, model, tile):
 @pytest.mark.parametrize("outputs", [("foreground",), ("foreground", "core")])
 def test_there_is_one_logit_per_output(family, outputs):
     with torch.device("meta"):
-        built = family.build(StudentSpec("tiny", family.name, (8,) * 5, outputs=outputs, tile=(64, 64)))
+        built = family.build(StudentSpec("tiny", family.name, decoder=(8,) * 5, outputs=outputs, tile=(64, 64)))
         assert built(torch.zeros(1, 1, 64, 64)).shape == (1, len(outputs), 64, 64)
+
+
+def test_a_student_of_several_channels_reads_them_all(family):
+    channels = ("nucleus", "membrane", "cytoplasm")
+    with torch.device("meta"):
+        built = family.build(StudentSpec("tiny", family.name, decoder=(8,) * 5, tile=(64, 64), channels=channels))
+        assert built(torch.zeros(1, 3, 64, 64)).shape == (1, 2, 64, 64)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +79,7 @@ def test_frames_of_odd_sizes_become_finite_maps_of_their_shape(model, family, sh
 
 def test_swin_fits_itself_to_another_tile_without_touching_a_weight(swin):
     before = {name: value.clone() for name, value in swin.state_dict().items()}
-    spec = StudentSpec("tiny", "swin_tiny", (8,) * 5, tile=(96, 160))
+    spec = StudentSpec("tiny", "swin_tiny", decoder=(8,) * 5, tile=(96, 160))
     due = students.load("swin_tiny").build(spec).eval()
     due.load_state_dict(before)
     tiles = torch.rand(1, 1, 96, 160, generator=torch.Generator().manual_seed(0))

@@ -1,0 +1,52 @@
+"""`python -m distill students`: the students that can be trained, their size beside the paper's, and their cost."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from runtime.atomic import write_bytes
+
+from .console import trainer_libraries
+
+WIDTH = 110  # of the table at least: a narrow terminal may wrap it, but no figure is cut
+
+
+def show_students(
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="F", help="Write what is printed, for machines.")
+    ] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
+) -> int:
+    """List the students that can be trained: their size by both conventions, their cost, whether int8 suits them."""
+    with trainer_libraries():
+        from .inventory import TILE, inventory
+    rows = inventory()
+    decoders = {label: found["decoder"] for label, found in rows[0]["decoders"].items()}
+    console = Console(highlight=False, soft_wrap=True)
+    Console(width=max(console.width, WIDTH), highlight=False).print(_table(rows, list(decoders)))
+    widths = "; ".join(f"{label} {'-'.join(map(str, decoder))}" for label, decoder in decoders.items())
+    said = [
+        "M: millions of parameters. The paper's (arXiv 2606.00928) are its backbones', as it quotes them.",
+        f"whole M, GMAC: with the decoder {widths}; GMAC of one tile of {TILE[0]}x{TILE[1]} pixels.",
+        *(f"No int8 of {row['name']}: {row['no_int8']}. Use fp16 or fp32." for row in rows if not row["int8"]),
+    ]
+    console.print("\n".join(said), style="dim")
+    if json_file:
+        write_bytes(json_file, (json.dumps(rows, indent=2) + "\n").encode())
+    return 0
+
+
+def _table(rows: list[dict[str, Any]], decoders: list[str]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    sizes = [f"{unit}\n{label}" for label in decoders for unit in ("whole M", "GMAC")]
+    for column in ("student", "paper M", "backbone M", *sizes, "stride", "int8"):
+        table.add_column(column, justify="left" if column == "student" else "right", no_wrap=True)
+    for row in rows:
+        costs = [f"{cost[key]:.2f}" for cost in row["decoders"].values() for key in ("whole_m", "gmac")]
+        head = (row["name"], f"{row['paper_backbone_m']:g}", f"{row['backbone_m']:.2f}")
+        table.add_row(*head, *costs, str(row["stride"]), "yes" if row["int8"] else "no")
+    return table
