@@ -20,8 +20,8 @@ from . import config as configuration
 from . import datasets
 from .console import log_to_stderr, show_check, stoppable, trainer_libraries
 from .label_command import label
-from .study_command import study
 from .students_command import show_students
+from .study_command import study
 
 if TYPE_CHECKING:
     from .student import Student

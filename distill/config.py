@@ -202,6 +202,11 @@ def _check_teacher(config: Config) -> None:
 
 
 def _check_phases(config: Config) -> None:
+    from distill import students
+
+    if config.qat.steps and (reason := students.load(config.student.family).no_int8):
+        msg = f"{config.student.family} is not trained for int8: {reason}; set qat.steps = 0, for fp16 and fp32."
+        raise InputError(msg)
     interval = config.trainer.interval
     for name, phase in (("float", config.float), ("qat", config.qat)):
         if name == "qat" and phase.steps == 0:
