@@ -123,7 +123,7 @@ def _check(row: rows.Row, config: Config) -> None:
     if row.teacher == "nuclear" and not trains_teachers(config):
         msg = (
             f"Row {row.name!r} trains a teacher of the nucleus alone, which only the teacher 'unet' without weights "
-            "allows; with SAM take nucleus-nuclear-boxes and nucleus-grid."
+            "allows; with SAM take nucleus-nuclear-boxes and nucleus-unprompted."
         )
         raise InputError(msg)
 

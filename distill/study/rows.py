@@ -25,6 +25,16 @@ def _same(section: TeacherSection) -> TeacherSection:
     return section
 
 
+def _nucleus(section: TeacherSection, prompts: str, labels: str = "cells") -> TeacherSection:
+    """A teacher with prompts that sees the nucleus alone: SAM as a grey picture, CellSAM in the place it expects it."""
+    rgb = ("blank", "nucleus", "blank") if section.name == "cellsam" else ("nucleus", "nucleus", "nucleus")
+    return replace(section, rgb=rgb, prompts=prompts, prompt_labels=labels)
+
+
+def _unprompted(section: TeacherSection) -> TeacherSection:
+    return _nucleus(section, "none" if section.name == "cellsam" else "grid")  # CellSAM finds boxes itself
+
+
 @dataclass(frozen=True)
 class Row:
     """What one row changes.
@@ -50,7 +60,6 @@ class Row:
 LABELS_ALONE = LossSection()
 PAPER = LossSection(matching="mse", boundary="gradient", weighting="kendall")
 FIXED = LossSection(matching="mse", boundary="gradient")
-NUCLEUS_AS_GREY = ("nucleus", "nucleus", "nucleus")
 
 ROWS = (
     Row("undistilled", "no distillation: labels alone", LABELS_ALONE, teacher=""),
@@ -72,21 +81,21 @@ ROWS = (
         "nucleus-cell-boxes",
         "control: nuclear pixels, boxes of whole cells (they leak the membrane's extent)",
         PAPER,
-        show=lambda s: replace(s, rgb=NUCLEUS_AS_GREY, prompts="boxes", prompt_labels="cells"),
+        show=lambda s: _nucleus(s, "boxes", "cells"),
         prompted=True,
     ),
     Row(
         "nucleus-nuclear-boxes",
         "control: nuclear pixels, boxes of nuclei",
         PAPER,
-        show=lambda s: replace(s, rgb=NUCLEUS_AS_GREY, prompts="boxes", prompt_labels="nuclei"),
+        show=lambda s: _nucleus(s, "boxes", "nuclei"),
         prompted=True,
     ),
     Row(
-        "nucleus-grid",
+        "nucleus-unprompted",
         "control: nuclear pixels, no prompts from labels",
         PAPER,
-        show=lambda s: replace(s, rgb=NUCLEUS_AS_GREY, prompts="grid"),
+        show=_unprompted,
         prompted=True,
     ),
 )
