@@ -37,7 +37,7 @@ def run(
         int | None, typer.Option(metavar="N", min=0, help="Channel of multi-channel images, from 0.")
     ] = None,
     labels: Annotated[
-        str | None, typer.Option(metavar="KIND", help="nuclei or cells, where the data has both.")
+        str | None, typer.Option(metavar="KIND", help="nuclei or cells; left out: what the artefacts find.")
     ] = None,
     limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="Use this many images at most.")] = None,
     include_trained: Annotated[
@@ -61,7 +61,7 @@ def run(
     _check_places(out, pictures)
     artifacts = _artifacts(artifact, backend)
     trained_on = frozenset() if include_trained else _trained_on(artifacts)
-    where, described = _images(data, images, channel, labels, limit, trained_on)
+    where, described = _images(data, images, channel, labels or _found_by(artifacts), limit, trained_on)
     plan = campaign.Plan(rounds, repeats, threads, backend, also_bf16, pictures)
     with _progress(campaign.steps(artifacts, plan)) as step:
         result = campaign.run(artifacts, where, described, plan, step)
@@ -119,6 +119,12 @@ def _places(path: Path) -> list[Path]:
 
 def _trained_on(artifacts: Iterable[Artifact]) -> frozenset[str]:
     return frozenset(frame for artifact in artifacts for frame in artifact.manifest.lineage.trained_on)
+
+
+def _found_by(artifacts: Iterable[Artifact]) -> str | None:
+    """Which objects the artefacts find, where all say the same; None where they do not say."""
+    kinds = {artifact.manifest.accuracy.get("labels") for artifact in artifacts}
+    return kinds.pop() if len(kinds) == 1 else None
 
 
 def _images(

@@ -71,7 +71,12 @@ def recorded(student: Student) -> list[tuple[NDArray[Any], NDArray[np.int32]]]:
     if student.probes:
         return [(frame.numpy(), labels.numpy().astype(np.int32)) for frame, labels in student.probes]
     data = datasets.open(f"synthetic:{PROBES}@77")
-    return [(sample.frame, sample.labels["nuclei"]) for sample in data]
+    return [(sample.frame, sample.labels[labels_of(student)]) for sample in data]
+
+
+def labels_of(student: Student) -> str:
+    """Which objects the student was trained on: nuclei or cells."""
+    return str(student.metrics.get("labels", "nuclei"))
 
 
 def replay(artifact: Artifact, probes: ProbeSet) -> NDArray[np.float32]:
@@ -105,7 +110,7 @@ class Validation:
     """Labelled images on which compiled artefacts and the fp32 student are compared."""
 
     def __init__(self, student: Student, spec: str | None) -> None:
-        self.student, self.labels = student, str(student.metrics.get("labels", "nuclei"))
+        self.student, self.labels = student, labels_of(student)
         self.masks: dict[str, list[NDArray[np.uint8]]] = {}  # of every target, a bit a pixel
         self.samples, self.note = self._recorded() if spec is None else self._labelled(spec)
         fp32 = predictor(student.graph(), student.spec)
@@ -125,6 +130,7 @@ class Validation:
         names = ("dice_mean", "dice_pooled", "iou_mean", "ap50_pooled", "ap50_mean")
         return {
             "data": self.note,
+            "labels": self.labels,
             "images": measured["images"],
             **{name: round(measured[name], 5) for name in names},
             "fp32_dice_mean": round(self.fp32["dice_mean"], 5),
@@ -151,6 +157,9 @@ class Validation:
         left_out = samples.left_out.get(datasets.SEEN, 0)
         if not len(samples):
             msg = f"{spec} holds no images that the student was not trained on; give other images to --validate."
+            raise InputError(msg)
+        if self.labels not in (there := samples[0].labels):
+            msg = f"{spec} has labels of {', '.join(there) or 'nothing'}, and the student finds {self.labels}; give others."
             raise InputError(msg)
         reader = spec.partition(":")[0]
         note = f"{len(samples)} images of {reader}"

@@ -52,9 +52,17 @@ class Folder:
 
 
 def open_folder(argument: str, split: str) -> Dataset:
-    """Pair the files by stem; sizes are looked up only where a split needs them."""
-    members = Members(Path(argument).expanduser())
-    read = Folder(members, _pairs(members))
+    """argument : "PATH", or "PATH?labels=cells" where the label images hold whole cells instead of nuclei.
+
+    Files are paired by stem; sizes are looked up only where a split needs them.
+    """
+    path, _, query = argument.partition("?")
+    kind = query.removeprefix("labels=") if query else "nuclei"
+    if kind not in ("nuclei", "cells"):
+        msg = f"Folder data {argument!r} end in {query!r}; give nothing, or ?labels=cells."
+        raise InputError(msg)
+    members = Members(Path(path).expanduser())
+    read = Folder(members, _pairs(members), kind)
     parts = split in ("train", "val")
     strata = {name: read.size(name) if parts else () for name in read.pairs}
     description = (

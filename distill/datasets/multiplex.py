@@ -30,7 +30,7 @@ LAYOUT = "expected FIELD/nucleus.tif, FIELD/membrane.tif and FIELD/cells.tif"
 LABELS = ("cells", "nuclei")
 VALIDATION = 0.25  # share of a field's width
 GUARD = 32  # pixels between the parts of one field
-OPTIONS = ("tile", "cells", "nuclei", "um", "licence")
+OPTIONS = ("tile", "cells", "nuclei", "um", "licence", "part")
 
 
 @dataclass(frozen=True)
@@ -88,10 +88,11 @@ class Fields:
 
 
 def open_multiplex(argument: str, split: str) -> Dataset:
-    """argument : "PATH" or "PATH?tile=N&cells=NAME&nuclei=NAME&um=PIXEL&licence=TEXT".
+    """argument : "PATH" or "PATH?tile=N&cells=NAME&nuclei=NAME&um=PIXEL&part=val&licence=TEXT".
 
     tile : training fields are cut into tiles of at most N pixels a side; 0, the default, keeps them whole
     cells, nuclei : which file holds these labels, where a field has several; um : micrometres a pixel
+    part : train or val, whatever split is asked for: where a command takes "all" of the data, but must not see the rest
     """
     path, options = _parse(argument)
     members = Members(Path(path).expanduser())
@@ -99,6 +100,7 @@ def open_multiplex(argument: str, split: str) -> Dataset:
     channels = {field: _channels(field, files) for field, files in fields.items()}
     labels = {field: _label_files(field, files, options) for field, files in fields.items()}
     sizes = {field: _size(members, [*channels[field].values(), *labels[field].values()]) for field in fields}
+    split = options.get("part", split)
     parts = _parts(sizes, split)
     tile = int(options.get("tile", "0")) if split in ("train", "all") else 0
     windows = {_name(field, part): (field, part) for field, whole in parts.items() for part in _tiles(whole, tile)}
@@ -118,6 +120,9 @@ def _parse(argument: str) -> tuple[str, dict[str, str]]:
             raise InputError(msg)
         if key == "tile" and not (value.isdecimal() and (value == "0" or int(value) >= GUARD)):
             msg = f"The tile of the multiplex data is {value!r}; give 0, or at least {GUARD} pixels."
+            raise InputError(msg)
+        if key == "part" and value not in ("train", "val"):
+            msg = f"The part of the multiplex data is {value!r}; give train or val."
             raise InputError(msg)
         if key == "um" and not _is_size(value):
             msg = f"The pixel size of the multiplex data is {value!r}; give micrometres, such as um=0.5."
