@@ -76,7 +76,7 @@ def from_data(spec: str, labels: str | None, limit: int | None, trained_on: Set[
 
 def _kind_of_labels(there: Mapping[str, Any], wanted: str | None, spec: str) -> str | None:
     if wanted and wanted not in there:
-        msg = f"{spec!r} has no labels {wanted!r}; it has {', '.join(there) or 'none'}."
+        msg = f"{spec!r} has no labels {wanted!r}; it has {', '.join(there) or 'none'}; choose with --labels."
         raise InputError(msg)
     return wanted or ("nuclei" if "nuclei" in there else next(iter(there), None))
 

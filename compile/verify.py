@@ -159,7 +159,8 @@ class Validation:
             msg = f"{spec} holds no images that the student was not trained on; give other images to --validate."
             raise InputError(msg)
         if self.labels not in (there := samples[0].labels):
-            msg = f"{spec} has labels of {', '.join(there) or 'nothing'}, and the student finds {self.labels}; give others."
+            has = ", ".join(there) or "nothing"
+            msg = f"{spec} has labels of {has}, and the student finds {self.labels}; give other images to --validate."
             raise InputError(msg)
         reader = spec.partition(":")[0]
         note = f"{len(samples)} images of {reader}"
