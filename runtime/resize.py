@@ -54,6 +54,5 @@ def _enlarge(image: NDArray[np.float32], size: int, axis: int) -> NDArray[np.flo
     above = np.minimum(below + 1, have - 1)
     part = (centres - below).astype(np.float32)
     part = part[:, None] if axis == 0 else part
-    lower: NDArray[np.float32] = image.take(below, axis)
-    upper: NDArray[np.float32] = image.take(above, axis)
+    lower, upper = np.take(image, below, axis), np.take(image, above, axis)
     return lower + (upper - lower) * part

@@ -63,7 +63,6 @@ class Ledger:
         self._closed: EdgescopeError | None = None
         self._abandoned = False
         self._done = self._dropped = self._failed = self._late_count = self._restarts = self._seen = 0
-        self._dropped_since = 0
 
     def claim(self, frame: Any = None) -> Ticket:
         """Take a frame in and give it a slot to be copied to.
@@ -74,7 +73,7 @@ class Ledger:
         """
         submitted = self._clock()
         with self._changed:
-            self._require_open()
+            self._refuse_if_closed()
             if not self._free:
                 self._make_room()
             slot = self._free.pop() if self._free else None
@@ -86,6 +85,11 @@ class Ledger:
             else:
                 self._filling.append(ticket.index)
             return ticket
+
+    def require_open(self) -> None:
+        """Raise what close() was told, if it was called."""
+        with self._changed:
+            self._refuse_if_closed()
 
     def commit(self, ticket: Ticket) -> None:
         """The frame lies in its slot and may be taken. Under "latest" it replaces what is still waiting."""
@@ -167,12 +171,6 @@ class Ledger:
         with self._changed:
             self._restarts += 1
 
-    def dropped_since(self) -> int:
-        """How many frames were dropped since this was asked last."""
-        with self._changed:
-            count, self._dropped_since = self._dropped_since, 0
-            return count
-
     @property
     def counters(self) -> Counters:
         """A snapshot, taken in one piece."""
@@ -202,9 +200,9 @@ class Ledger:
                 "again, use fewer frames a second, or a longer block_timeout_s."
             )
             raise RingTimeout(msg)
-        self._require_open()
+        self._refuse_if_closed()
 
-    def _require_open(self) -> None:
+    def _refuse_if_closed(self) -> None:
         if self._closed is not None:
             raise type(self._closed)(str(self._closed))  # a fresh one: a raised error keeps its traceback
 
@@ -218,7 +216,6 @@ class Ledger:
 
     def _drop(self, ticket: Ticket, *, slot_is_free: bool = False) -> None:
         self._dropped += 1
-        self._dropped_since += 1
         if not slot_is_free:
             self._give_back(ticket.slot)
 

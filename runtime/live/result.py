@@ -68,7 +68,7 @@ class LiveResult:
     late : finished after its deadline
     flags : what is odd about the frame, see runtime.quality
     backend : what segmented it, or was to
-    dropped_before : frames that were dropped since the previous result
+    dropped_before : frames that were dropped between the previous result's and this one
     """
 
     index: int

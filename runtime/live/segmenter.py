@@ -27,6 +27,7 @@ from . import chain as chains
 from .ledger import Late, Ledger, Policy
 from .memory import Layout, SharedBlock
 from .outbox import Outbox
+from .process import Worker
 from .supervisor import RESULTS, Care, Picture, Supervisor
 
 if TYPE_CHECKING:
@@ -111,11 +112,13 @@ class LiveSegmenter:
         self._reserving: threading.Thread | None = None
         self._drained = False
         self._closed = False
+        cores = usable_cores()
         hang_s = hang_s or (20.0 if deadline_ms is None else max(3.0, 5 * deadline_ms / 1e3))
+        options = {"device": device, "threads": threads or max(1, cores - 1), "rescale": rescale, "hang_s": hang_s}
         self._supervisor = Supervisor(
             chain,
             Care(hang_s, open_timeout_s, max_failures, spare),
-            {"device": device, "threads": threads or max(1, usable_cores() - 1), "rescale": rescale, "hang_s": hang_s},
+            lambda link, hear, first: Worker(link, self._block, {**options, "first": first}, hear),
             self._block,
             self._ledger,
             on_event,
@@ -142,6 +145,7 @@ class LiveSegmenter:
         """
         check_form(frame)
         pixel_size.check(pixel_size_um)
+        self._ledger.require_open()
         layout = self._layout_for(frame)
         dtype = f"{frame.dtype.kind}{frame.dtype.itemsize}"  # in this machine's byte order
         ticket = self._ledger.claim(Picture(frame.shape, dtype, metadata, pixel_size_um))

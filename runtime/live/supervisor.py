@@ -1,8 +1,8 @@
 """The host's thread that keeps frames moving: gives them to the worker, watches it, and replaces it.
 
-One frame is with the worker at any time. When the worker dies, hangs or fails, that frame is lost and told of, and the
-spare worker, which has its model open already, takes over. After `max_failures` in a row the next link of the chain
-does. Everything that happens comes through one queue, so that nothing here needs a lock.
+One frame is with the worker at any time. When the worker dies, hangs or fails, the frame that it had begun is lost and
+told of, and the spare worker, which has its model open already, takes over. After `max_failures` in a row the next link
+of the chain does. Everything that happens comes through one queue, so that nothing here needs a lock.
 """
 
 from __future__ import annotations
@@ -12,29 +12,32 @@ import queue
 import threading
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from ..errors import EdgescopeError
 from ..segmenter import Segmentation
-from .process import Worker
 from .result import LiveEvent, LiveResult, now_ns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from .chain import Link
     from .ledger import Ledger, Ticket
     from .memory import Layout, SharedBlock
     from .outbox import Outbox
-    from .process import Message
+    from .process import Message, Worker
     from .result import Kind
 
 log = logging.getLogger(__name__)
 
 RESULTS = 2  # slots for results: the worker fills one while the other is copied
 LOOK_S = 0.2  # how often a busy worker is looked at
+
+
+# Starts a worker for a link; what it says goes to the second argument; the third is whether it is the very first.
+Hire: TypeAlias = "Callable[[Link, Callable[[Worker, Message | None], None], bool], Worker]"
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ class Supervisor:
         self,
         chain: Sequence[Link],
         care: Care,
-        options: Mapping[str, Any],
+        hire: Hire,
         block: SharedBlock,
         ledger: Ledger,
         on_event: Callable[[LiveEvent], object] | None,
@@ -74,7 +77,7 @@ class Supervisor:
         self.gave_up: str | None = None
         self._chain = list(chain)
         self._care = care
-        self._options = options
+        self._hire = hire
         self._block = block
         self._ledger = ledger
         self._on_event = on_event
@@ -83,10 +86,13 @@ class Supervisor:
         self._spare: Worker | None = None
         self._spare_failed = False
         self._taken: Ticket | None = None
+        self._returned: Ticket | None = None  # given to a worker that died before it began with it
         self._turn = 0
+        self._last_index = -1  # of the results
         self._failures = 0
         self._reasons: list[str] = []
         self._beat = (0, 0)  # the heartbeat as last seen, and when it was seen to change
+        self._beat_before = 0  # the heartbeat when the frame was given to the worker
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="edgescope-live-supervisor", daemon=True)
 
@@ -164,19 +170,20 @@ class Supervisor:
     def _give(self) -> None:
         """Give the worker the next frame, if it is free and there is one; with no worker left, give them back."""
         if self.gave_up is not None:
-            while (ticket := self._ledger.take()) is not None:
+            while (ticket := self._next_ticket()) is not None:
                 self._taken = ticket
                 self._lose(f"no backend is left: {self.gave_up}")
             return
         worker = self._worker
         if self._taken is not None or worker is None or not worker.ready or self._outbox.full:
             return
-        if (ticket := self._ledger.take()) is None:
+        if (ticket := self._next_ticket()) is None:
             return
         assert self.layout is not None
         self._taken = ticket
         self._turn = (self._turn + 1) % RESULTS
-        self._beat = (self._heartbeat(), now_ns())
+        self._beat_before = self._heartbeat()
+        self._beat = (self._beat_before, now_ns())
         picture: Picture = ticket.frame
         worker.say(
             {
@@ -189,6 +196,10 @@ class Supervisor:
                 "layout": self.layout.to_dict(),
             }
         )
+
+    def _next_ticket(self) -> Ticket | None:
+        ticket, self._returned = self._returned, None
+        return ticket or self._ledger.take()
 
     def _answered(self, answer: Message) -> None:
         ticket = self._taken
@@ -208,11 +219,10 @@ class Supervisor:
         turn, link = self._turn, self._chain[0]
         with self._outbox.preparing():
             deliver = self._ledger.finish(answer["finished"])
-            dropped = self._ledger.dropped_since() if deliver else 0
             self._give()
             if deliver:
                 found = self._segmentation(ticket.frame, turn, link, tuple(answer["flags"]))
-                self._outbox.put(self._result(ticket, link.backend, answer, found, dropped=dropped))
+                self._outbox.put(self._result(ticket, link.backend, answer, found))
 
     def _segmentation(self, picture: Picture, turn: int, link: Link, flags: tuple[str, ...]) -> Segmentation:
         assert self.layout is not None
@@ -271,7 +281,10 @@ class Supervisor:
             return
         self._worker = None
         if self._taken is not None:
-            self._lose(reason)
+            if self._heartbeat() == self._beat_before:
+                self._returned, self._taken = self._taken, None
+            else:
+                self._lose(reason)
         self._failed(reason, worker_is_gone=True)
 
     def _failed(self, reason: str, *, worker_is_gone: bool, hopeless: bool = False) -> None:
@@ -328,8 +341,7 @@ class Supervisor:
 
     def _start(self) -> Worker | None:
         try:
-            options = {**self._options, "first": not self.opened.done()}
-            return Worker(self._chain[0], self._block, options, self._overhear)
+            return self._hire(self._chain[0], self._overhear, not self.opened.done())
         except OSError as error:
             log.exception("no worker could be started")
             self._give_up(f"no worker could be started: {error}")
@@ -345,8 +357,7 @@ class Supervisor:
         times = answer or {"started": None, "finished": now_ns()}
         with self._outbox.preparing():
             self._ledger.fail()
-            dropped = self._ledger.dropped_since()
-            self._outbox.put(self._result(ticket, self.backend, times, None, error=reason, dropped=dropped))
+            self._outbox.put(self._result(ticket, self.backend, times, None, error=reason))
 
     def _result(
         self,
@@ -355,9 +366,9 @@ class Supervisor:
         times: Message,
         found: Segmentation | None,
         *,
-        dropped: int,
         error: str | None = None,
     ) -> LiveResult:
+        before, self._last_index = self._last_index, ticket.index
         return LiveResult(
             index=ticket.index,
             metadata=ticket.frame.metadata,
@@ -370,7 +381,7 @@ class Supervisor:
             flags=() if found is None else found.flags,
             error=error,
             backend=backend,
-            dropped_before=dropped,
+            dropped_before=ticket.index - before - 1,
         )
 
     def _heartbeat(self) -> int:

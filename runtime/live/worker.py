@@ -45,8 +45,8 @@ Jobs = queue.SimpleQueue["dict[str, Any] | None"]
 def main(setup: Mapping[str, Any]) -> None:
     """Open the model, say so, and segment until the host closes the pipe.
 
-    setup : artifact, manifest, backend, backends (folders), block, parent (its pid), first (whether nothing can have been
-        acquired yet), device, threads, rescale, hang_s
+    setup : artifact, manifest, backend, backends (folders), block, parent (its pid), first (whether nothing can have
+        been acquired yet), device, threads, rescale, hang_s
     """
     say = _quiet_output()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is for the host
@@ -81,9 +81,11 @@ class Desk:
     def work(self, segment: Segmenter, job: Mapping[str, Any]) -> dict[str, Any]:
         """Segment the frame that a job describes; the answer holds its index and what came of it."""
         answer: dict[str, Any] = {"index": job["index"], "started": now_ns()}
-        self.beat()
         try:
-            answer |= self._segmented(segment, job)
+            layout = Layout.from_dict(job["layout"])
+            self._map(layout)
+            self.beat()
+            answer |= self._segmented(segment, job, layout)
         except Exception as error:  # told to the host, which decides
             answer |= {"error": _describe(error), "input": isinstance(error, InputError)}
         faulthandler.cancel_dump_traceback_later()
@@ -95,11 +97,12 @@ class Desk:
             self._heart[0] += 1
         faulthandler.dump_traceback_later(LAST_RESORT * self._hang_s, exit=True)
 
-    def _segmented(self, segment: Segmenter, job: Mapping[str, Any]) -> dict[str, Any]:
-        layout = Layout.from_dict(job["layout"])
+    def _map(self, layout: Layout) -> None:
         if not self._block.mapped:
             self._block.map(layout)
             self._heart = self._block.array(0, (1,), np.int64)
+
+    def _segmented(self, segment: Segmenter, job: Mapping[str, Any], layout: Layout) -> dict[str, Any]:
         shape = tuple(job["shape"])
         frame = self._block.array(layout.slot(job["slot"]), shape, job["dtype"])
         maps = self._block.array(layout.result(job["out"]), (len(segment.manifest.channels), *shape), np.float32)
