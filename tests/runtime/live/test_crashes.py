@@ -94,7 +94,7 @@ def test_the_spare_takes_over_and_is_replaced(live, backend, spots, ask, until):
             ask("die")
             segmenter.submit(spots())
             segmenter.drain()
-            assert segmenter.worker_pid == spare
+            until(lambda due=spare: segmenter.worker_pid == due)
     assert (segmenter.counters.failed, segmenter.counters.restarts) == (2, 2)
 
 
