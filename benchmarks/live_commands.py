@@ -87,7 +87,7 @@ def live(
 
 def soak(
     artifact: Artifact,
-    frames: Annotated[int, typer.Option(metavar="N", min=1000, help="How many frames.")] = 100_000,
+    frames: Annotated[int, typer.Option(metavar="N", min=2 * soak_run.LOOKS, help="How many frames.")] = 100_000,
     threads: Threads = None,
     json_file: Json = None,
     debug: Debug = False,
