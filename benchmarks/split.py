@@ -98,6 +98,6 @@ def _cut(segment: Segmenter, frame: NDArray[np.uint16]) -> float:
     """Milliseconds to cut and normalise all tiles but the first."""
     manifest = segment.manifest
     limits = intensity_range(frame, manifest.normalization)
-    cut = tiles(frame, manifest.normalization, manifest.tile, manifest.overlap, limits)
+    cut = tiles(frame, manifest.tile, manifest.overlap, limits)
     next(cut)
     return timed(lambda: deque(cut, maxlen=0))

@@ -46,9 +46,13 @@ def segment_tiles(
     out : where to write the result, float32 (channels, H, W); None makes a new array
     Returns float32 of shape (channels, H, W) in [0, 1].
     """
-    result = np.empty((channels, *frame.shape), np.float32) if out is None else out
-    result.fill(0)
-    for place, pixels in tiles(frame, how, tile, overlap, limits):
+    if limits is None:
+        check_frame(frame)
+        limits = intensity_range(frame, how)
+    result = np.zeros((channels, *frame.shape), np.float32) if out is None else out
+    if out is not None:
+        result.fill(0)
+    for place, pixels in tiles(frame, tile, overlap, limits):
         output = infer(pixels)
         _check_output(output, (1, channels, *tile), place)
         height, width = len(place.row_weights), len(place.col_weights)
@@ -58,15 +62,12 @@ def segment_tiles(
 
 
 def tiles(
-    frame: Frame, how: Normalization, tile: tuple[int, int], overlap: int, limits: tuple[float, float] | None = None
+    frame: Frame, tile: tuple[int, int], overlap: int, limits: tuple[float, float]
 ) -> Iterator[tuple[Place, NDArray[np.float32]]]:
     """What a model is given for a frame: each tile's place, and its pixels, float32 (1, 1, h, w) in [0, 1].
 
     The arguments are those of segment_tiles.
     """
-    if limits is None:
-        check_frame(frame)
-        limits = intensity_range(frame, how)
     for place in Grid.over(frame.shape, tile, overlap):
         yield place, _pad(scale(frame[place.rows, place.cols], limits), tile)[None, None]
 
