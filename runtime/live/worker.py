@@ -161,7 +161,10 @@ def _next(jobs: Jobs, parent: int) -> dict[str, Any] | None:
 def _quiet_output() -> Any:
     """Keep the pipe for messages alone: what libraries print goes to standard error. Returns what sends a message."""
     pipe = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
+    try:
+        os.dup2(2, 1)
+    except OSError:  # a host with a window may have no standard error
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
     def say(message: dict[str, Any]) -> None:
         try:
