@@ -76,7 +76,7 @@ def build(
         for draft in drafts:
             accuracy = validation.accuracy(draft.artifact)
             _hold_budget(draft.target, accuracy["drop_points"], request.max_drop)
-            draft.manifest = replace(draft.manifest, accuracy=accuracy)
+            draft.manifest = replace(draft.manifest, accuracy=accuracy, intensity=validation.intensity())
         validation.add_agreement(matrix)
     for draft in drafts:
         draft.manifest = replace(draft.manifest, agreement=matrix[draft.target])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from importlib.metadata import version
-from itertools import combinations
+from itertools import combinations, islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,10 +17,11 @@ from distill import datasets
 from distill.evaluate import evaluate
 from distill.predict import predictor
 from runtime.errors import BudgetMissed, InputError
-from runtime.manifest import Tolerance
+from runtime.manifest import Intensity, Tolerance
 from runtime.normalize import normalize
 from runtime.overlap import dice
 from runtime.probes import ProbeSet, compare
+from runtime.quality import describe
 from runtime.segmenter import Segmenter
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from runtime.artifact import Artifact
 
 PROBES = 4
+LOOKED_AT = 64  # frames that the manifest's intensities are taken from
 PROBE_PIXELS = PROBES * 256 * 256  # larger tiles: fewer probes, so that the file stays small
 # What a replay may differ by. int8 backends round alike but not equally: a code that falls on the other side of a
 # tie moves a probability by up to 0.016, and such steps add up through the layers.
@@ -137,6 +139,12 @@ class Validation:
             "drop_points": round(100 * (self.fp32["dice_mean"] - measured["dice_mean"]), 3),
             "protocol": measured["protocol"],
         }
+
+    def intensity(self) -> Intensity:
+        """What these images and the recorded frames look like, so that the runtime notices frames that do not."""
+        frames = [frame for frame, _ in recorded(self.student)]
+        frames += [sample.frame for sample in islice(self.samples, LOOKED_AT)]
+        return describe(frames, self.student.spec.normalization)
 
     def add_agreement(self, matrix: dict[str, dict[str, Any]]) -> None:
         """Add to the matrix of `agreement` the mean mask Dice of every two targets over these images."""

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias, cast
 
 from .errors import InputError
-from .records import Record, parse_json
+from .records import OPTIONAL, Record, parse_json
 
 SCHEMA_VERSION = 1
 
@@ -142,8 +142,35 @@ class Lineage(Record):
 
 
 @dataclass(frozen=True)
+class Intensity(Record):
+    """What the frames looked like that a student was calibrated or validated on; see runtime.quality.
+
+    quantiles : which quantiles of a frame's normalised intensities were taken, in percent
+    lowest, highest : the least and the greatest value of each of them among the frames, in [0, 1]
+    focus : the least sharpness among the frames
+    frames : how many there were
+    """
+
+    quantiles: tuple[float, ...]
+    lowest: tuple[float, ...]
+    highest: tuple[float, ...]
+    focus: float
+    frames: int
+
+    def __post_init__(self) -> None:
+        count = len(self.quantiles)
+        _require(
+            count == len(self.lowest) == len(self.highest),
+            f"there are {count} quantiles, {len(self.lowest)} lowest and {len(self.highest)} highest values",
+        )
+
+
+@dataclass(frozen=True)
 class Manifest(Record):
-    """manifest.json. `tile` is (height, width), `overlap` is in pixels, `payload` maps a role to a file name."""
+    """manifest.json. `tile` is (height, width), `overlap` is in pixels, `payload` maps a role to a file name.
+
+    `intensity` is optional: artefacts that were written before it are read without it.
+    """
 
     schema_version: int
     student: str
@@ -169,6 +196,7 @@ class Manifest(Record):
     notes: tuple[str, ...]
     pixel_size_um: float | None
     lineage: Lineage
+    intensity: Intensity | None = field(default=None, metadata=OPTIONAL)
 
     def __post_init__(self) -> None:
         _require(len(self.inputs) == 1, f"inputs holds {len(self.inputs)} tensors; schema 1 knows exactly 1")

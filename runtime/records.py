@@ -1,7 +1,8 @@
 """Frozen dataclasses <-> JSON, driven by the annotations alone, so that no class needs a reader of its own.
 
 Reading is strict: an unknown field, a missing field and a value of the wrong type are refused with the
-field's dotted path. What crosses a process or machine boundary is such a file, never a pickle.
+field's dotted path. Only a field that is declared OPTIONAL may be missing. What crosses a process or machine
+boundary is such a file, never a pickle.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 R = TypeVar("R", bound="Record")
 
+# Metadata of a dataclass field that a file may lack: field(default=None, metadata=OPTIONAL). It is for what came later
+# than the files that are already in the world. A None is not written, so that older readers accept the file.
+OPTIONAL = {"optional": True}
 NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 
 
@@ -31,7 +35,10 @@ class Record:
 
     def to_dict(self) -> dict[str, Any]:
         """The record as JSON's own types, in the order of its fields."""
-        return {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(cast("Any", self))}
+        values = {f: getattr(self, f.name) for f in dataclasses.fields(cast("Any", self))}
+        return {
+            f.name: _plain(value) for f, value in values.items() if value is not None or not f.metadata.get("optional")
+        }
 
     def to_json(self) -> str:
         """The record as indented JSON in a stable order, with a final newline."""
@@ -42,16 +49,17 @@ class Record:
         """Build the record; InputError names the dotted path of whatever does not fit."""
         fields = _object(value, path)
         hints = get_type_hints(cls)
-        names = [f.name for f in dataclasses.fields(cast("Any", cls))]
+        known = dataclasses.fields(cast("Any", cls))
+        names = [f.name for f in known]
         for name in fields:
             if name not in names:
                 msg = f"Unknown field {_join(path, name)} in {cls.__name__}; known are {', '.join(names)}."
                 raise InputError(msg)
-        for name in names:
-            if name not in fields:
-                msg = f"Field {_join(path, name)} is missing in {cls.__name__}; write the file again."
+        for f in known:
+            if f.name not in fields and not f.metadata.get("optional"):
+                msg = f"Field {_join(path, f.name)} is missing in {cls.__name__}; write the file again."
                 raise InputError(msg)
-        values = {name: _read(hints[name], fields[name], _join(path, name)) for name in names}
+        values = {name: _read(hints[name], fields[name], _join(path, name)) for name in names if name in fields}
         try:
             return cls(**values)
         except InputError as error:

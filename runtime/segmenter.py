@@ -8,7 +8,6 @@ with Segmenter.open("nuclei-mobilenetv3-intel-int8") as segment:
 from __future__ import annotations
 
 import logging
-import math
 import threading
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,9 +17,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import backend as backends
+from . import pixel_size, quality
 from .artifact import open_artifact
 from .errors import EdgescopeError, InputError
 from .instances import label_objects
+from .normalize import check_frame, count_levels, intensity_range
+from .resize import resize
 from .tiling import segment_tiles
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from .backend import Session
     from .manifest import Manifest, Objects
     from .normalize import Frame
+    from .pixel_size import Rescale
 
 log = logging.getLogger(__name__)
 
@@ -40,9 +43,10 @@ log = logging.getLogger(__name__)
 class Segmenter:
     """An artefact, loaded into a backend. Calls from several threads wait for each other."""
 
-    def __init__(self, manifest: Manifest, backend: str, session: Session) -> None:
+    def __init__(self, manifest: Manifest, backend: str, session: Session, *, rescale: Rescale = "auto") -> None:
         self.manifest = manifest
         self.backend = backend
+        self.rescale: Rescale = rescale
         self.description: Mapping[str, str] = dict(session.description)
         self._session: Session | None = session
         self._lock = threading.Lock()
@@ -57,6 +61,7 @@ class Segmenter:
         *,
         backend: str | None = None,
         precision_hint: str | None = None,
+        rescale: Rescale = "auto",
     ) -> Segmenter:
         """Verify the artefact at `path` (folder or .zip) and load it.
 
@@ -64,9 +69,13 @@ class Segmenter:
         threads : at least 1; None leaves it to the backend
         backend : exactly this one; None is the artefact's own, or onnxruntime to check a bundle off its device
         precision_hint : in place of the manifest's, for backends that have one
+        rescale : segment frames at the student's pixel size, where that and the frame's are known, and return the
+            result on the frame's own grid: "auto" where they differ by more than a quarter, True wherever they differ,
+            False never; see runtime.pixel_size
         InputError when the artefact is damaged or cannot run here; EdgescopeError when loading fails.
         """
-        return cls.of(open_artifact(Path(path)), device, threads, backend=backend, precision_hint=precision_hint)
+        artifact = open_artifact(Path(path))
+        return cls.of(artifact, device, threads, backend=backend, precision_hint=precision_hint, rescale=rescale)
 
     @classmethod
     def of(
@@ -77,6 +86,7 @@ class Segmenter:
         *,
         backend: str | None = None,
         precision_hint: str | None = None,
+        rescale: Rescale = "auto",
     ) -> Segmenter:
         """Load an artefact that is already open; see Segmenter.open."""
         if threads is not None and threads < 1:
@@ -84,23 +94,40 @@ class Segmenter:
             raise InputError(msg)
         chosen = backends.choose(artifact.manifest, backend)
         session = chosen.open(artifact, device, threads, precision_hint)
-        return cls(artifact.manifest, chosen.name, session)
+        return cls(artifact.manifest, chosen.name, session, rescale=rescale)
 
-    def __call__(self, frame: Frame, pixel_size_um: float | None = None) -> Segmentation:
+    def __call__(
+        self, frame: Frame, pixel_size_um: float | None = None, *, out: NDArray[np.float32] | None = None
+    ) -> Segmentation:
         """Segment one frame.
 
         frame : ndarray of shape (H, W), uint8, uint16 or float32, any size from 1x1 up; InputError when it is not
-        pixel_size_um : handed on to the result; one far from the student's is warned of, once
+        pixel_size_um : handed on to the result. Where it is not the student's, the frame is rescaled (see open); one
+            that is far from it, and not rescaled, is warned of, once
+        out : where the maps are written, float32 (channels, H, W); None makes a new array
         """
-        self._compare_pixel_size(pixel_size_um)
-        how, channels = self.manifest.normalization, self.manifest.channels
-        maps = segment_tiles(frame, how, self.manifest.tile, self.manifest.overlap, len(channels), self.run_tile)
+        check_frame(frame)
+        pixel_size.check(pixel_size_um)
+        manifest = self.manifest
+        counts = count_levels(frame) if frame.dtype.kind == "u" else None
+        limits = intensity_range(frame, manifest.normalization, counts)
+        factor = pixel_size.factor(pixel_size_um, manifest.pixel_size_um, self.rescale)
+        flags = quality.flags(frame, counts, limits, manifest.intensity, factor)
+        if factor != 1.0:
+            maps, flags = self._rescaled(frame, factor, out), (*flags, quality.RESCALED)
+        else:
+            maps = self._maps(frame, limits, out)
+            if pixel_size.is_far(pixel_size_um, manifest.pixel_size_um):
+                flags = (*flags, quality.PIXEL_SIZE)
+                self._warn_of_pixel_size(pixel_size_um)
+        channels = manifest.channels
         return Segmentation(
             probability=maps[channels.index("foreground")],
             core=maps[channels.index("core")] if "core" in channels else None,
-            threshold=self.manifest.threshold,
-            objects=self.manifest.objects,
+            threshold=manifest.threshold,
+            objects=manifest.objects,
             pixel_size_um=pixel_size_um,
+            flags=flags,
         )
 
     def run_tile(self, tile: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -130,30 +157,44 @@ class Segmenter:
     ) -> None:
         self.close()
 
-    def _compare_pixel_size(self, pixel_size_um: float | None) -> None:
-        if pixel_size_um is None:
-            return
-        if not (math.isfinite(pixel_size_um) and pixel_size_um > 0):
-            msg = f"The pixel size is {pixel_size_um} um; it must be over 0, or None when it is not known."
-            raise InputError(msg)
-        made_for = self.manifest.pixel_size_um
-        if made_for is not None and not 0.5 <= pixel_size_um / made_for <= 2 and not self._warned:
+    def _maps(
+        self, frame: Frame, limits: tuple[float, float] | None, out: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
+        how, channels = self.manifest.normalization, len(self.manifest.channels)
+        tile, overlap = self.manifest.tile, self.manifest.overlap
+        return segment_tiles(frame, how, tile, overlap, channels, self.run_tile, limits=limits, out=out)
+
+    def _rescaled(self, frame: Frame, factor: float, out: NDArray[np.float32] | None) -> NDArray[np.float32]:
+        """Segment the frame as a camera with the student's pixels would have taken it, and go back to its own grid."""
+        height, width = (max(1, round(side * factor)) for side in frame.shape)
+        maps = self._maps(resize(frame, (height, width)), None)
+        result = np.empty((len(maps), *frame.shape), np.float32) if out is None else out
+        for channel, one in enumerate(maps):
+            result[channel] = resize(one, frame.shape)
+        return result
+
+    def _warn_of_pixel_size(self, pixel_size_um: float | None) -> None:
+        if not self._warned:
             self._warned = True
             log.warning(
                 "a pixel is %.4g um wide, and the student was made for %.4g um; rescale the frame for good masks",
-                pixel_size_um, made_for,
+                pixel_size_um, self.manifest.pixel_size_um,
             )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
 class Segmentation:
-    """What a student sees in a frame. probability and core are float32 (H, W) in [0, 1]; core may be None."""
+    """What a student sees in a frame. probability and core are float32 (H, W) in [0, 1]; core may be None.
+
+    flags : what is odd about the frame, for example "saturated"; see runtime.quality
+    """
 
     probability: NDArray[np.float32]
     core: NDArray[np.float32] | None
     threshold: float
     objects: Objects
     pixel_size_um: float | None = None
+    flags: tuple[str, ...] = ()
 
     @property
     def mask(self) -> NDArray[np.bool_]:

@@ -32,6 +32,9 @@ def segment_tiles(
     overlap: int,
     channels: int,
     infer: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+    *,
+    limits: tuple[float, float] | None = None,
+    out: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
     """Run a model over a frame of any size from 1x1 up, tile by tile, and blend what it returns.
 
@@ -39,19 +42,34 @@ def segment_tiles(
     tile : (h, w) that `infer` takes; a smaller frame is mirrored up to it
     overlap : least overlap of neighbours in pixels
     infer : float32 (1, 1, h, w) in [0, 1] -> probabilities, float32 (1, channels, h, w)
+    limits : the frame's intensity_range, where check_frame and it were called already
+    out : where to write the result, float32 (channels, H, W); None makes a new array
     Returns float32 of shape (channels, H, W) in [0, 1].
     """
-    check_frame(frame)
-    limits = intensity_range(frame, how)
-    result = np.zeros((channels, *frame.shape), np.float32)
-    for place in Grid.over(frame.shape, tile, overlap):
-        pixels = _pad(scale(frame[place.rows, place.cols], limits), tile)
-        output = infer(pixels[None, None])
+    if limits is None:
+        check_frame(frame)
+        limits = intensity_range(frame, how)
+    result = np.zeros((channels, *frame.shape), np.float32) if out is None else out
+    if out is not None:
+        result.fill(0)
+    for place, pixels in tiles(frame, tile, overlap, limits):
+        output = infer(pixels)
         _check_output(output, (1, channels, *tile), place)
         height, width = len(place.row_weights), len(place.col_weights)
         weights = place.row_weights[:, None] * place.col_weights
         result[:, place.rows, place.cols] += output[0, :, :height, :width] * weights
     return result.clip(0.0, 1.0, out=result)  # the weights sum to 1 only up to rounding
+
+
+def tiles(
+    frame: Frame, tile: tuple[int, int], overlap: int, limits: tuple[float, float]
+) -> Iterator[tuple[Place, NDArray[np.float32]]]:
+    """What a model is given for a frame: each tile's place, and its pixels, float32 (1, 1, h, w) in [0, 1].
+
+    The arguments are those of segment_tiles.
+    """
+    for place in Grid.over(frame.shape, tile, overlap):
+        yield place, _pad(scale(frame[place.rows, place.cols], limits), tile)[None, None]
 
 
 @dataclass(frozen=True)

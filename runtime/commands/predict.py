@@ -115,6 +115,7 @@ def _predict(segment: Segmenter, path: Path, target: Path, args: argparse.Namesp
     start = perf_counter()
     planes = read_planes(path, args.channel)
     stacks: dict[str, list[NDArray[Any]]] = {}
+    flags: dict[str, None] = {}
     for plane in planes:
         try:
             result = segment(plane.frame, plane.pixel_size_um)
@@ -122,6 +123,7 @@ def _predict(segment: Segmenter, path: Path, target: Path, args: argparse.Namesp
             where = f"{path} {plane.label}".rstrip()
             msg = f"{where}: {error}"
             raise InputError(msg) from error
+        flags.update(dict.fromkeys(result.flags))
         for name, array in _outputs(result, args).items():
             stacks.setdefault(name, []).append(array)
     axis = "Z" if planes[0].label.startswith("z") else "T"
@@ -135,6 +137,7 @@ def _predict(segment: Segmenter, path: Path, target: Path, args: argparse.Namesp
         "width": width,
         "pixel_size_um": planes[0].pixel_size_um,
         "foreground": float(np.count_nonzero(masks) / masks.size),
+        "flags": list(flags),
     }
     if args.labels:
         summary["objects"] = sum(int(labels.max()) for labels in stacks["labels"])
@@ -174,9 +177,10 @@ def _is_output(path: Path) -> bool:
 def _line(row: Mapping[str, Any]) -> str:
     planes = f"{row['planes']} planes, " if row["planes"] > 1 else ""
     objects = f", {row['objects']} objects" if "objects" in row else ""
+    flags = f", {' '.join(row['flags'])}" if row["flags"] else ""
     return (
         f"{row['image']} -> {row['files'][0]}  ({planes}{row['height']}x{row['width']}, "
-        f"{100 * row['foreground']:.1f} % foreground{objects}, {row['seconds']:.2f} s)"
+        f"{100 * row['foreground']:.1f} % foreground{objects}, {row['seconds']:.2f} s{flags})"
     )
 
 

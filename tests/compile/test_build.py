@@ -17,6 +17,7 @@ from compile import build as flow
 from compile import commands, targets
 from compile.__main__ import main
 from compile.build import Request
+from compile.verify import recorded
 from runtime.artifact import open_artifact
 from runtime.errors import BudgetMissed, InputError
 from runtime.segmenter import Segmenter
@@ -141,6 +142,16 @@ def test_an_artefact_is_replaced_as_a_whole(quick, make_student, out):
     second = flow.build(make_student("mobilenetv3"), request, out)[0]
     assert open_artifact(second.path).read("CARD.md").startswith(b"# tiny-mobilenetv3-intel-fp32")
     assert [path.name for path in out.iterdir()] == ["tiny-mobilenetv3-intel-fp32"]
+
+
+@pytest.mark.slow
+def test_an_artefact_knows_the_frames_it_was_measured_on(quick, make_student, out):
+    student = make_student("mobilenetv3")
+    (artifact,) = flow.build(student, Request(("intel",), "fp32", TILE), out)
+    with Segmenter.open(artifact.path) as segment:
+        for frame, _ in recorded(student):
+            assert not {"intensity", "out_of_focus"} & set(segment(frame).flags)
+        assert "intensity" in segment(60000 - recorded(student)[0][0]).flags
 
 
 @pytest.mark.slow

@@ -19,12 +19,17 @@ UV = (sys.executable, "-m", "uv")
 SEGMENT = """
 import json, sys
 import numpy as np
-from runtime import Segmenter
+from runtime import LiveSegmenter, Segmenter
 
 frame = np.zeros((300, 200), np.uint16)
 frame[100:150, 50:120] = 4000
 with Segmenter.open(sys.argv[1]) as segment:
     result = segment(frame)
+with LiveSegmenter(sys.argv[1], policy="block", spare=False) as live:
+    live.submit(frame)
+    live.drain()
+    (beside,) = live.results()
+assert (beside.segmentation.mask == result.mask).all() and beside.flags == result.flags
 print(json.dumps({"shape": result.mask.shape, "backend": segment.backend, "modules": sorted(sys.modules)}))
 """
 

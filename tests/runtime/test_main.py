@@ -95,6 +95,14 @@ def test_predict_takes_folders_and_patterns_and_writes_json(artifact_path: Path,
     assert [Path(row["image"]).name for row in found["images"]] == ["a.tif", "b.tif", "stack.ome.tif"]
     assert found["failed"] == []
     assert found["backend"] == "onnxruntime"
+    assert all(row["flags"] == [] for row in found["images"])
+
+
+def test_predict_says_what_is_odd_about_a_frame(artifact_path: Path, tmp_path: Path, capsys):
+    dark = tmp_path / "dark.tif"
+    tifffile.imwrite(dark, np.zeros((40, 50), np.uint16))
+    assert main(["predict", str(artifact_path), str(dark), "--out", str(tmp_path / "out")]) == 0
+    assert capsys.readouterr().out.rstrip().endswith("black constant)")
 
 
 def test_predict_goes_on_after_a_bad_image_and_names_it(artifact_path: Path, images: Path, tmp_path: Path, capsys):

@@ -140,3 +140,12 @@ def test_traps_of_json_are_refused(text: str, word: str):
 def test_values_are_checked_when_they_are_made(build, word: str):
     with pytest.raises(InputError, match=word):
         build()
+
+
+def test_an_optional_field_may_be_missing_and_is_checked_where_it_is(manifest: Manifest):
+    with pytest.raises(InputError, match=r"intensity\.focus must be a number"):
+        known = {"quantiles": [50], "lowest": [0.1], "highest": [0.2], "focus": "sharp", "frames": 1}
+        Manifest.from_json(changed(manifest, lambda m: m.update(intensity=known)))
+    with pytest.raises(InputError, match="1 quantiles, 0 lowest"):
+        known = {"quantiles": [50], "lowest": [], "highest": [0.2], "focus": 0.1, "frames": 1}
+        Manifest.from_json(changed(manifest, lambda m: m.update(intensity=known)))

@@ -1,0 +1,17 @@
+"""Segmentation beside a camera: `LiveSegmenter` takes frames without waiting, and survives what its worker does not."""
+
+from .ledger import Late, Policy
+from .result import Counters, LiveEvent, LiveResult, RingOverflow, RingTimeout, now_ns
+from .segmenter import LiveSegmenter
+
+__all__ = [
+    "Counters",
+    "Late",
+    "LiveEvent",
+    "LiveResult",
+    "LiveSegmenter",
+    "Policy",
+    "RingOverflow",
+    "RingTimeout",
+    "now_ns",
+]

@@ -1,0 +1,172 @@
+"""Results on their way out, in order: to a callback, to a queue, and to an iterator, in a thread of its own.
+
+A callback that computes holds up neither the camera nor the worker's next frame. What is not taken is kept only up to
+a limit of bytes; then no further frame is segmented until the reader catches up.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import sys
+import threading
+from collections import deque
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from .result import now_ns
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+
+    from .result import LiveResult
+
+log = logging.getLogger(__name__)
+
+PATIENCE_S = 0.1  # between two looks at whether a full queue is still wanted
+
+
+class Outbox:
+    """Hands results over. Without callback and queue they are kept for the iterator, else from its first call on."""
+
+    def __init__(
+        self,
+        on_result: Callable[[LiveResult], object] | None,
+        target: queue.Queue[LiveResult] | None,
+        limit_bytes: int,
+        on_room: Callable[[], object],
+    ) -> None:
+        self._on_result = on_result
+        self._target = target
+        self._limit = limit_bytes
+        self._on_room = on_room
+        self._iterated = on_result is None and target is None
+        self._changed = threading.Condition()
+        self._arrived: deque[LiveResult] = deque()
+        self._kept: deque[LiveResult] = deque()  # for the iterator
+        self._handing = False
+        self._held_bytes = 0
+        self._closing = False
+        self._discard = False
+        self._prepared = 0
+        self._thread = threading.Thread(target=self._deliver, name="edgescope-live-delivery", daemon=True)
+        self._thread.start()
+
+    def put(self, result: LiveResult) -> None:
+        """Hand a result over, soon."""
+        with self._changed:
+            self._arrived.append(result)
+            self._held_bytes += _bytes(result)
+            self._changed.notify_all()
+
+    @contextmanager
+    def preparing(self) -> Generator[None]:
+        """A result may be put inside: until then, not everything is handed over."""
+        with self._changed:
+            self._prepared += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._prepared -= 1
+                self._changed.notify_all()
+
+    @property
+    def full(self) -> bool:
+        """Whether the reader is so far behind that nothing more should be made for it."""
+        with self._changed:
+            return self._held_bytes >= self._limit
+
+    def lift_limit(self) -> None:
+        """Keep whatever comes from now on, because it is the last."""
+        with self._changed:
+            self._limit = sys.maxsize
+
+    def results(self, ended: Callable[[], bool]) -> Iterator[LiveResult]:
+        """Iterate from now on, until nothing is left and `ended()`."""
+        with self._changed:
+            self._iterated = True
+        return self._iterate(ended)
+
+    def stir(self) -> None:
+        """Let those who wait look again, because what `ended` asks may have changed."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def wait_until_handed(self, timeout_s: float | None) -> bool:
+        """Wait until callback and queue have everything; what is kept for the iterator counts as handed over.
+
+        From within the callback there is nothing to wait for: what remains follows when it returns."""
+        if threading.current_thread() is self._thread:
+            return True
+        with self._changed:
+            return self._changed.wait_for(self._is_handed, timeout_s)
+
+    def close(self, *, discard: bool = False) -> None:
+        """Take no more; return when the rest is handed over. discard : drop what callback and queue do not have yet."""
+        with self._changed:
+            self._closing = True
+            self._discard = discard
+            if discard:
+                self._arrived.clear()
+            self._changed.notify_all()
+        if threading.current_thread() is not self._thread:
+            self._thread.join(None if not discard else 2 * PATIENCE_S)
+
+    def _is_handed(self) -> bool:
+        return not self._arrived and not self._handing and not self._prepared
+
+    def _iterate(self, ended: Callable[[], bool]) -> Iterator[LiveResult]:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._kept or (self._is_handed() and ended()))
+                if not self._kept:
+                    return
+                result = self._kept.popleft()
+                self._held_bytes -= _bytes(result)
+            self._on_room()
+            yield result
+
+    def _deliver(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._arrived or self._closing)
+                if not self._arrived:
+                    return
+                result = replace(self._arrived.popleft(), delivered_ns=now_ns())
+                self._handing = True
+                keep = self._iterated
+                if keep:
+                    self._kept.append(result)
+                self._changed.notify_all()
+            self._hand(result)
+            with self._changed:
+                self._handing = False
+                if not keep:
+                    self._held_bytes -= _bytes(result)
+                self._changed.notify_all()
+            self._on_room()
+
+    def _hand(self, result: LiveResult) -> None:
+        if self._on_result is not None:
+            try:
+                self._on_result(result)
+            except Exception:
+                log.exception("on_result failed for frame %d", result.index)
+        while self._target is not None:
+            try:
+                self._target.put(result, timeout=PATIENCE_S)
+            except queue.Full:
+                if self._discard:
+                    log.warning("the queue is full: result %d and later ones were not handed over", result.index)
+                    return
+            else:
+                return
+
+
+def _bytes(result: LiveResult) -> int:
+    found = result.segmentation
+    if found is None:
+        return 0
+    return found.probability.nbytes + (0 if found.core is None else found.core.nbytes)

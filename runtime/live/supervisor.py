@@ -1,0 +1,396 @@
+"""The host's thread that keeps frames moving: gives them to the worker, watches it, and replaces it.
+
+One frame is with the worker at any time. When the worker dies, hangs or fails, the frame that it had begun is lost and
+told of, and the spare worker, which has its model open already, takes over. After `max_failures` in a row the next link
+of the chain does. Everything that happens comes through one queue, so that nothing here needs a lock.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from ..errors import EdgescopeError
+from ..segmenter import Segmentation
+from .result import LiveEvent, LiveResult, now_ns
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from .chain import Link
+    from .ledger import Ledger, Ticket
+    from .memory import Layout, SharedBlock
+    from .outbox import Outbox
+    from .process import Message, Worker
+    from .result import Kind
+
+log = logging.getLogger(__name__)
+
+RESULTS = 2  # slots for results: the worker fills one while the other is copied
+LOOK_S = 0.2  # how often a busy worker is looked at
+
+
+# Starts a worker for a link; what it says goes to the second argument; the third is whether it is the very first.
+Hire: TypeAlias = "Callable[[Link, Callable[[Worker, Message | None], None], bool], Worker]"
+
+
+@dataclass(frozen=True)
+class Care:
+    """How the worker is looked after. Seconds, but for max_failures (in a row) and spare (a second, open worker)."""
+
+    hang_s: float
+    open_s: float
+    max_failures: int
+    spare: bool
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What the ledger keeps for the host about a frame."""
+
+    shape: tuple[int, ...]
+    dtype: str  # as numpy writes it, in the machine's byte order
+    metadata: Any
+    pixel_size_um: float | None
+
+
+class Supervisor:
+    """See the module. `opened` is done when the first worker is ready, or says why none could be."""
+
+    def __init__(
+        self,
+        chain: Sequence[Link],
+        care: Care,
+        hire: Hire,
+        block: SharedBlock,
+        ledger: Ledger,
+        on_event: Callable[[LiveEvent], object] | None,
+    ) -> None:
+        self.opened: Future[None] = Future()
+        self.layout: Layout | None = None  # set before the first frame is committed
+        self.gave_up: str | None = None
+        self._chain = list(chain)
+        self._care = care
+        self._hire = hire
+        self._block = block
+        self._ledger = ledger
+        self._on_event = on_event
+        self._events: queue.SimpleQueue[tuple[Worker, Message | None] | None] = queue.SimpleQueue()
+        self._worker: Worker | None = None
+        self._spare: Worker | None = None
+        self._spare_failed = False
+        self._taken: Ticket | None = None
+        self._returned: Ticket | None = None  # given to a worker that died before it began with it
+        self._turn = 0
+        self._last_index = -1  # of the results
+        self._failures = 0
+        self._reasons: list[str] = []
+        self._beat = (0, 0)  # the heartbeat as last seen, and when it was seen to change
+        self._beat_before = 0  # the heartbeat when the frame was given to the worker
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="edgescope-live-supervisor", daemon=True)
+
+    def start(self, outbox: Outbox) -> None:
+        """Start the first worker."""
+        self._outbox = outbox
+        self._thread.start()
+
+    def wake(self) -> None:
+        """There may be something to do: a frame was committed, or there is room for results."""
+        self._events.put(None)
+
+    def stop(self) -> None:
+        """End the workers; returns when they are gone."""
+        self._stopping.set()
+        self.wake()
+        if self._thread.ident is not None and threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    def refuse_own_thread(self, what: str) -> None:
+        """EdgescopeError in on_event, from where nothing can be waited for."""
+        if threading.current_thread() is self._thread:
+            msg = f"on_event cannot {what}() the live segmenter, which would wait for itself; it can abort() it."
+            raise EdgescopeError(msg)
+
+    @property
+    def backend(self) -> str:
+        """Name of the backend whose turn it is."""
+        return self._chain[0].backend
+
+    @property
+    def worker_pid(self) -> int | None:
+        """Process id of the worker that gets the frames; None between two workers."""
+        worker = self._worker
+        return None if worker is None else worker.pid
+
+    # The flow: one event after the other.
+
+    def _run(self) -> None:
+        self._replace_worker(first=True)
+        while not self._stopping.is_set():
+            try:
+                self._next_event()
+                self._watch()
+                self._give()
+            except Exception as error:  # an error of ours: no frame may be left without an answer
+                log.exception("the supervisor of the live segmenter failed")
+                self._dismiss()
+                self._give_up(f"the supervisor failed: {error}")
+            if self._taken is None:
+                self._outbox.stir()
+        self._dismiss()
+
+    def _next_event(self) -> None:
+        watched = self._taken is not None or (self._worker is not None and not self._worker.ready)
+        try:
+            event = self._events.get(timeout=LOOK_S if watched else None)
+        except queue.Empty:
+            return
+        if event is not None:
+            self._hear(*event)
+
+    def _hear(self, worker: Worker, message: Message | None) -> None:
+        if worker is not self._worker and worker is not self._spare:
+            return  # one that was replaced
+        if message is None:
+            self._ended(worker)
+        elif "ready" in message:
+            self._ready(worker)
+        elif "refused" in message:
+            self._refused(worker, message)
+        else:
+            self._answered(message)
+
+    def _give(self) -> None:
+        """Give the worker the next frame, if it is free and there is one; with no worker left, give them back."""
+        if self.gave_up is not None:
+            while (ticket := self._next_ticket()) is not None:
+                self._taken = ticket
+                self._lose(f"no backend is left: {self.gave_up}")
+            return
+        worker = self._worker
+        if self._taken is not None or worker is None or not worker.ready or self._outbox.full:
+            return
+        if (ticket := self._next_ticket()) is None:
+            return
+        assert self.layout is not None
+        self._taken = ticket
+        self._turn = (self._turn + 1) % RESULTS
+        self._beat_before = self._heartbeat()
+        self._beat = (self._beat_before, now_ns())
+        picture: Picture = ticket.frame
+        worker.say(
+            {
+                "index": ticket.index,
+                "slot": ticket.slot,
+                "out": self._turn,
+                "shape": picture.shape,
+                "dtype": picture.dtype,
+                "pixel_size_um": picture.pixel_size_um,
+                "layout": self.layout.to_dict(),
+            }
+        )
+
+    def _next_ticket(self) -> Ticket | None:
+        ticket, self._returned = self._returned, None
+        return ticket or self._ledger.take()
+
+    def _answered(self, answer: Message) -> None:
+        ticket = self._taken
+        if ticket is None or answer["index"] != ticket.index:
+            return
+        if "error" in answer:
+            self._lose(answer["error"], answer)
+            if not answer["input"]:  # the frame is not to blame
+                self._failed(answer["error"], worker_is_gone=False)
+            return
+        self._failures = 0
+        self._taken = None
+        self._turn_over(ticket, answer)
+
+    def _turn_over(self, ticket: Ticket, answer: Message) -> None:
+        """Let the worker begin the next frame before this one's result is copied out of its slot."""
+        turn, link = self._turn, self._chain[0]
+        with self._outbox.preparing():
+            deliver = self._ledger.finish(answer["finished"])
+            self._give()
+            if deliver:
+                found = self._segmentation(ticket.frame, turn, link, tuple(answer["flags"]))
+                self._outbox.put(self._result(ticket, link.backend, answer, found))
+
+    def _segmentation(self, picture: Picture, turn: int, link: Link, flags: tuple[str, ...]) -> Segmentation:
+        assert self.layout is not None
+        channels = link.manifest.channels
+        maps = self._block.array(self.layout.result(turn), (len(channels), *picture.shape), np.float32)
+        core = maps[channels.index("core")].copy() if "core" in channels else None
+        return Segmentation(
+            probability=maps[channels.index("foreground")].copy(),
+            core=core,
+            threshold=link.manifest.threshold,
+            objects=link.manifest.objects,
+            pixel_size_um=picture.pixel_size_um,
+            flags=flags,
+        )
+
+    # What goes wrong.
+
+    def _watch(self) -> None:
+        worker, now = self._worker, now_ns()
+        if worker is None:
+            return
+        if not worker.ready:
+            if (now - worker.started_ns) / 1e9 > self._care.open_s:
+                worker.kill(f"{worker.link.backend} was not open after {self._care.open_s:g} s")
+        elif self._taken is not None:
+            beat = self._heartbeat()
+            if beat != self._beat[0]:
+                self._beat = (beat, now)
+            elif (now - self._beat[1]) / 1e9 > self._care.hang_s:
+                worker.kill(f"the worker hung: no tile was finished for {self._care.hang_s:g} s")
+
+    def _ready(self, worker: Worker) -> None:
+        worker.ready = True
+        if not self.opened.done():
+            self.opened.set_result(None)
+        if worker is self._worker:
+            self._start_spare()
+
+    def _refused(self, worker: Worker, message: Message) -> None:
+        """The worker could not open its link, and says why. It ends by itself."""
+        worker.stop()
+        if worker is self._spare:
+            log.warning("the spare worker could not open %s: %s", worker.link.backend, message["refused"])
+            self._spare, self._spare_failed = None, True
+            return
+        self._worker = None
+        hopeless = message["input"] or not self.opened.done()
+        self._failed(message["refused"], worker_is_gone=True, hopeless=hopeless)
+
+    def _ended(self, worker: Worker) -> None:
+        reason = worker.describe_end()
+        worker.stop()
+        if worker is self._spare:
+            log.warning("the spare worker ended: %s", reason)
+            self._spare, self._spare_failed = None, True
+            return
+        self._worker = None
+        if self._taken is not None:
+            if self._heartbeat() == self._beat_before:
+                self._returned, self._taken = self._taken, None
+            else:
+                self._lose(reason)
+        self._failed(reason, worker_is_gone=True)
+
+    def _failed(self, reason: str, *, worker_is_gone: bool, hopeless: bool = False) -> None:
+        """Count a failure; replace the worker, by one of the next link after too many in a row."""
+        self._failures += 1
+        self._reasons.append(f"{self.backend}: {reason}")
+        if hopeless or self._failures >= self._care.max_failures:
+            self._next_link(reason)
+        elif worker_is_gone:
+            self._tell("restart", f"{reason}; starting another worker with {self.backend}")
+            self._replace_worker()
+
+    def _next_link(self, reason: str) -> None:
+        """Fall back to the next link of the chain, or give up where there is none."""
+        failed, count = self.backend, self._failures
+        self._dismiss()
+        if len(self._chain) == 1:
+            self._give_up(reason)
+            return
+        self._chain.pop(0)
+        self._failures = 0
+        self._tell("fallback", f"{failed} failed {count} time(s) in a row ({reason}); {self.backend} takes over")
+        self._replace_worker()
+
+    def _give_up(self, reason: str) -> None:
+        self.gave_up = reason
+        if not self.opened.done():
+            self.opened.set_exception(EdgescopeError("; ".join(dict.fromkeys(self._reasons)) or reason))
+            return
+        self._tell("gave_up", f"{reason}; no backend is left, and frames come back with this error")
+        if self._taken is not None and not self._stopping.is_set():
+            self._lose(reason)
+
+    def _dismiss(self) -> None:
+        """End both workers; one that has a frame is not waited for."""
+        for worker in (self._worker, self._spare):
+            if worker is not None:
+                if worker is self._worker and self._taken is not None:
+                    worker.kill("it was dismissed")
+                worker.stop()
+        self._worker = self._spare = None
+
+    def _replace_worker(self, *, first: bool = False) -> None:
+        self._worker, self._spare = self._spare or self._start(), None
+        self._spare_failed = False
+        if not first:
+            self._ledger.count_restart()
+        if self._worker is not None and self._worker.ready:
+            self._start_spare()
+
+    def _start_spare(self) -> None:
+        if self._care.spare and self._spare is None and not self._spare_failed:
+            self._spare = self._start()
+
+    def _start(self) -> Worker | None:
+        try:
+            return self._hire(self._chain[0], self._overhear, not self.opened.done())
+        except OSError as error:
+            log.exception("no worker could be started")
+            self._give_up(f"no worker could be started: {error}")
+            return None
+
+    def _overhear(self, worker: Worker, message: Message | None) -> None:
+        """What a worker says, put to the other events. Called in the worker's thread."""
+        self._events.put((worker, message))
+
+    def _lose(self, reason: str, answer: Message | None = None) -> None:
+        ticket, self._taken = self._taken, None
+        assert ticket is not None
+        times = answer or {"started": None, "finished": now_ns()}
+        with self._outbox.preparing():
+            self._ledger.fail()
+            self._outbox.put(self._result(ticket, self.backend, times, None, error=reason))
+
+    def _result(
+        self,
+        ticket: Ticket,
+        backend: str,
+        times: Message,
+        found: Segmentation | None,
+        *,
+        error: str | None = None,
+    ) -> LiveResult:
+        before, self._last_index = self._last_index, ticket.index
+        return LiveResult(
+            index=ticket.index,
+            metadata=ticket.frame.metadata,
+            segmentation=found,
+            submitted_ns=ticket.submitted_ns,
+            started_ns=times["started"],
+            finished_ns=times["finished"],
+            delivered_ns=times["finished"],
+            late=ticket.is_late(times["finished"]),
+            flags=() if found is None else found.flags,
+            error=error,
+            backend=backend,
+            dropped_before=ticket.index - before - 1,
+        )
+
+    def _heartbeat(self) -> int:
+        return int(self._block.array(0, (1,), np.int64)[0])
+
+    def _tell(self, kind: Kind, message: str) -> None:
+        log.warning("%s", message)
+        if self._on_event is not None:
+            try:
+                self._on_event(LiveEvent(kind, message, self.backend))
+            except Exception:
+                log.exception("on_event failed")

@@ -1,0 +1,190 @@
+"""The worker's side: holds the backend, reads frames from shared memory, and writes maps to it.
+
+It runs below the host's priority, so that acquisition goes first. It ends when the host closes its pipe or dies: the
+pipe's end is noticed by a thread, also while a frame is being segmented.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import backend as known
+from .. import backends
+from ..artifact import open_artifact
+from ..errors import EdgescopeError, InputError
+from ..segmenter import Segmenter
+from .memory import Layout, SharedBlock
+from .result import now_ns
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import NDArray
+
+    from ..backend import Session
+
+NICENESS = 19  # a frame that comes later is a loss of one frame; a camera that waits may be the loss of the experiment
+GRACE_S = 1.0  # to release the model when the host is gone
+ORPHAN_S = 2.0  # how often to look whether the parent is still there, where a fork of it keeps the pipe open
+LAST_RESORT = 3.0  # times hang_s: then the worker ends itself, also when native code holds the interpreter
+
+Jobs = queue.SimpleQueue["dict[str, Any] | None"]
+
+
+def main(setup: Mapping[str, Any]) -> None:
+    """Open the model, say so, and segment until the host closes the pipe.
+
+    setup : artifact, manifest, backend, backends (folders), block, parent (its pid), first (whether nothing can have
+        been acquired yet), device, threads, rescale, hang_s
+    """
+    say = _quiet_output()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is for the host
+    if not setup["first"]:
+        _step_back()
+    jobs: Jobs = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(jobs,), daemon=True).start()
+    backends.__path__[:] = setup["backends"]
+    desk = Desk(SharedBlock(setup["block"], owner=False), setup["hang_s"])
+    try:
+        segment = _open(setup, desk.beat)
+    except Exception as error:  # the edge of this process: the host is told, whatever it was
+        say({"refused": _describe(error), "input": isinstance(error, InputError)})
+        os._exit(0)
+    if setup["first"]:  # nothing was acquired yet that could have been disturbed
+        _step_back()
+    say({"ready": dict(segment.description)})
+    while (job := _next(jobs, setup["parent"])) is not None:
+        say(desk.work(segment, job))
+    segment.close()
+    os._exit(0)  # libraries that are still at work must not hold it up
+
+
+class Desk:
+    """One frame after the other: from its slot, through the model, to the result's slot."""
+
+    def __init__(self, block: SharedBlock, hang_s: float) -> None:
+        self._block = block
+        self._hang_s = hang_s
+        self._heart: NDArray[np.int64] | None = None
+
+    def work(self, segment: Segmenter, job: Mapping[str, Any]) -> dict[str, Any]:
+        """Segment the frame that a job describes; the answer holds its index and what came of it."""
+        answer: dict[str, Any] = {"index": job["index"], "started": now_ns()}
+        try:
+            layout = Layout.from_dict(job["layout"])
+            self._map(layout)
+            self.beat()
+            answer |= self._segmented(segment, job, layout)
+        except Exception as error:  # told to the host, which decides
+            answer |= {"error": _describe(error), "input": isinstance(error, InputError)}
+        faulthandler.cancel_dump_traceback_later()
+        return answer | {"finished": now_ns()}
+
+    def beat(self) -> None:
+        """A tile is done: the host's watchdog and this process's own see that it goes on."""
+        if self._heart is not None:
+            self._heart[0] += 1
+        faulthandler.dump_traceback_later(LAST_RESORT * self._hang_s, exit=True)
+
+    def _map(self, layout: Layout) -> None:
+        if not self._block.mapped:
+            self._block.map(layout)
+            self._heart = self._block.array(0, (1,), np.int64)
+
+    def _segmented(self, segment: Segmenter, job: Mapping[str, Any], layout: Layout) -> dict[str, Any]:
+        shape = tuple(job["shape"])
+        frame = self._block.array(layout.slot(job["slot"]), shape, job["dtype"])
+        maps = self._block.array(layout.result(job["out"]), (len(segment.manifest.channels), *shape), np.float32)
+        result = segment(frame, job["pixel_size_um"], out=maps)
+        return {"flags": result.flags}
+
+
+class Beating:
+    """A session that tells of every tile it has run. See runtime.backend.Session."""
+
+    def __init__(self, session: Session, beat: Callable[[], None]) -> None:
+        self._session = session
+        self._beat = beat
+        self.description = session.description
+
+    def run(self, tile: NDArray[np.float32]) -> NDArray[np.float32]:
+        """See Session."""
+        output = self._session.run(tile)
+        self._beat()
+        return output
+
+    def close(self) -> None:
+        """See Session."""
+        self._session.close()
+
+
+def _open(setup: Mapping[str, Any], beat: Callable[[], None]) -> Segmenter:
+    artifact = open_artifact(Path(setup["artifact"]))
+    manifest = artifact.manifest
+    if manifest.to_json() != setup["manifest"]:
+        msg = f"{artifact.path} is another artefact than when it was opened; open it again."
+        raise InputError(msg)
+    chosen = known.choose(manifest, setup["backend"])
+    session = chosen.open(artifact, setup["device"], setup["threads"])
+    session.run(np.zeros((1, 1, *manifest.tile), np.float32))  # the first run is slower than the others
+    return Segmenter(manifest, chosen.name, Beating(session, beat), rescale=setup["rescale"])
+
+
+def _listen(jobs: Jobs) -> None:
+    for line in sys.stdin.buffer:
+        jobs.put(json.loads(line))
+    jobs.put(None)
+    time.sleep(GRACE_S)
+    os._exit(0)
+
+
+def _next(jobs: Jobs, parent: int) -> dict[str, Any] | None:
+    while True:
+        try:
+            return jobs.get(timeout=ORPHAN_S)
+        except queue.Empty:
+            if os.name == "posix" and os.getppid() != parent:
+                return None
+
+
+def _quiet_output() -> Any:
+    """Keep the pipe for messages alone: what libraries print goes to standard error. Returns what sends a message."""
+    pipe = os.fdopen(os.dup(1), "wb")
+    try:
+        os.dup2(2, 1)
+    except OSError:  # a host with a window may have no standard error
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+    def say(message: dict[str, Any]) -> None:
+        try:
+            pipe.write(json.dumps(message).encode() + b"\n")
+            pipe.flush()
+        except OSError:  # the host is gone
+            os._exit(0)
+
+    return say
+
+
+def _step_back() -> None:
+    """The processor is for the acquisition first. On Windows the host has set the priority already."""
+    if hasattr(os, "nice"):
+        os.nice(NICENESS)
+
+
+def _describe(error: Exception) -> str:
+    if isinstance(error, EdgescopeError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return f"there was not enough memory: {error or 'none was left'}"
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,331 @@
+"""LiveSegmenter with a real worker: what comes out, in which order, by which way, and what each policy does."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import queue
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from runtime import EdgescopeError, InputError, Segmenter
+from runtime.live import LiveSegmenter, RingOverflow, RingTimeout
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+WAIT = "while not once('go'): time.sleep(0.01)"  # the worker keeps a frame until the test asks for "go"
+
+
+def adds_up(live: LiveSegmenter) -> bool:
+    c = live.counters
+    return c.seen == c.done + c.dropped + c.failed + c.pending
+
+
+def test_results_are_those_of_segmenter(artifact_path: Path, spots):
+    frames = [spots(number) for number in range(5)]
+    with Segmenter.open(artifact_path) as segment:
+        expected = [segment(frame) for frame in frames]
+    with LiveSegmenter(artifact_path, policy="block", spare=False) as live:
+        for frame in frames:
+            live.submit(frame, pixel_size_um=0.5)
+        assert live.drain(60)
+        results = list(live.results())
+    for result, due in zip(results, expected, strict=True):
+        assert result.backend == "onnxruntime"
+        assert result.segmentation.pixel_size_um == 0.5
+        np.testing.assert_array_equal(result.segmentation.probability, due.probability)
+        np.testing.assert_array_equal(result.segmentation.core, due.core)
+        np.testing.assert_array_equal(result.segmentation.labels(), due.labels())
+
+
+def test_a_result_carries_its_frames_index_metadata_and_times_in_order(live, spots):
+    with live(policy="block") as segmenter:
+        given = [object() for _ in range(20)]
+        assert [segmenter.submit(spots(i), given[i]) for i in range(20)] == list(range(20))
+        segmenter.drain()
+        results = list(segmenter.results())
+    assert [result.index for result in results] == list(range(20))
+    assert all(result.metadata is one for result, one in zip(results, given, strict=True))
+    for result in results:
+        assert result.submitted_ns < result.started_ns < result.finished_ns < result.delivered_ns
+        assert result.error is None
+        assert not result.late
+    assert segmenter.counters.done == 20
+    assert adds_up(segmenter)
+
+
+def test_iterator_callback_and_queue_get_the_same_results(live, spots):
+    called: list[Any] = []
+    target: queue.Queue[Any] = queue.Queue()
+    with live(policy="block", on_result=called.append, queue=target) as segmenter:
+        looped = segmenter.results()
+        for i in range(5):
+            segmenter.submit(spots(i))
+    looped = list(looped)
+    assert [result.index for result in called] == list(range(5))
+    assert looped == called == [target.get_nowait() for _ in range(5)]
+
+
+def test_a_loop_over_results_runs_beside_the_camera_and_ends_with_it(live, spots):
+    segmenter = live(policy="block")
+    seen: list[int] = []
+    reader = threading.Thread(target=lambda: seen.extend(result.index for result in segmenter.results()))
+    reader.start()
+    for i in range(10):
+        segmenter.submit(spots(i))
+    segmenter.close()
+    reader.join(30)
+    assert seen == list(range(10))
+
+
+def test_frames_may_be_submitted_after_a_drain(live, spots):
+    with live(policy="block") as segmenter:
+        for round_ in range(3):
+            segmenter.submit(spots())
+            assert segmenter.drain(60)
+            assert [result.index for result in segmenter.results()] == [round_]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", ">u2", "float32"])
+def test_every_kind_of_frame_arrives_as_it_is(live, spots, dtype: str):
+    frame = (spots() // 17).astype(dtype)[::2, ::3]  # neither contiguous nor of the tile's size
+    with live(policy="block") as segmenter:
+        segmenter.submit(frame)
+        segmenter.drain()
+        (result,) = segmenter.results()
+    np.testing.assert_array_equal(result.segmentation.mask, frame > frame.max() / 2)
+
+
+def test_latest_takes_the_newest_frame_and_counts_the_others(live, backend, spots, ask, until):
+    with live(backends=[backend(fault=WAIT)]) as segmenter:
+        segmenter.submit(spots())
+        until(lambda: segmenter._supervisor._taken)
+        for i in range(1, 50):
+            segmenter.submit(spots(i))
+        assert segmenter.counters.dropped == 48
+        assert adds_up(segmenter)
+        ask("go")
+        until(lambda: segmenter.counters.done == 1)
+        until(lambda: segmenter._supervisor._taken)
+        ask("go")
+        segmenter.drain()
+        results = list(segmenter.results())
+    assert [result.index for result in results] == [0, 49]
+    assert [result.dropped_before for result in results] == [0, 48]
+
+
+def test_block_waits_for_a_slot_then_says_so_and_loses_no_frame(live, backend, spots, ask):
+    with live(backends=[backend(fault=WAIT)], policy="block", slots=3, block_timeout_s=0.1) as segmenter:
+        for i in range(3):
+            segmenter.submit(spots(i))
+        with pytest.raises(RingTimeout, match=r"full for 0\.1 s, and frame 3 was not taken"):
+            segmenter.submit(spots(3))
+        assert segmenter.counters.seen == 3
+        for i in range(3):
+            ask("go")
+            while segmenter.counters.done == i:
+                threading.Event().wait(0.01)
+        assert segmenter.submit(spots(3)) == 3
+        ask("go")
+        segmenter.drain()
+        assert [result.index for result in segmenter.results()] == [0, 1, 2, 3]
+
+
+def test_stop_ends_on_overflow_and_still_segments_what_it_has(live, backend, spots, ask):
+    with live(backends=[backend(fault=WAIT)], policy="stop", slots=3) as segmenter:
+        for i in range(3):
+            segmenter.submit(spots(i))
+        for _ in range(2):
+            with pytest.raises(RingOverflow, match="full when frame 3 came"):
+                segmenter.submit(spots())
+        for i in range(3):
+            ask("go")
+            while segmenter.counters.done == i:
+                threading.Event().wait(0.01)
+        segmenter.drain()
+        assert [result.index for result in segmenter.results()] == [0, 1, 2]
+    assert segmenter.counters.seen == segmenter.counters.done == 3
+
+
+def test_late_results_are_marked(live, backend, spots):
+    with live(backends=[backend(fault="time.sleep(0.05)")], policy="block", deadline_ms=1) as segmenter:
+        segmenter.submit(spots())
+        segmenter.drain()
+        (result,) = segmenter.results()
+    assert result.late
+    assert result.segmentation is not None
+    assert (segmenter.counters.done, segmenter.counters.late) == (1, 1)
+
+
+def test_late_results_are_skipped_on_request_and_counted_as_dropped(live, backend, spots):
+    fake = backend(fault="time.sleep(0.05)")
+    with live(backends=[fake], policy="block", deadline_ms=1, late="skip") as segmenter:
+        for i in range(4):
+            segmenter.submit(spots(i))
+        segmenter.drain()
+        assert list(segmenter.results()) == []
+    counters = segmenter.counters
+    assert (counters.done, counters.dropped, counters.late) == (0, 4, 4)
+
+
+def test_a_frame_with_nan_comes_back_with_its_error_and_the_next_is_segmented(live, spots):
+    bad = spots().astype(np.float32)
+    bad[3, 5] = np.nan
+    with live(policy="block", max_failures=1) as segmenter:
+        for frame in (bad, bad, spots()):
+            segmenter.submit(frame)
+        segmenter.drain()
+        results = list(segmenter.results())
+    assert [result.segmentation is None for result in results] == [True, True, False]
+    assert "not finite" in results[0].error
+    assert (segmenter.counters.failed, segmenter.counters.restarts) == (2, 0)
+
+
+def test_what_is_no_frame_is_refused_at_once_and_not_counted(live, spots):
+    with live() as segmenter:
+        for frame in (np.zeros((3, 4, 5), np.uint8), np.zeros((4, 4)), [[1, 2]]):
+            with pytest.raises(InputError):
+                segmenter.submit(frame)
+        with pytest.raises(InputError, match="pixel size"):
+            segmenter.submit(spots(), pixel_size_um=0)
+        assert segmenter.counters.seen == 0
+
+
+def test_a_frame_that_does_not_fit_the_ring_is_refused_with_the_size_to_give(live, spots):
+    with live() as segmenter:
+        segmenter.submit(np.zeros((32, 64), np.uint16))
+        with pytest.raises(InputError, match="max_frame_bytes=20000"):
+            segmenter.submit(np.zeros((100, 100), np.uint16))
+    with live(max_frame_bytes=20000, backends=["onnxruntime"]) as segmenter:
+        segmenter.submit(spots())
+        segmenter.submit(np.zeros((100, 100), np.uint16))
+
+
+def test_a_callback_that_fails_or_is_slow_harms_nobody_else(live, spots, caplog):
+    def fail(result):
+        msg = "the host's own"
+        raise RuntimeError(msg)
+
+    target: queue.Queue[Any] = queue.Queue()
+    with live(policy="block", on_result=fail, queue=target) as segmenter:
+        segmenter.submit(spots())
+        segmenter.submit(spots())
+    assert target.qsize() == 2
+    assert "on_result failed for frame 1" in caplog.text
+
+
+def test_a_callback_may_submit_and_close(live, spots):
+    ended = threading.Event()
+
+    def feed_back(result):
+        if result.index < 3:
+            segmenter.submit(spots(), result.index + 1)
+        else:
+            segmenter.close()
+            ended.set()
+
+    segmenter = live(policy="block", on_result=feed_back)
+    segmenter.submit(spots(), 0)
+    assert ended.wait(30)
+    assert segmenter.counters.done == 4
+
+
+def test_results_that_nobody_takes_hold_up_the_worker_until_somebody_does(live, spots, until):
+    one = 2 * 4 * spots().size
+    segmenter = live(policy="block", slots=20, backlog_bytes=2 * one)
+    for i in range(10):
+        segmenter.submit(spots(i))
+    until(lambda: segmenter._outbox.full)
+    until(lambda: segmenter.counters.done == 3)  # the limit is looked at before a frame is given to the worker
+    assert not segmenter.drain(0.1)
+    results = segmenter.results()
+    assert [next(results).index for _ in range(10)] == list(range(10))
+
+
+def test_close_hands_a_result_to_a_full_queue_or_says_that_it_is_lost(live, spots, caplog):
+    target: queue.Queue[Any] = queue.Queue(1)
+    segmenter = live(policy="block", queue=target)
+    segmenter.submit(spots())
+    segmenter.submit(spots())
+    with caplog.at_level(logging.WARNING):
+        segmenter.close(timeout=0.5)
+    assert "dropped" in caplog.text
+    assert target.get_nowait().index == 0
+
+
+def test_after_closing_it_says_so(live, spots):
+    segmenter = live()
+    segmenter.close()
+    segmenter.close()
+    with pytest.raises(EdgescopeError, match="closed; open another"):
+        segmenter.submit(spots())
+    assert list(segmenter.results()) == []
+
+
+def test_abort_drops_what_waits(live, backend, spots):
+    segmenter = live(backends=[backend(fault=WAIT)], policy="block")
+    for i in range(3):
+        segmenter.submit(spots(i))
+    segmenter.abort()
+    assert (segmenter.counters.seen, segmenter.counters.dropped, segmenter.counters.pending) == (3, 3, 0)
+
+
+def test_an_error_in_the_block_aborts(live, backend, spots):
+    with pytest.raises(KeyError), live(backends=[backend(fault=WAIT)]) as segmenter:
+        segmenter.submit(spots())
+        raise KeyError
+    assert segmenter.counters.dropped == 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"policy": "newest"}, "Policy is 'newest'"),
+        ({"late": "drop"}, "late is 'drop'"),
+        ({"slots": 2}, "2 slots"),
+        ({"deadline_ms": 0}, "deadline is 0"),
+        ({"max_failures": 0}, "max_failures is 0"),
+        ({"threads": 0}, "Threads is 0"),
+    ],
+)
+def test_a_wrong_call_is_refused_before_anything_starts(artifact_path: Path, wrong: dict[str, Any], words: str):
+    with pytest.raises(InputError, match=words):
+        LiveSegmenter(artifact_path, **wrong)
+
+
+def test_the_worker_leaves_a_core_and_the_first_place_to_the_host(live, backend, tmp_path: Path, spots):
+    with live(threads=3, policy="block") as segmenter:
+        segmenter.submit(spots())
+    threads, _ = (tmp_path / "opened").read_text().split()
+    assert threads == "3"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_the_worker_runs_below_the_hosts_priority(live):
+    import os
+
+    with live() as segmenter:
+        assert os.getpriority(os.PRIO_PROCESS, segmenter.worker_pid) > os.getpriority(os.PRIO_PROCESS, 0)
+
+
+def test_several_threads_may_submit(live, spots):
+    with live(policy="block", slots=4) as segmenter:
+        numbers = [[] for _ in range(4)]
+
+        def camera(mine):
+            for i in range(10):
+                mine.append(segmenter.submit(spots(i), threading.get_ident()))
+
+        threads = [threading.Thread(target=camera, args=(mine,)) for mine in numbers]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        segmenter.drain()
+        assert [result.index for result in segmenter.results()] == list(range(40))
+    assert sorted(itertools.chain(*numbers)) == list(range(40))
