@@ -31,7 +31,7 @@ def test_only_numpy_comes_from_outside():
 
 
 def test_the_import_is_quick_beyond_numpy():
-    code = "import time, numpy; start = time.perf_counter(); import runtime; print(time.perf_counter() - start)"
+    code = "import time, numpy; start = time.process_time(); import runtime; print(time.process_time() - start)"
     assert min(float(output_of(code)) for _ in range(3)) < 0.15
 
 
