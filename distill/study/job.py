@@ -13,7 +13,7 @@ from distill.inventory import size
 from distill.phases import float_phase
 from distill.predict import predictor, seen
 from distill.study import score, trivial
-from distill.study.plan import TEACHERS, digest
+from distill.study.plan import TEACHERS, differing, digest
 from distill.train import fit, set_up
 from distill.training_data import TrainingData, divide
 from runtime.atomic import remove, write_bytes
@@ -69,7 +69,7 @@ def ask_teacher(job: Job, study: Config, out: Path) -> dict[str, Any]:
     row = f"teacher-{kind}" if share == 1 else f"teacher-{kind}-{100 * share:g}"
     described = {
         "schema_version": SCHEMA_VERSION,
-        "key": digest([asdict(section), study.data.validation, study.study.test, study.study.block]),
+        "key": digest([differing(section), study.data.validation, study.study.test, study.study.block]),
         "name": f"{row}-s{job.seed}",
         "kind": "teacher",
         "row": row,

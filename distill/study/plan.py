@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 from distill.sections import LossSection, StudySection, TeacherSection
 from distill.study import rows
@@ -50,7 +50,30 @@ class Job:
 
     def key(self) -> str:
         """Twelve hex digits for everything that the result depends on."""
-        return digest(asdict(self.config))
+        return digest(settings(self.config))
+
+
+def settings(config: Config) -> dict[str, Any]:
+    """All that a configuration says otherwise than the defaults: a setting that is added later changes no key."""
+    found = {}
+    for item in fields(config):
+        value = getattr(config, item.name)
+        said = differing(value) if is_dataclass(value) else value
+        if said != ({} if is_dataclass(value) else item.default):
+            found[item.name] = said
+    found["qat"] = asdict(config.qat)  # whose defaults are of its place
+    return found
+
+
+def differing(section: Any) -> dict[str, Any]:
+    """The fields of a section that are not at their default."""
+    default = type(section)()
+    values = {item.name: getattr(section, item.name) for item in fields(section)}
+    return {
+        name: asdict(value) if is_dataclass(value) else value
+        for name, value in values.items()
+        if value != getattr(default, name)
+    }
 
 
 def digest(ingredients: object) -> str:
