@@ -62,7 +62,7 @@ def test_a_result_measures_its_own_frame_or_the_one_it_is_given():
     pytest.importorskip("skimage")
     probability = np.array([[0.9, 0.9, 0.1, 0.9]], np.float32)
     frame = np.array([[10, 20, 0, 7]], np.uint8)
-    result = Segmentation(probability, None, 0.5, Objects(0.5, 0), 2.0, frame)
+    result = Segmentation(probability, None, 0.5, Objects(0.5, 0), 2.0, frame=frame)
     assert [o.mean_intensity for o in result.objects()] == [15, 7]
     assert [o.mean_intensity for o in result.objects(frame * 2)] == [30, 14]
     assert [o.area_um2 for o in result.objects()] == [8, 4]
