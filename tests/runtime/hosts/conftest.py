@@ -32,4 +32,5 @@ def core() -> Iterator[Any]:
     yield plus
     if plus.isSequenceRunning():
         plus.stopSequenceAcquisition()
+    pytest.importorskip("pymmcore").CMMCore.registerCallback(plus, None)  # its thread must not outlive Python
     plus.unloadAllDevices()

@@ -152,6 +152,20 @@ def test_the_pixel_size_is_the_layers(viewer: Any, unit: str, um: float | None):
     assert pixel_size_of(viewer.add_image(spots(), scale=(0.5, 0.5), units=(unit, unit))) == um
 
 
+@pytest.mark.parametrize("folder", [RUNTIME.parent, RUNTIME], ids=["edgescope", "edgescope-runtime"])
+def test_each_distribution_declares_a_manifest_of_its_own_name(folder: Path):
+    tomllib, yaml = pytest.importorskip("tomllib"), pytest.importorskip("yaml")
+    project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    ((_, declared),) = project["entry-points"]["napari.manifest"].items()
+    module, _, file = declared.partition(":")
+    manifest = yaml.safe_load((RUNTIME / file).read_text(encoding="utf-8"))
+    assert (module, manifest["name"]) == ("runtime", project["name"])
+    (command,) = manifest["contributions"]["commands"]
+    assert command["python_name"] == f"{make_widget.__module__}:{make_widget.__name__}"
+    assert [widget["command"] for widget in manifest["contributions"]["widgets"]] == [command["id"]]
+    assert command["id"].startswith(f"{project['name']}.")
+
+
 @pytest.mark.parametrize(("file", "name"), [("napari.yaml", "edgescope"), ("napari-runtime.yaml", "edgescope-runtime")])
 def test_the_manifest_is_valid_and_names_what_there_is(file: str, name: str):
     npe2 = pytest.importorskip("npe2")
