@@ -6,14 +6,15 @@ that was killed is taken up by the same call, and only a whole result takes its 
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .. import __version__, extras
+from .. import __version__, extras, pixel_size
 from ..errors import InputError
 from ..hosts import dask as host
-from ..ome_zarr import VERSIONS
+from ..ome_zarr import VERSIONS, size_um
 from ..stitching import MARGIN, join
 from . import tasks
 from .run import Run, chunk_of, component, name_of
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from .run import Tell
 
     Tasks = dict[str, Callable[[], Any]]
+
+log = logging.getLogger(__name__)
 
 __all__ = ["Source", "Wanted", "open_source", "segment_image"]
 
@@ -62,6 +65,7 @@ def segment_image(path: Path, out: Path, wanted: Wanted, tell: Tell) -> dict[str
     manifest, model = host.describe(wanted.artifact, wanted.device, wanted.threads, wanted.backend)
     source = open_source(path, wanted.channel)
     host.check_array(source.array.shape, source.array.dtype, wanted.block)
+    _compare_pixel_size(source, manifest)
     run = Run(out, _request(path, source, wanted, model), source, wanted.block, wanted.margin, _images(wanted), tell)
     if (made_by := run.finished()) is not None:
         return {**made_by["summary"], "found_done": made_by["summary"]["blocks"]}
@@ -86,6 +90,16 @@ def segment_image(path: Path, out: Path, wanted: Wanted, tell: Tell) -> dict[str
     student = f"{manifest.student} for {manifest.target}, {manifest.precision}"
     run.finish({"version": __version__, "student": student, "threshold": manifest.threshold, "summary": summary})
     return {**summary, "found_done": found_done}
+
+
+def _compare_pixel_size(source: Source, manifest: Manifest) -> None:
+    """Blocks are segmented in the image's own pixels: a Segmenter, which has the whole frame, can rescale it."""
+    um, made_for = size_um(source.axes[-1]), manifest.pixel_size_um
+    if pixel_size.factor(um, made_for, "auto") != 1.0 or pixel_size.is_far(um, made_for):
+        log.warning(
+            "a pixel is %.4g um wide, and the student was made for %.4g um; the image is not rescaled: "
+            "save it at about that size for good masks", um, made_for,
+        )  # fmt: skip
 
 
 def _request(path: Path, source: Source, wanted: Wanted, model: Model) -> dict[str, Any]:

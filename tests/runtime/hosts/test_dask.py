@@ -340,6 +340,19 @@ def until(holds, seconds: float = 60) -> None:
         time.sleep(0.01)
 
 
+def test_an_image_of_other_pixels_is_segmented_as_it_is_and_warned_of(
+    made: Made, source: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    path = replace(made, manifest=replace(made.manifest, pixel_size_um=1.0)).write(tmp_path / "coarse")
+    with caplog.at_level("WARNING", "runtime.bulk"):
+        segment_image(source, tmp_path / "out.zarr", Wanted(path, channel=1), nothing)
+    (record,) = caplog.records
+    assert "0.25 um wide, and the student was made for 1 um" in record.getMessage()
+    root = zarr.open_group(str(tmp_path / "out.zarr"), mode="r")
+    with Segmenter.open(path) as segmenter:
+        np.testing.assert_array_equal(root["0"][0] > 0, segmenter(frames()[0]).mask)
+
+
 def test_an_artefact_that_changed_is_another_run(made: Made, source: Path, tmp_path: Path):
     one = made.write(tmp_path / "one")
     segment_image(source, tmp_path / "out.zarr", Wanted(one, channel=1), nothing)
