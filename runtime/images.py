@@ -21,11 +21,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Plane:
-    """One frame (H, W) of a file; `label` tells it from the others of a stack, "" when it is the only one."""
+    """One frame (H, W) of a file; `label` tells it from the others of a stack, "" when it is the only one.
+
+    time, focus : its index along T and along Z, 0 where there is no such axis
+    """
 
     frame: NDArray[Any]
     pixel_size_um: float | None
     label: str
+    time: int = 0
+    focus: int = 0
 
 
 def read_planes(path: Path, channel: int | None = None) -> list[Plane]:
@@ -41,7 +46,7 @@ def read_planes(path: Path, channel: int | None = None) -> list[Plane]:
     order = [*(i for i, axis in enumerate(axes) if axis not in "YX"), axes.index("Y"), axes.index("X")]
     data, axes = np.transpose(data, order), "".join(axes[i] for i in order)
     return [
-        Plane(data[index], image.pixel_size_um, _label(axes, data.shape, index))
+        Plane(data[index], image.pixel_size_um, _label(axes, data.shape, index), *_place(axes, index))
         for index in product(*map(range, data.shape[:-2]))
     ]
 
@@ -89,6 +94,12 @@ def _check_channel(path: Path, channel: int | None, names: tuple[str, ...]) -> i
     wanted = "give one" if channel is None else f"there is no channel {channel}, give one of them"
     msg = f"{path} has {len(names)} channel(s): {listed}; {wanted} with --channel N."
     raise InputError(msg)
+
+
+def _place(axes: str, index: tuple[int, ...]) -> tuple[int, int]:
+    """Index along T and along Z."""
+    at = dict(zip(axes, index, strict=False))  # the axes end with Y and X
+    return at.get("T", 0), at.get("Z", 0)
 
 
 def _label(axes: str, shape: tuple[int, ...], index: tuple[int, ...]) -> str:

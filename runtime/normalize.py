@@ -15,7 +15,7 @@ import numpy as np
 from .errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -47,9 +47,19 @@ def intensity_range(frame: Frame, how: Normalization, counts: Counts | None = No
     Integer frames go through a histogram, so memory does not grow with the frame; float32 through a partition.
     counts : the frame's count_levels, where it was computed already
     """
-    ranks = [_rank(frame.size, percent) for percent in (how.low, how.high)]
-    needed = [index for below, _ in ranks for index in (below, min(below + 1, frame.size - 1))]
-    values = _sorted_values(frame, needed, counts)
+    return range_of_sorted(frame.size, how, lambda indices: _sorted_values(frame, indices, counts))
+
+
+def range_of_sorted(
+    size: int, how: Normalization, values_at: Callable[[list[int]], list[float]]
+) -> tuple[float, float]:
+    """intensity_range of pixels that are known by their order alone.
+
+    size : how many there are
+    values_at : indices -> the values that would stand there if all pixels were sorted
+    """
+    ranks = [_rank(size, percent) for percent in (how.low, how.high)]
+    values = values_at([index for below, _ in ranks for index in (below, min(below + 1, size - 1))])
     low = _between(values[0], values[1], ranks[0][1])
     high = _between(values[2], values[3], ranks[1][1])
     return low, high

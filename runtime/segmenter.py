@@ -2,14 +2,14 @@
 
 with Segmenter.open("nuclei-mobilenetv3-intel-int8") as segment:
     result = segment(frame)
-    result.mask, result.labels()
+    result.mask, result.labels(), result.objects()
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +22,7 @@ from .artifact import open_artifact
 from .errors import EdgescopeError, InputError
 from .instances import label_objects
 from .normalize import check_frame, count_levels, intensity_range
+from .objects import measure_objects
 from .resize import resize
 from .tiling import segment_tiles
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from .backend import Session
     from .manifest import Manifest, Objects
     from .normalize import Frame
+    from .objects import MeasuredObject
     from .pixel_size import Rescale
 
 log = logging.getLogger(__name__)
@@ -125,9 +127,10 @@ class Segmenter:
             probability=maps[channels.index("foreground")],
             core=maps[channels.index("core")] if "core" in channels else None,
             threshold=manifest.threshold,
-            objects=manifest.objects,
+            rule=manifest.objects,
             pixel_size_um=pixel_size_um,
             flags=flags,
+            frame=frame,
         )
 
     def run_tile(self, tile: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -184,17 +187,21 @@ class Segmenter:
 
 @dataclass(frozen=True, eq=False)
 class Segmentation:
-    """What a student sees in a frame. probability and core are float32 (H, W) in [0, 1]; core may be None.
+    """What a student sees in a frame.
 
+    probability, core : float32 (H, W) in [0, 1]; core may be None
+    threshold, rule : how mask and labels() are made of them, from the manifest
     flags : what is odd about the frame, for example "saturated"; see runtime.quality
+    frame : the frame itself, not a copy, for the intensities in objects(); None where it was not kept
     """
 
     probability: NDArray[np.float32]
     core: NDArray[np.float32] | None
     threshold: float
-    objects: Objects
+    rule: Objects
     pixel_size_um: float | None = None
     flags: tuple[str, ...] = ()
+    frame: Frame | None = field(default=None, repr=False)
 
     @property
     def mask(self) -> NDArray[np.bool_]:
@@ -205,6 +212,15 @@ class Segmentation:
         """int32 (H, W): 0 is background, objects are 1, 2, ...; computed once, by label_objects."""
         return self._labels
 
+    def objects(self, frame: Frame | None = None) -> tuple[MeasuredObject, ...]:
+        """Centroid, area, bounding box and mean intensity of each object, in the order of labels().
+
+        frame : where the intensities are taken from, in place of the one that was segmented. Give it when that one
+            was not kept, or has been overwritten since, as cameras do with their buffers; without any, the mean
+            intensity is None. InputError when its shape is another one.
+        """
+        return measure_objects(self.labels(), self.frame if frame is None else frame, self.pixel_size_um)
+
     @cached_property
     def _labels(self) -> NDArray[np.int32]:
-        return label_objects(self.probability, self.core, self.threshold, self.objects)
+        return label_objects(self.probability, self.core, self.threshold, self.rule)

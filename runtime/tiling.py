@@ -52,13 +52,34 @@ def segment_tiles(
     result = np.zeros((channels, *frame.shape), np.float32) if out is None else out
     if out is not None:
         result.fill(0)
+    whole = slice(0, frame.shape[0]), slice(0, frame.shape[1])
     for place, pixels in tiles(frame, tile, overlap, limits):
-        output = infer(pixels)
-        _check_output(output, (1, channels, *tile), place)
-        height, width = len(place.row_weights), len(place.col_weights)
-        weights = place.row_weights[:, None] * place.col_weights
-        result[:, place.rows, place.cols] += output[0, :, :height, :width] * weights
+        _blend(result, whole, infer(pixels), place, tile)
     return result.clip(0.0, 1.0, out=result)  # the weights sum to 1 only up to rounding
+
+
+def segment_part(
+    read: Callable[[slice, slice], Frame],
+    shape: tuple[int, int],
+    part: tuple[slice, slice],
+    limits: tuple[float, float],
+    tile: tuple[int, int],
+    overlap: int,
+    channels: int,
+    infer: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+) -> NDArray[np.float32]:
+    """The part of segment_tiles' result in these rows and columns, bit for bit, from the tiles that touch it.
+
+    read : rows and columns -> pixels of the frame there; asked for what Grid.needed names, and for no more
+    shape : (H, W) of the whole frame, whose tiles they are; limits : its intensity_range
+    Returns float32 of shape (channels, rows of the part, columns of the part) in [0, 1].
+    """
+    rows, cols = part
+    result = np.zeros((channels, rows.stop - rows.start, cols.stop - cols.start), np.float32)
+    for place in Grid.over(shape, tile, overlap).touching(part):
+        pixels = _pad(scale(read(place.rows, place.cols), limits), tile)
+        _blend(result, part, infer(pixels[None, None]), place, tile)
+    return result.clip(0.0, 1.0, out=result)
 
 
 def tiles(
@@ -102,6 +123,16 @@ class Grid:
             raise InputError(msg)
         return cls(_axis(shape[0], tile[0], overlap), _axis(shape[1], tile[1], overlap))
 
+    def touching(self, part: tuple[slice, slice]) -> Grid:
+        """The tiles that share pixels with these rows and columns, in the same order."""
+        rows, cols = part
+        return Grid([r for r in self.rows if _meet(r[0], rows)], [c for c in self.cols if _meet(c[0], cols)])
+
+    @property
+    def needed(self) -> tuple[slice, slice]:
+        """The rows and columns that the tiles cover."""
+        return slice(self.rows[0][0].start, self.rows[-1][0].stop), slice(self.cols[0][0].start, self.cols[-1][0].stop)
+
     def __len__(self) -> int:
         return len(self.rows) * len(self.cols)
 
@@ -109,6 +140,31 @@ class Grid:
         for rows, row_weights in self.rows:
             for cols, col_weights in self.cols:
                 yield Place(rows, cols, row_weights, col_weights)
+
+
+def _blend(
+    result: NDArray[np.float32],
+    part: tuple[slice, slice],
+    output: NDArray[np.float32],
+    place: Place,
+    tile: tuple[int, int],
+) -> None:
+    """Add a tile's weighted output to the part of the frame that `result` holds."""
+    _check_output(output, (1, len(result), *tile), place)
+    to_row, from_row = _shared(part[0], place.rows)
+    to_col, from_col = _shared(part[1], place.cols)
+    weights = place.row_weights[from_row, None] * place.col_weights[from_col]
+    result[:, to_row, to_col] += output[0, :, from_row, from_col] * weights
+
+
+def _meet(one: slice, other: slice) -> bool:
+    return one.start < other.stop and other.start < one.stop
+
+
+def _shared(part: slice, tile: slice) -> tuple[slice, slice]:
+    """What a part and a tile share along an axis, counted from the start of either."""
+    start, stop = max(part.start, tile.start), min(part.stop, tile.stop)
+    return slice(start - part.start, stop - part.start), slice(start - tile.start, stop - tile.start)
 
 
 def _axis(size: int, tile: int, overlap: int) -> list[tuple[slice, NDArray[np.float32]]]:

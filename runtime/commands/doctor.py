@@ -19,6 +19,9 @@ ARM_FLAGS = ("asimd", "asimddp", "asimdhp", "i8mm")  # int8 dot product, fp16, i
 LIBRARIES = {
     "io": (("tifffile", "tifffile"), ("PIL", "pillow")),
     "objects": (("skimage", "scikit-image"),),
+    "dask": (("dask", "dask"), ("distributed", "distributed"), ("zarr", "zarr")),
+    "pymmcore": (("pymmcore_plus", "pymmcore-plus"),),
+    "napari": (("napari", "napari"), ("qtpy", "qtpy")),
 }
 
 

@@ -1,4 +1,4 @@
-"""predict: images -> masks, and on request labels and probabilities, as OME-TIFF with the pixel size kept.
+"""predict: images -> masks, and on request labels, probabilities and tables of objects, with the pixel size kept.
 
 A bad image does not stop the others: they are written, the bad ones are named, and the exit code says so.
 """
@@ -15,6 +15,7 @@ import numpy as np
 from .. import extras
 from ..errors import InputError, report
 from ..images import read_planes, write_mask_ome_tiff
+from ..object_files import PlaneObjects, write_csv, write_geojson
 from ..segmenter import Segmenter
 from .output import write_json
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 NAME = "predict"
 SUFFIXES = (".png", ".tif", ".tiff")
 OUTPUTS = ("-mask.ome.tif", "-labels.ome.tif", "-probability.ome.tif")
+OBJECT_FILES = {"csv": write_csv, "geojson": write_geojson}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,6 +41,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--channel", type=int, metavar="N", help="which channel, from 0, of images with several")
     parser.add_argument("--labels", action="store_true", help="also write numbered objects")
     parser.add_argument("--probability", action="store_true", help="also write the probability, float32")
+    parser.add_argument(
+        "--objects",
+        action="append",
+        choices=tuple(OBJECT_FILES),
+        default=[],
+        help="also write each object's place, area and intensity: csv, or geojson for QuPath; may be given twice",
+    )
     parser.add_argument("--backend", metavar="B", help="instead of the artefact's own")
     parser.add_argument("--device", metavar="D", help='of the backend, e.g. "GPU" (default: the CPU)')
     parser.add_argument("--threads", type=int, metavar="N", help="default: the backend's choice")
@@ -107,7 +116,7 @@ def _check_surroundings(args: argparse.Namespace) -> None:
         msg = f"--out {args.out} is a file; give a folder."
         raise InputError(msg)
     extras.load("tifffile", extra="io")  # better now than after the first image
-    if args.labels:
+    if args.labels or args.objects:
         extras.load("skimage", extra="objects")
 
 
@@ -116,6 +125,7 @@ def _predict(segment: Segmenter, path: Path, target: Path, args: argparse.Namesp
     planes = read_planes(path, args.channel)
     stacks: dict[str, list[NDArray[Any]]] = {}
     flags: dict[str, None] = {}
+    tables: list[PlaneObjects] = []
     for plane in planes:
         try:
             result = segment(plane.frame, plane.pixel_size_um)
@@ -126,8 +136,14 @@ def _predict(segment: Segmenter, path: Path, target: Path, args: argparse.Namesp
         flags.update(dict.fromkeys(result.flags))
         for name, array in _outputs(result, args).items():
             stacks.setdefault(name, []).append(array)
+        if args.objects:
+            tables.append(PlaneObjects(result.labels(), result.objects(), plane.label, plane.time, plane.focus))
     axis = "Z" if planes[0].label.startswith("z") else "T"
     files = _write(target, stacks, planes[0].pixel_size_um, axis)
+    for kind in dict.fromkeys(args.objects):
+        table = target.with_name(f"{target.name}-objects.{kind}")
+        OBJECT_FILES[kind](table, tables)
+        files.append(str(table))
     masks = np.asarray(stacks["mask"])
     height, width = masks.shape[-2:]
     summary: dict[str, Any] = {
@@ -141,6 +157,8 @@ def _predict(segment: Segmenter, path: Path, target: Path, args: argparse.Namesp
     }
     if args.labels:
         summary["objects"] = sum(int(labels.max()) for labels in stacks["labels"])
+    elif args.objects:
+        summary["objects"] = sum(len(table.objects) for table in tables)
     return {**summary, "seconds": perf_counter() - start, "files": files}
 
 

@@ -233,7 +233,7 @@ class Supervisor:
             probability=maps[channels.index("foreground")].copy(),
             core=core,
             threshold=link.manifest.threshold,
-            objects=link.manifest.objects,
+            rule=link.manifest.objects,
             pixel_size_um=picture.pixel_size_um,
             flags=flags,
         )

@@ -38,8 +38,40 @@ def test_labels_cover_the_mask_and_nothing_else(touching):
     np.testing.assert_array_equal(label_objects(*touching, 0.5, Objects(0.5, 0)) > 0, touching[0] > 0.5)
 
 
-def test_without_cores_objects_are_connected_components(touching):
+def discs(distance: float) -> np.ndarray:
+    """Two discs of radius 10 whose centres are that far from each other."""
+    rows, cols = np.mgrid[:40, :70]
+    near = [np.hypot(rows - 20, cols - 25 - shift) for shift in (0, distance)]
+    return (np.minimum(*near) <= 10).astype(np.float32)
+
+
+def test_without_cores_the_distance_to_the_background_tells_discs_apart():
+    labels = label_objects(discs(16), None, 0.5, OBJECTS)
+    assert labels.max() == 2
+    assert labels[20, 20] != labels[20, 46]
+    np.testing.assert_array_equal(labels > 0, discs(16) > 0.5)
+
+
+@pytest.mark.parametrize("distance", [0, 2, 5])
+def test_without_cores_a_rough_outline_does_not_split_an_object(distance: float):
+    assert label_objects(discs(distance), None, 0.5, OBJECTS).max() == 1
+
+
+def test_without_cores_a_rectangle_is_one_object(touching):
     assert label_objects(touching[0], None, 0.5, OBJECTS).max() == 2
+
+
+def test_a_frame_that_is_all_foreground_is_one_object():
+    assert label_objects(np.ones((9, 9), np.float32), None, 0.5, OBJECTS).max() == 1
+
+
+@pytest.mark.parametrize("with_core", [True, False])
+def test_the_objects_of_a_part_do_not_depend_on_what_lies_elsewhere(with_core: bool):
+    blurred = discs(16) * np.float32(0.8)
+    alone = label_objects(blurred, blurred if with_core else None, 0.5, OBJECTS)
+    above = np.concatenate([np.tile(discs(14)[:30] * np.float32(0.8), (3, 1)), blurred])
+    together = label_objects(above, above if with_core else None, 0.5, OBJECTS)[90:]
+    np.testing.assert_array_equal(np.where(together > 0, together - together[together > 0].min() + 1, 0), alone)
 
 
 def test_corners_do_not_connect():

@@ -78,6 +78,31 @@ def test_predict_writes_labels_and_probabilities_on_request(artifact_path: Path,
     assert read_planes(out / "a-probability.ome.tif")[0].frame.dtype == np.float32
 
 
+def test_predict_writes_tables_of_objects_on_request(artifact_path: Path, images: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    call = ["predict", str(artifact_path), str(images / "a.tif"), "--out", str(out)]
+    assert main([*call, "--objects", "csv", "--objects", "geojson", "--json", str(tmp_path / "p.json")]) == 0
+    assert names(out) == ["a-mask.ome.tif", "a-objects.csv", "a-objects.geojson"]
+    rows = (out / "a-objects.csv").read_text().splitlines()
+    assert len(rows) == 3
+    assert rows[1].startswith(",1,")
+    assert ",0.25," in rows[1]  # the pixel size
+    assert len(json.loads((out / "a-objects.geojson").read_text())["features"]) == 2
+    (image,) = json.loads((tmp_path / "p.json").read_text())["images"]
+    assert image["objects"] == 2
+    assert [Path(path).name for path in image["files"]] == ["a-mask.ome.tif", "a-objects.csv", "a-objects.geojson"]
+
+
+def test_predict_says_where_the_objects_of_a_stack_stand(artifact_path: Path, images: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    call = ["predict", str(artifact_path), str(images / "stack.ome.tif"), "--out", str(out)]
+    assert main([*call, "--objects", "csv", "--objects", "geojson"]) == 0
+    rows = (out / "stack-objects.csv").read_text().splitlines()[1:]
+    assert [row.partition(",")[0] for row in rows] == ["z000", "z000", "z001", "z001", "z002", "z002"]
+    features = json.loads((out / "stack-objects.geojson").read_text())["features"]
+    assert [f["geometry"].get("plane", {}).get("z") for f in features] == [None, None, 1, 1, 2, 2]
+
+
 def test_predict_keeps_a_stack_in_one_file(artifact_path: Path, images: Path, tmp_path: Path):
     out = tmp_path / "out"
     assert main(["predict", str(artifact_path), str(images / "stack.ome.tif"), "--out", str(out)]) == 0
@@ -282,6 +307,7 @@ def test_a_tampered_artefact_is_refused_by_every_command(
         (["verify", "{artifact}", "--threads", "many"], "many"),
         (["verify", "{artifact}", "--device", "TOASTER"], "TOASTER"),
         (["predict", "{artifact}", "a.tif"], "--out"),
+        (["predict", "{artifact}", "a.tif", "--out", "o", "--objects", "xlsx"], "xlsx"),
     ],
 )
 def test_a_wrong_call_is_one_line_and_exit_code_2(artifact_path: Path, call: list[str], word: str, capsys):

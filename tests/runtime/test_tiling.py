@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from runtime import EdgescopeError, InputError
 from runtime.manifest import Normalization
-from runtime.normalize import normalize
-from runtime.tiling import Grid, segment_tiles
+from runtime.normalize import intensity_range, normalize
+from runtime.tiling import Grid, segment_part, segment_tiles
 
 SIDES = st.integers(1, 70)
 HOW = Normalization()
@@ -118,3 +118,24 @@ def test_a_model_that_returns_nan_is_an_error_and_no_empty_mask():
 def test_a_frame_that_is_none_is_refused():
     with pytest.raises(InputError, match="colour"):
         segment_tiles(np.zeros((9, 9, 3), np.uint8), HOW, (8, 8), 2, 1, lambda pixels: pixels)
+
+
+@given(tilings(), st.tuples(*[st.floats(0, 1)] * 4))
+def test_a_part_is_bit_for_bit_that_of_the_whole(tiling, corners):
+    shape, tile, overlap = tiling
+    frame = frame_of(shape)
+    ends = [sorted({round(corners[k] * size), round(corners[k + 2] * size)}) for k, size in enumerate(shape)]
+    part = tuple(slice(e[0], e[-1]) if len(e) == 2 else slice(0, size) for e, size in zip(ends, shape, strict=True))
+
+    def model(pixels: np.ndarray) -> np.ndarray:
+        return np.concatenate([np.sqrt(pixels), np.sin(pixels * 3) ** 2], axis=1)  # blends that do round
+
+    grid = Grid.over(shape, tile, overlap).touching(part)
+
+    def read(rows: slice, cols: slice) -> np.ndarray:
+        inside = [n.start <= s.start and s.stop <= n.stop for n, s in zip(grid.needed, (rows, cols), strict=True)]
+        assert all(inside)
+        return frame[rows, cols]
+
+    found = segment_part(read, shape, part, intensity_range(frame, HOW), tile, overlap, 2, model)
+    np.testing.assert_array_equal(found, segment_tiles(frame, HOW, tile, overlap, 2, model)[:, part[0], part[1]])

@@ -1,0 +1,206 @@
+"""A whole image, of any size, to masks and labels in an OME-Zarr: block by block on any dask scheduler, resumable.
+
+`segment_image` is the main flow. It is done in stages; each is a task per block, which notes that it is done. A run
+that was killed is taken up by the same call, and only a whole result takes its place at OUT; see run.py.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from .. import __version__, extras, pixel_size
+from ..errors import InputError
+from ..hosts import dask as host
+from ..ome_zarr import VERSIONS, size_um
+from ..stitching import MARGIN, join
+from . import tasks
+from .run import Run, chunk_of, component, name_of
+from .source import Source, open_source
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from ..hosts.dask import Model
+    from ..manifest import Manifest
+    from .run import Tell
+
+    Tasks = dict[str, Callable[[], Any]]
+
+log = logging.getLogger(__name__)
+
+__all__ = ["Source", "Wanted", "open_source", "segment_image"]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be made, and how; the options of `python -m runtime segment`."""
+
+    artifact: Path
+    labels: bool = False
+    probability: bool = False
+    channel: int | None = None
+    block: int = host.BLOCK
+    margin: int = MARGIN
+    ngff: str | None = None
+    scheduler: str = "threads"
+    workers: int | None = None
+    backend: str | None = None
+    device: str | None = None
+    threads: int | None = None
+
+
+def segment_image(path: Path, out: Path, wanted: Wanted, tell: Tell) -> dict[str, Any]:
+    """Segment the image at `path` (OME-Zarr, TIFF or PNG) into a new OME-Zarr at `out`.
+
+    The result is an image, the mask (uint8, 0 and 255), with `labels/objects` and `probability` on request, and with
+    the axes, pixel sizes and NGFF version of the source.
+    Returns planes, height, width, blocks, foreground (share), objects (None without labels), and how many of the
+    blocks an earlier run had done.
+    InputError when `out` is something else; EdgescopeError when workers are lost for good: call it again then.
+    """
+    manifest, model = host.describe(wanted.artifact, wanted.device, wanted.threads, wanted.backend)
+    source = open_source(path, wanted.channel)
+    host.check_array(source.array.shape, source.array.dtype, wanted.block)
+    _compare_pixel_size(source, manifest)
+    run = Run(out, _request(path, source, wanted, model), source, wanted.block, wanted.margin, _images(wanted), tell)
+    if (made_by := run.finished()) is not None:
+        return {**made_by["summary"], "found_done": made_by["summary"]["blocks"]}
+    run.take_up({"probability": "float32", "core": "float32", "local": "int32"} if wanted.labels else {})
+    found_done = sum(run.done(f"maps-{name}") for _, _, name in run.each())
+    with host.scheduler(wanted.scheduler, wanted.workers) as run.width:
+        limits = run.do("intensities", _measure(run, manifest))
+        maps = run.do("segment", _segment(run, manifest, model, limits))
+        objects = _label(run, manifest) if wanted.labels else None
+        for level in range(1, run.layout.levels):
+            run.do(f"level {level}", _halve(run, level))
+    height, width = source.array.shape[-2:]
+    pixels = len(source.planes) * height * width
+    summary: dict[str, Any] = {
+        "planes": len(source.planes),
+        "height": height,
+        "width": width,
+        "blocks": len(maps),
+        "foreground": sum(noted["foreground"] for noted in maps.values()) / pixels,
+        "objects": objects,
+    }
+    student = f"{manifest.student} for {manifest.target}, {manifest.precision}"
+    run.finish({"version": __version__, "student": student, "threshold": manifest.threshold, "summary": summary})
+    return {**summary, "found_done": found_done}
+
+
+def _compare_pixel_size(source: Source, manifest: Manifest) -> None:
+    """Blocks are segmented in the image's own pixels: a Segmenter, which has the whole frame, can rescale it."""
+    um, made_for = size_um(source.axes[-1]), manifest.pixel_size_um
+    if pixel_size.factor(um, made_for, "auto") != 1.0 or pixel_size.is_far(um, made_for):
+        log.warning(
+            "a pixel is %.4g um wide, and the student was made for %.4g um; the image is not rescaled: "
+            "save it at about that size for good masks", um, made_for,
+        )  # fmt: skip
+
+
+def _request(path: Path, source: Source, wanted: Wanted, model: Model) -> dict[str, Any]:
+    """All that the result depends on; a run with another request is another run."""
+    version = wanted.ngff or source.version or VERSIONS[-1]
+    if version not in VERSIONS:
+        msg = f"NGFF version is {version}; it must be {' or '.join(VERSIONS)}."
+        raise InputError(msg)
+    return {
+        "image": str(path.resolve()),
+        "changed": path.stat().st_mtime_ns if path.is_file() else None,
+        "shape": list(source.array.shape),
+        "dtype": str(source.array.dtype),
+        "artifact": model.digest,
+        "ngff": version,
+        "chunk": chunk_of(wanted.block),
+        **{name: getattr(wanted, name) for name in ("channel", "labels", "probability", "block", "margin")},
+        **{name: getattr(wanted, name) for name in ("backend", "device")},
+    }
+
+
+def _images(wanted: Wanted) -> dict[str, str]:
+    found = {"": "uint8"}
+    if wanted.labels:
+        found["labels/objects"] = "int32"
+    if wanted.probability:
+        found["probability"] = "float32"
+    return found
+
+
+def _measure(run: Run, manifest: Manifest) -> Tasks:
+    """The intensity range of each plane."""
+    note = extras.load("dask", extra="dask").delayed(tasks.note)
+
+    def task(index: tuple[int, ...], name: str) -> Any:
+        return note(run.work, name, host.limits_of_plane(run.source.array[index], manifest.normalization, run.block))
+
+    names = {f"range-{name_of(index)}": index for index in run.source.planes}
+    return {name: partial(task, index, name) for name, index in names.items()}
+
+
+def _segment(run: Run, manifest: Manifest, model: Model, limits: Mapping[str, Any]) -> Tasks:
+    """The mask of each block, and the maps that are wanted or that labels need."""
+    store = extras.load("dask", extra="dask").delayed(tasks.store_maps)
+    channels = manifest.channels
+    foreground = channels.index("foreground")
+    to: list[tuple[int, Path, str]] = []
+    if "probability" in run.images:
+        to.append((foreground, run.result, component("probability", 0)))
+    if "labels/objects" in run.images:
+        to += [(channels.index(c), run.scratch, s) for c, s in SCRATCH.items() if c in channels]
+
+    def task(index: tuple[int, ...], part: host.Part, name: str) -> Any:
+        low, high = limits[f"range-{name_of(index)}"]
+        maps = host.maps_of_part(run.source.array[index], part, (low, high), manifest, model)
+        return store(maps, foreground, manifest.threshold, run.result, to, (*index, *part), run.work, name)
+
+    return {
+        f"maps-{name}": partial(task, index, (block.rows, block.cols), f"maps-{name}")
+        for index, block, name in run.each()
+    }
+
+
+SCRATCH = {"foreground": "probability", "core": "core"}  # channels that labels are made from, and their arrays
+
+
+def _label(run: Run, manifest: Manifest) -> int:
+    """Label each block, stitch the blocks of each plane, and return how many objects there are in all planes."""
+    dask = extras.load("dask", extra="dask")
+    label, renumber = dask.delayed(tasks.label_one), dask.delayed(tasks.renumber)
+    with_core, rule = "core" in manifest.channels, (manifest.threshold, manifest.objects)
+    run.do(
+        "label",
+        {
+            f"labels-{name}": partial(label, run.scratch, index, block, with_core, rule, run.work, f"labels-{name}")
+            for index, block, name in run.each()
+        },
+    )
+    count = 0
+    numbers: Tasks = {}
+    for index in run.source.planes:
+        names = {block.key: f"{name_of(index)}-{name_of(block.key)}" for block in run.blocks}
+        found = {key: tasks.read_strips(run.work, name) for key, name in names.items()}
+        tables = join({key: one.pop("areas") for key, one in found.items()}, found, manifest.objects.min_area)
+        count += max(int(table.max()) for table in tables.values())
+        for block in run.blocks:
+            name, where = f"numbers-{names[block.key]}", (*index, block.rows, block.cols)
+            numbers[name] = partial(renumber, run.scratch, run.result, where, tables[block.key], run.work, name)
+    run.do("stitch", numbers)
+    return count
+
+
+def _halve(run: Run, level: int) -> Tasks:
+    """One more level of the pyramid, from the one before."""
+    halve = extras.load("dask", extra="dask").delayed(tasks.halve_one)
+    height, width = run.layout.level(level).shape[-2:]
+    return {
+        name: partial(halve, run.result, image, level, (*index, *part), run.work, name)
+        for image in run.images
+        for index in run.source.planes
+        for row in host.parts_of((height, width), run.block)
+        for part in row
+        for name in [f"level{level}-{image.replace('/', '.')}-{name_of((*index, part[0].start, part[1].start))}"]
+    }

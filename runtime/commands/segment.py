@@ -1,0 +1,101 @@
+"""segment: a whole slide, plate or time series -> masks and labels as OME-Zarr, block by block, on any dask scheduler.
+
+A run that was stopped goes on where it was when the same command is given again.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from ..errors import InputError
+from .output import write_json
+
+if TYPE_CHECKING:
+    import argparse
+
+NAME = "segment"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("image", type=Path, metavar="IN", help="OME-Zarr folder, TIFF, OME-TIFF or PNG")
+    parser.add_argument("out", type=Path, metavar="OUT", help="the OME-Zarr that is written, e.g. masks.ome.zarr")
+    parser.add_argument("--artifact", type=Path, required=True, metavar="A", help="artefact folder or .zip")
+    parser.add_argument("--labels", action="store_true", help="also write numbered objects, as labels/objects")
+    parser.add_argument("--probability", action="store_true", help="also write the probability, float32")
+    parser.add_argument("--channel", type=int, metavar="N", help="which channel, from 0, of images with several")
+    parser.add_argument(
+        "--scheduler",
+        default="threads",
+        metavar="ADDRESS",
+        help="a dask scheduler's address, e.g. tcp://host:8786; or threads, processes, synchronous (default: threads)",
+    )
+    parser.add_argument("--workers", type=int, metavar="N", help="of a local scheduler (default: one for each core)")
+    parser.add_argument(
+        "--block", type=int, default=2048, metavar="N", help="side of a block in pixels (default: 2048)"
+    )
+    parser.add_argument(
+        "--margin",
+        type=int,
+        default=128,
+        metavar="N",
+        help="pixels around a block that its objects are made from; over the size of a cell cluster (default: 128)",
+    )
+    parser.add_argument("--ngff", choices=("0.4", "0.5"), help="version of OME-Zarr (default: IN's, or 0.5)")
+    parser.add_argument("--backend", metavar="B", help="instead of the artefact's own")
+    parser.add_argument("--device", metavar="D", help='of the backend, e.g. "GPU" (default: the CPU)')
+    parser.add_argument("--threads", type=int, metavar="N", help="of the backend, in each worker (default: its choice)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Segment the image; exit code 0, also when all of it had been done before."""
+    from .. import bulk  # here, as it needs numpy's and zarr's time to start only when it is called
+
+    _check(args)
+    wanted = bulk.Wanted(**{name: getattr(args, name) for name in bulk.Wanted.__dataclass_fields__})
+    logging.getLogger("distributed").setLevel(logging.ERROR)  # a lost worker is made up for
+    start = perf_counter()
+    found = bulk.segment_image(args.image, args.out, wanted, _Progress())
+    seconds = perf_counter() - start
+    objects = "" if found["objects"] is None else f", {found['objects']} objects"
+    taken_up = f", {found['found_done']} of them done before" if found["found_done"] else ""
+    print(
+        f"{args.image} -> {args.out}  ({found['planes']} planes of {found['height']}x{found['width']}, "
+        f"{100 * found['foreground']:.1f} % foreground{objects}, {found['blocks']} blocks{taken_up}, {seconds:.1f} s)"
+    )
+    write_json(args.json, {"image": str(args.image), "out": str(args.out), "seconds": seconds, **found})
+    return 0
+
+
+def _check(args: argparse.Namespace) -> None:
+    if args.out.suffix.lower() in (".tif", ".tiff", ".png"):
+        msg = f"OUT {args.out} looks like a file, but an OME-Zarr is a folder; name it like masks.ome.zarr."
+        raise InputError(msg)
+    if args.workers is not None and args.workers < 1:
+        msg = f"Workers is {args.workers}; it must be at least 1."
+        raise InputError(msg)
+
+
+class _Progress:
+    """One line that is written over, on a terminal only: stage, blocks, and the time that is left of it."""
+
+    def __init__(self) -> None:
+        self.stage, self.first, self.start = "", 0, 0.0
+
+    def __call__(self, stage: str, done: int, of: int) -> None:
+        if not sys.stderr.isatty():
+            return
+        if stage != self.stage:
+            self.stage, self.first, self.start = stage, done, perf_counter()
+        left = ""
+        if done > self.first:
+            seconds = (perf_counter() - self.start) / (done - self.first) * (of - done)
+            left = f", about {seconds:.0f} s left"
+        sys.stderr.write(f"\r\x1b[K{stage}: {done} of {of}{left}")
+        if done == of:
+            sys.stderr.write("\r\x1b[K")
+        sys.stderr.flush()

@@ -1,0 +1,1 @@
+"""One file for each program that edgescope runs in; each imports its host when it is called."""
