@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 # Okabe and Ito's colours: told apart with any colour vision; what is taught differs in marker, too.
 COLOUR = {"trivial": "#777777", "teacher": "#009E73", "undistilled": "#0072B2", "distilled": "#D55E00"}
 MARKER = {"trivial": "x", "teacher": "D", "undistilled": "o", "distilled": "s"}
+CURVES = {"undistilled": "labels alone", "paper": "the paper's objective", "matching": "matching only"}
 INK, FAINT = "#333333", "#DDDDDD"
 
 
@@ -70,12 +71,14 @@ def _rows(axes: Any, lines: Sequence[dict[str, Any]], figure: str, title: str) -
 
 def _curve(axes: Any, lines: Sequence[dict[str, Any]], shares: Sequence[float], figure: str, title: str) -> None:
     """Undistilled and distilled students over the share of images that keep their labels."""
-    for kind, row in (("undistilled", "undistilled"), ("distilled", "paper")):
+    for place, (row, name) in enumerate(CURVES.items()):
+        kind = "undistilled" if row == "undistilled" else "distilled"
         found = {line["labelled"]: line for line in lines if line["row"].partition("-")[0] == row and _plain(line)}
         points = [(share, found[share]["scores"][VALIDATION][figure]) for share in shares if share in found]
         axes.errorbar(
             [100 * share for share, _ in points], [score["mean"] for _, score in points],
-            [score["sd"] or 0 for _, score in points], color=COLOUR[kind], marker=MARKER[kind], capsize=3, label=kind,
+            [score["sd"] or 0 for _, score in points], color=COLOUR[kind], marker=MARKER[kind], capsize=3, label=name,
+            linestyle=("-", "-", "--")[place],
         )  # fmt: skip
     axes.set_xscale("log")
     axes.set_xticks([100 * share for share in shares], [f"{100 * share:g} %" for share in shares])

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from distill.config import Config
 
 UNTRAINED = "unet"  # the teacher that a study trains itself where no weights are given
+FEW_LABELS = ("paper", "matching")  # distilled rows that are repeated with few labels
 TEACHERS = "teachers"  # the folder of those that it trains
 GIVEN = "given"  # how a row of few labels is called whose teacher had all of them
 
@@ -126,14 +127,16 @@ def _students(config: Config, out: Path, seed: int) -> Iterable[Job]:
         other = replace(config, student=replace(config.student, family=family))
         for row in ends:
             yield _job(other, out, seed, row, f"{family}-{row.name}", f"{family}: {row.title}")
+    taught = [row for row in chosen if row.name in FEW_LABELS]
     for share in config.study.fractions:
         few = replace(config, data=replace(config.data, labelled=share))
         percent = f"{100 * share:g}"
-        for row in ends:
+        for row in (row for row in chosen if row.name == "undistilled" or row in taught):
             yield _job(few, out, seed, row, f"{row.name}-{percent}", f"{percent} % of the labels: {row.title}")
-        if trains_teachers(config) and any(row.teacher for row in ends):
-            title = f"{percent} % of the labels, a teacher that had all of them"
-            yield _job(few, out, seed, rows.load("paper"), f"paper-{percent}-{GIVEN}", title, all_labels=True)
+        if taught and trains_teachers(config):
+            row = taught[-1]
+            title = f"{percent} % of the labels: {row.title}; its teacher had all of them"
+            yield _job(few, out, seed, row, f"{row.name}-{percent}-{GIVEN}", title, all_labels=True)
 
 
 def _check(row: rows.Row, config: Config) -> None:
