@@ -73,7 +73,7 @@ def _curve(axes: Any, lines: Sequence[dict[str, Any]], shares: Sequence[float], 
     """Undistilled and distilled students over the share of images that keep their labels."""
     for place, (row, name) in enumerate(CURVES.items()):
         kind = "undistilled" if row == "undistilled" else "distilled"
-        found = {line["labelled"]: line for line in lines if line["row"].partition("-")[0] == row and _plain(line)}
+        found = {line["labelled"]: line for line in lines if line["row"].partition("-")[0] == row}
         points = [(share, found[share]["scores"][VALIDATION][figure]) for share in shares if share in found]
         axes.errorbar(
             [100 * share for share, _ in points], [score["mean"] for _, score in points],
@@ -87,11 +87,6 @@ def _curve(axes: Any, lines: Sequence[dict[str, Any]], shares: Sequence[float], 
     axes.set_ylabel(title, fontsize=9)
     axes.legend(frameon=False, fontsize=8)
     _tidy(axes, "y")
-
-
-def _plain(line: dict[str, Any]) -> bool:
-    """A row of the common student, its teacher trained on the same labels."""
-    return not line["row"].endswith("given")
 
 
 def _shares(lines: Sequence[dict[str, Any]]) -> list[float]:

@@ -22,9 +22,8 @@ if TYPE_CHECKING:
     from distill.config import Config
 
 UNTRAINED = "unet"  # the teacher that a study trains itself where no weights are given
-FEW_LABELS = ("paper", "matching")  # distilled rows that are repeated with few labels
+FEW_LABELS = ("undistilled", "paper", "matching")  # rows that are repeated with few labels
 TEACHERS = "teachers"  # the folder of those that it trains
-GIVEN = "given"  # how a row of few labels is called whose teacher had all of them
 
 
 @dataclass(frozen=True)
@@ -127,16 +126,11 @@ def _students(config: Config, out: Path, seed: int) -> Iterable[Job]:
         other = replace(config, student=replace(config.student, family=family))
         for row in ends:
             yield _job(other, out, seed, row, f"{family}-{row.name}", f"{family}: {row.title}")
-    taught = [row for row in chosen if row.name in FEW_LABELS]
     for share in config.study.fractions:
         few = replace(config, data=replace(config.data, labelled=share))
         percent = f"{100 * share:g}"
-        for row in (row for row in chosen if row.name == "undistilled" or row in taught):
+        for row in (row for row in chosen if row.name in FEW_LABELS):
             yield _job(few, out, seed, row, f"{row.name}-{percent}", f"{percent} % of the labels: {row.title}")
-        if taught and trains_teachers(config):
-            row = taught[-1]
-            title = f"{percent} % of the labels: {row.title}; its teacher had all of them"
-            yield _job(few, out, seed, row, f"{row.name}-{percent}-{GIVEN}", title, all_labels=True)
 
 
 def _check(row: rows.Row, config: Config) -> None:
@@ -158,7 +152,7 @@ def _job(config: Config, out: Path, seed: int, row: rows.Row, name: str, title: 
     changed = row.apply(replace(config, seed=seed, study=StudySection(), qat=replace(config.qat, steps=0)))
     taught_by = None
     if row.teacher and trains_teachers(config):
-        taught_by = (row.teacher, 1.0 if all_labels else config.data.labelled)
+        taught_by = (row.teacher, config.data.labelled)
         folder = out / TEACHERS / _teacher_row(*taught_by) / f"s{seed}"
         changed = replace(changed, teacher=replace(changed.teacher, weights=folder.as_posix()))
     if not row.teacher:
