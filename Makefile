@@ -39,8 +39,9 @@ demo: $(READY)
 	$(BIN)/python -m compile --target intel --precision fp32 --out demo/artifacts
 	$(BIN)/python -m benchmarks run --artifact demo/artifacts --also-bf16 $(DEMO_INPUT) --pictures demo --out demo/report.json
 
+# Two workers, a file of tests each at a time; one thread each, so that they do not wait for each other.
 test: $(READY)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(READY)
 	$(BIN)/ruff check .
