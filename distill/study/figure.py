@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # Okabe and Ito's colours: told apart with any colour vision; what is taught differs in marker, too.
 COLOUR = {"trivial": "#777777", "teacher": "#009E73", "undistilled": "#0072B2", "distilled": "#D55E00"}
 MARKER = {"trivial": "x", "teacher": "D", "undistilled": "o", "distilled": "s"}
-CURVES = {"undistilled": "labels alone", "paper": "the paper's objective", "matching": "matching only"}
+CURVES = {"undistilled": "labels alone", "paper": "the paper's objective", "hinton": "Bernoulli KL"}
 INK, FAINT = "#333333", "#DDDDDD"
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from distill.config import Config
 
 UNTRAINED = "unet"  # the teacher that a study trains itself where no weights are given
-FEW_LABELS = ("undistilled", "paper", "matching")  # rows that are repeated with few labels
+FEW_LABELS = ("undistilled", "paper", "hinton")  # rows that are repeated with few labels
 TEACHERS = "teachers"  # the folder of those that it trains
 
 
