@@ -7,7 +7,7 @@ import logging
 import pickle
 import zipfile
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,8 +70,13 @@ def inspect(weights: str, size: str) -> Checkpoint:
     checkpoint = Checkpoint(path, size, digest(path))
     _check_shapes(checkpoint)
     if not checkpoint.official:
-        log.warning("%s is not one of SAM's official checkpoints (sha256 %s...).", path, checkpoint.sha256[:12])
+        _warn(path, checkpoint.sha256)
     return checkpoint
+
+
+def embedding_channels(checkpoint: Checkpoint) -> int:
+    """Channels of what the encoder says, 256 in every official SAM."""
+    return int(_read(checkpoint.path)["image_encoder.neck.0.weight"].shape[0])
 
 
 def build(size: str) -> Sam:
@@ -80,7 +85,19 @@ def build(size: str) -> Sam:
 
 
 def digest(path: Path) -> str:
-    """sha256 of a file."""
+    """sha256 of a file; of one that did not change since, it is remembered."""
+    status = path.stat()
+    return _digest(path.resolve(), status.st_size, status.st_mtime_ns)
+
+
+@lru_cache
+def _warn(path: Path, sha256: str) -> None:
+    """Once for each file."""
+    log.warning("%s is not one of SAM's official checkpoints (sha256 %s...).", path, sha256[:12])
+
+
+@lru_cache
+def _digest(path: Path, size: int, modified: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
