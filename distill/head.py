@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -35,44 +35,23 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from distill.config import Config
-    from distill.datasets import Dataset, Sample
+    from distill.datasets import Sample
     from distill.sam.network import Encoded
 
 log = logging.getLogger(__name__)
 
 
-@dataclass
-class Trainer:
-    """What training and scoring share."""
+@dataclass(frozen=True, eq=False)
+class Example:
+    """A field to learn from: where its embedding is stored, and what the head should say, uint8 (4h, 4w), 255 is 1.
 
-    embeddings: Embeddings
-    head: Head
-    labels: str
+    truth : share of foreground; field : share that is no padding
+    """
 
-    def encode(self, samples: Sequence[Sample]) -> list[Encoded]:
-        """From the store, or computed."""
-        planes = [sample.planes(self.embeddings.rgb.channels) for sample in samples]
-        return self.embeddings.of(planes, [sample.name for sample in samples])
-
-    def loss(self, samples: Sequence[Sample]) -> Tensor:
-        """Binary cross-entropy plus 1 - soft Dice, over the pixels that are field."""
-        encoded = self.encode(samples)
-        logits = self.head(torch.stack([one.embedding for one in encoded]))
-        pairs = [target(labels_of(sample, self.labels), one) for sample, one in zip(samples, encoded, strict=True)]
-        truth, field = (torch.stack(part).to(logits.device) for part in zip(*pairs, strict=True))
-        each = functional.binary_cross_entropy_with_logits(logits, truth, reduction="none")
-        entropy = (each * field).sum() / field.sum()
-        probability = torch.sigmoid(logits) * field
-        overlap = 2 * (probability * truth).sum((1, 2)) + 1
-        return entropy + (1 - overlap / (probability.sum((1, 2)) + (truth * field).sum((1, 2)) + 1)).mean()
-
-    def score(self, samples: Dataset) -> float | None:
-        """Mean Dice of whole fields at probability one half; None without images."""
-        found = []
-        for sample in samples:
-            (encoded,) = self.encode([sample])
-            found.append(dice(predict(self.head, encoded) > 0.5, labels_of(sample, self.labels) > 0))
-        return float(np.mean(found)) if found else None
+    name: str
+    key: str
+    truth: NDArray[np.uint8]
+    field: NDArray[np.uint8]
 
 
 def train(config: Config, out: Path, progress: Callable[[int, float], None]) -> HeadSpec:
@@ -83,33 +62,107 @@ def train(config: Config, out: Path, progress: Callable[[int, float], None]) -> 
     if out.exists():
         msg = f"{out} exists; choose another --out, or remove it to train again."
         raise InputError(msg)
+    embeddings, spec = _set_up(config)
     sets = [datasets.open(spec, "train") for spec in config.data.train]
-    trainer, spec = _trainer(config)
-    samples = [(data, index) for data in sets for index in range(len(data))]
-    if not samples:
+    examples = [_example(embeddings, sample, spec.labels) for data in sets for sample in data]
+    if not examples:
         msg = f"{', '.join(config.data.train)} hold no training images."
         raise InputError(msg)
-    plan, rng = config.float, np.random.default_rng(config.seed)
-    optimizer = torch.optim.AdamW(trainer.head.parameters(), plan.learning_rate, weight_decay=plan.weight_decay)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, plan.steps)
-    for step in range(plan.steps):
-        chosen = rng.choice(len(samples), min(plan.batch, len(samples)), replace=False)
-        loss = trainer.loss([samples[number][0][samples[number][1]] for number in chosen])
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-        progress(step + 1, loss.item())
-    trainer.head.eval()
-    scores = [trainer.score(datasets.open(spec, "val")) for spec in config.data.validation]
-    known = [score for score in scores if score is not None]
-    spec = replace(spec, validation_dice=round(float(np.mean(known)), 4) if known else None)
-    weights = {name: value.cpu() for name, value in trainer.head.state_dict().items()}
+    torch.manual_seed(config.seed)
+    head = Head(spec).to(embeddings.device)
+    _optimize(head, embeddings, examples, config, progress)
+    spec = replace(spec, validation_dice=_score(head.eval(), embeddings, config, spec.labels))
+    weights = {name: value.cpu() for name, value in head.state_dict().items()}
     origin = replace(lineage(config, sets, weights), command="python -m distill head config.toml")
     with replacing(out) as folder:
         folder.mkdir()
-        save(trainer.head, spec, origin, folder)
+        save(head, spec, origin, folder)
     return spec
+
+
+def _set_up(config: Config) -> tuple[Embeddings, HeadSpec]:
+    section = config.teacher
+    if section.name != "sam":
+        msg = f"A head stands on SAM, but teacher.name is {section.name!r}; set it to sam, and teacher.weights."
+        raise InputError(msg)
+    weights, device, store = (
+        checkpoint.inspect(section.weights, section.size),
+        choose(section.device),
+        Store(Path(section.store)),
+    )
+    store.check_writable()
+    embeddings = Embeddings(weights, Rgb.of(section.rgb), store, device, section.half and device == "cuda")
+    spec = HeadSpec(
+        size=section.size,
+        rgb=section.rgb,
+        sam_sha256=weights.sha256,
+        sam=section.weights,
+        labels=config.data.labels,
+        embedding=checkpoint.embedding_channels(weights),
+    )
+    return embeddings, spec
+
+
+def _example(embeddings: Embeddings, sample: Sample, labels: str) -> Example:
+    image = sample.planes(embeddings.rgb.channels)
+    (encoded,) = embeddings.of([image], [sample.name])
+    truth, field = target(labels_of(sample, labels), encoded)
+    log.info("head: the embedding of %s is there", sample.name)
+    return Example(sample.name, embeddings.key(embeddings.rgb.picture(image)), quantize(truth), quantize(field))
+
+
+def _optimize(
+    head: Head,
+    embeddings: Embeddings,
+    examples: Sequence[Example],
+    config: Config,
+    progress: Callable[[int, float], None],
+) -> None:
+    plan, rng = config.float, np.random.default_rng(config.seed)
+    optimizer = torch.optim.AdamW(head.parameters(), plan.learning_rate, weight_decay=plan.weight_decay)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, plan.steps)
+    for step in range(plan.steps):
+        chosen = [
+            examples[number] for number in rng.choice(len(examples), min(plan.batch, len(examples)), replace=False)
+        ]
+        values = np.stack([embeddings.stored(one.key, one.name) for one in chosen]).astype(np.float32)
+        truth, field = (np.stack(part) for part in zip(*((one.truth, one.field) for one in chosen), strict=True))
+        value = loss(
+            head(_tensor(values, embeddings)), _tensor(truth, embeddings) / 255, _tensor(field, embeddings) / 255
+        )
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+        schedule.step()
+        progress(step + 1, value.item())
+
+
+def loss(logits: Tensor, truth: Tensor, field: Tensor) -> Tensor:
+    """Binary cross-entropy + 1 - soft Dice over the pixels that are field; all (N, 4h, 4w), truth and field in [0, 1]."""
+    entropy = functional.binary_cross_entropy_with_logits(logits, truth, reduction="none")
+    probability, truth = torch.sigmoid(logits) * field, truth * field
+    both = probability.sum((1, 2)) + truth.sum((1, 2))
+    overlap = (2 * (probability * truth).sum((1, 2)) + 1) / (both + 1)
+    return (entropy * field).sum() / field.sum() + (1 - overlap).mean()
+
+
+def _score(head: Head, embeddings: Embeddings, config: Config, labels: str) -> float | None:
+    """Mean Dice of the whole validation fields at probability one half; None without any."""
+    found = []
+    for data in (datasets.open(spec, "val") for spec in config.data.validation):
+        for sample in data:
+            (encoded,) = embeddings.of([sample.planes(embeddings.rgb.channels)], [sample.name])
+            found.append(dice(predict(head, encoded) > 0.5, labels_of(sample, labels) > 0))
+    return round(float(np.mean(found)), 4) if found else None
+
+
+def quantize(share: Tensor) -> NDArray[np.uint8]:
+    """Values in [0, 1] as uint8, 255 is 1."""
+    return (255 * share).round().to(torch.uint8).numpy()
+
+
+def _tensor(values: NDArray[Any], embeddings: Embeddings) -> Tensor:
+    return torch.from_numpy(values).to(embeddings.device)
 
 
 def target(labels: NDArray[np.int32], encoded: Encoded) -> tuple[Tensor, Tensor]:
@@ -134,25 +187,3 @@ def predict(head: Head, encoded: Encoded) -> NDArray[np.float32]:
         height, width = encoded.input_size
         field = functional.interpolate(full[..., :height, :width], encoded.original_size, mode="bilinear")
         return torch.sigmoid(field[0, 0]).cpu().numpy()
-
-
-def _trainer(config: Config) -> tuple[Trainer, HeadSpec]:
-    section = config.teacher
-    if section.name != "sam":
-        msg = f"A head stands on SAM, but teacher.name is {section.name!r}; set it to sam, and teacher.weights."
-        raise InputError(msg)
-    weights, rgb = checkpoint.inspect(section.weights, section.size), Rgb.of(section.rgb)
-    device = choose(section.device)
-    store = Store(Path(section.store))
-    store.check_writable()
-    embeddings = Embeddings(weights, rgb, store, device, section.half and device == "cuda")
-    spec = HeadSpec(
-        size=section.size,
-        rgb=section.rgb,
-        sam_sha256=weights.sha256,
-        sam=section.weights,
-        labels=config.data.labels,
-        embedding=checkpoint.embedding_channels(weights),
-    )
-    torch.manual_seed(config.seed)
-    return Trainer(embeddings, Head(spec).to(device), config.data.labels), spec

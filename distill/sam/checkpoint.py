@@ -50,7 +50,7 @@ class Checkpoint:
     def load(self, device: str) -> Sam:
         """The network with these weights, ready for inference."""
         network = build(self.size)
-        network.load_state_dict(_read(self.path))
+        network.load_state_dict(read(self.path))
         return network.eval().requires_grad_(requires_grad=False).to(device)
 
 
@@ -76,7 +76,7 @@ def inspect(weights: str, size: str) -> Checkpoint:
 
 def embedding_channels(checkpoint: Checkpoint) -> int:
     """Channels of what the encoder says, 256 in every official SAM."""
-    return int(_read(checkpoint.path)["image_encoder.neck.0.weight"].shape[0])
+    return int(read(checkpoint.path)["image_encoder.neck.0.weight"].shape[0])
 
 
 def build(size: str) -> Sam:
@@ -103,7 +103,7 @@ def _digest(path: Path, size: int, modified: int) -> str:
 
 
 def _check_shapes(checkpoint: Checkpoint) -> None:
-    state = _read(checkpoint.path)
+    state = read(checkpoint.path)
     with torch.device("meta"):  # shapes alone
         expected = build(checkpoint.size).state_dict()
     found = WIDTHS.get(_width(state), "")
@@ -128,7 +128,7 @@ def _width(state: Mapping[str, Any]) -> int:
     return int(embedding.shape[-1]) if embedding is not None and embedding.ndim == 4 else 0
 
 
-def _read(path: Path) -> Mapping[str, torch.Tensor]:
+def read(path: Path) -> Mapping[str, torch.Tensor]:
     """The tensors of a checkpoint, mapped from the file; only tensors are unpickled."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))

@@ -15,6 +15,7 @@ from segment_anything.utils.transforms import ResizeLongestSide
 
 from distill.sam.network import Encoded, Network
 from distill.store import Damaged, Store
+from runtime.errors import EdgescopeError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,7 +42,7 @@ class Embeddings:
     def of(self, images: Sequence[NDArray[Any]], names: Sequence[str]) -> list[Encoded]:
         """images : planes of rgb.channels, (C, H, W) each; names : of the fields, for errors."""
         pictures = [self.rgb.picture(image) for image in images]
-        keys = [self._key(picture) for picture in pictures]
+        keys = [self.key(picture) for picture in pictures]
         known = {key: self._read(key, name) for key, name in zip(keys, names, strict=True)}
         missing = [place for place, key in enumerate(keys) if known[key] is None]
         if missing:
@@ -77,7 +78,16 @@ class Embeddings:
         """Pixels of the encoder's side, of its tokens along it: each is 16 pixels wide in every SAM."""
         return 16 * tokens
 
-    def _key(self, picture: NDArray[np.uint8]) -> str:
+    def stored(self, key: str, name: str) -> NDArray[np.float16]:
+        """An embedding that `of` has put into the store; Damaged where it is not whole any more."""
+        values = self.store.read(key, name)
+        if values is None:
+            msg = f"The embedding of {name} is gone from {self.store.path}; run the same command again."
+            raise EdgescopeError(msg)
+        return values
+
+    def key(self, picture: NDArray[np.uint8]) -> str:
+        """Under which the embedding of a picture is stored."""
         content = hashlib.sha256(picture.tobytes()).hexdigest()
         ingredients = ["embedding", self.checkpoint.sha256, list(picture.shape), content]
         return hashlib.sha256(json.dumps(ingredients).encode()).hexdigest()[:32]

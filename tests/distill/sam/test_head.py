@@ -2,6 +2,8 @@
 
 import json
 import logging
+import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,19 +26,31 @@ SPEC = "synthetic:3@4?size=96x80"
 SPLIT = "synthetic:8@4?size=64"
 
 
-@pytest.fixture
-def config(sam_weights: Path, tmp_path: Path) -> Config:
-    teacher = TeacherSection(
-        name="sam", weights=str(sam_weights), size="vit_b", device="cpu", store=str(tmp_path / "soft.zarr")
-    )
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory, small_registry) -> Iterator[Config]:
+    """A SAM on disk and six steps on its embeddings; while these tests run, the registry's vit_b is shrunken."""
+    folder = tmp_path_factory.mktemp("head")
+    torch.save(small_registry().state_dict(), folder / "sam.pth")
+    weights, store = str(folder / "sam.pth"), str(folder / "soft.zarr")
+    teacher = TeacherSection(name="sam", weights=weights, size="vit_b", device="cpu", store=store)
     plan = PhaseSection(steps=6, batch=2, learning_rate=1e-2)
-    return Config(data=DataSection((SPLIT,), (), (SPLIT,), labels="cells"), teacher=teacher, float=plan, seed=3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoint, "build", lambda size: small_registry())
+        yield Config(data=DataSection((SPLIT,), (), (SPLIT,), labels="cells"), teacher=teacher, float=plan, seed=3)
+
+
+@pytest.fixture(scope="module")
+def original(config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A trained head; for reading alone."""
+    folder = tmp_path_factory.mktemp("trained") / "head"
+    train(config, folder, lambda step, loss: None)
+    return folder
 
 
 @pytest.fixture
-def trained(config: Config, tmp_path: Path) -> Path:
-    train(config, tmp_path / "head", lambda step, loss: None)
-    return tmp_path / "head"
+def trained(original: Path, tmp_path: Path) -> Path:
+    """A copy of it, to be changed."""
+    return Path(shutil.copytree(original, tmp_path / "head"))
 
 
 def section(config: Config, folder: Path, **changes) -> TeacherSection:
@@ -54,6 +68,7 @@ def test_training_lowers_the_loss_and_runs_the_encoder_once_an_image(config, tmp
 
     monkeypatch.setattr(checkpoint.Checkpoint, "load", counting)
     long = replace(config, float=replace(config.float, steps=40, batch=6))
+    long = replace(long, teacher=replace(long.teacher, store=str(tmp_path / "soft.zarr")))
     train(long, tmp_path / "head", lambda step, loss: losses.append(loss))
     assert np.mean(losses[-5:]) < 0.9 * losses[0]
     assert sum(encoded) == len(datasets.open(SPLIT, "train")) + len(datasets.open(SPLIT, "val"))
@@ -92,8 +107,8 @@ def test_another_head_has_another_key(config, trained: Path, tmp_path: Path):
     assert TEACHER.open(section(config, trained)).key() != TEACHER.open(section(config, tmp_path / "other")).key()
 
 
-def test_the_head_refuses_another_sam(config, trained: Path, sam_weights: Path, tmp_path: Path):
-    state = torch.load(sam_weights, weights_only=True)
+def test_the_head_refuses_another_sam(config, trained: Path, tmp_path: Path):
+    state = torch.load(config.teacher.weights, weights_only=True)
     state["mask_decoder.iou_token.weight"] += 1
     torch.save(state, tmp_path / "other.pth")
     wrong = section(config, trained, sam=str(tmp_path / "other.pth"))
@@ -102,8 +117,10 @@ def test_the_head_refuses_another_sam(config, trained: Path, sam_weights: Path, 
     assert TEACHER.check(wrong)
 
 
-def test_a_sam_that_was_moved_is_asked_for(config, trained: Path, sam_weights: Path, tmp_path: Path):
-    sam_weights.rename(tmp_path / "moved.pth")
+def test_a_sam_that_was_moved_is_asked_for(config, trained: Path, tmp_path: Path):
+    description = (trained / heads.DESCRIPTION).read_text()
+    (trained / heads.DESCRIPTION).write_text(description.replace(config.teacher.weights, "elsewhere/sam.pth"))
+    shutil.copy(config.teacher.weights, tmp_path / "moved.pth")
     with pytest.raises(InputError, match=r"set teacher\.sam"):
         TEACHER.open(section(config, trained))
     assert TEACHER.check(section(config, trained, sam=str(tmp_path / "moved.pth"))) is None
@@ -145,24 +162,23 @@ def test_a_head_stands_on_sam_alone(config, tmp_path: Path):
         train(replace(config, teacher=replace(config.teacher, name="masks")), tmp_path / "head", lambda *_: None)
 
 
-def test_a_damaged_embedding_is_computed_again(config, trained: Path, caplog: pytest.LogCaptureFixture):
-    before = obtain(section(config, trained), datasets.open(SPLIT, "train"))
-    for folder in Path(config.teacher.store).iterdir():
+def test_a_damaged_embedding_is_computed_again(config, trained: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    private = section(config, trained, store=str(tmp_path / "soft.zarr"))
+    before = obtain(private, datasets.open(SPLIT, "train"))
+    for folder in Path(private.store).iterdir():
         if folder.is_dir():
             for chunk in (folder / "c").rglob("*"):
                 if chunk.is_file():
                     chunk.write_bytes(b"torn")
     with caplog.at_level(logging.WARNING):
-        after = obtain(section(config, trained), datasets.open(SPLIT, "train"))
+        after = obtain(private, datasets.open(SPLIT, "train"))
     assert "is damaged" in caplog.text
     assert all(np.array_equal(*pair) for pair in zip(before, after, strict=True))
 
 
 def field(height: int, width: int) -> Encoded:
-    longest = max(height, width)
-    return Encoded(
-        torch.zeros(32, 8, 8), (round(128 * height / longest), round(128 * width / longest)), (height, width)
-    )
+    step = 128 / max(height, width)
+    return Encoded(torch.zeros(32, 8, 8), (round(step * height), round(step * width)), (height, width))
 
 
 def test_the_target_is_the_share_of_foreground_and_leaves_the_padding_out():
