@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -85,11 +85,8 @@ def _set_up(config: Config) -> tuple[Embeddings, HeadSpec]:
     if section.name != "sam":
         msg = f"A head stands on SAM, but teacher.name is {section.name!r}; set it to sam, and teacher.weights."
         raise InputError(msg)
-    weights, device, store = (
-        checkpoint.inspect(section.weights, section.size),
-        choose(section.device),
-        Store(Path(section.store)),
-    )
+    weights, device = checkpoint.inspect(section.weights, section.size), choose(section.device)
+    store = Store(Path(section.store))
     store.check_writable()
     embeddings = Embeddings(weights, Rgb.of(section.rgb), store, device, section.half and device == "cuda")
     spec = HeadSpec(
@@ -122,14 +119,8 @@ def _optimize(
     optimizer = torch.optim.AdamW(head.parameters(), plan.learning_rate, weight_decay=plan.weight_decay)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, plan.steps)
     for step in range(plan.steps):
-        chosen = [
-            examples[number] for number in rng.choice(len(examples), min(plan.batch, len(examples)), replace=False)
-        ]
-        values = np.stack([embeddings.stored(one.key, one.name) for one in chosen]).astype(np.float32)
-        truth, field = (np.stack(part) for part in zip(*((one.truth, one.field) for one in chosen), strict=True))
-        value = loss(
-            head(_tensor(values, embeddings)), _tensor(truth, embeddings) / 255, _tensor(field, embeddings) / 255
-        )
+        numbers = rng.choice(len(examples), min(plan.batch, len(examples)), replace=False)
+        value = loss(*_batch(head, embeddings, [examples[number] for number in numbers]))
         optimizer.zero_grad()
         value.backward()
         optimizer.step()
@@ -137,8 +128,17 @@ def _optimize(
         progress(step + 1, value.item())
 
 
+def _batch(head: Head, embeddings: Embeddings, examples: Sequence[Example]) -> tuple[Tensor, Tensor, Tensor]:
+    """What the head says about examples, what it should say, and where: (N, 4h, 4w) each."""
+    values = np.stack([embeddings.stored(one.key, one.name) for one in examples]).astype(np.float32)
+    truth = np.stack([one.truth for one in examples]).astype(np.float32) / 255
+    field = np.stack([one.field for one in examples]).astype(np.float32) / 255
+    shown, truth, field = (torch.from_numpy(part).to(embeddings.device) for part in (values, truth, field))
+    return head(shown), truth, field
+
+
 def loss(logits: Tensor, truth: Tensor, field: Tensor) -> Tensor:
-    """Binary cross-entropy + 1 - soft Dice over the pixels that are field; all (N, 4h, 4w), truth and field in [0, 1]."""
+    """Binary cross-entropy + 1 - soft Dice of the pixels that are field; (N, 4h, 4w), truth and field in [0, 1]."""
     entropy = functional.binary_cross_entropy_with_logits(logits, truth, reduction="none")
     probability, truth = torch.sigmoid(logits) * field, truth * field
     both = probability.sum((1, 2)) + truth.sum((1, 2))
@@ -159,10 +159,6 @@ def _score(head: Head, embeddings: Embeddings, config: Config, labels: str) -> f
 def quantize(share: Tensor) -> NDArray[np.uint8]:
     """Values in [0, 1] as uint8, 255 is 1."""
     return (255 * share).round().to(torch.uint8).numpy()
-
-
-def _tensor(values: NDArray[Any], embeddings: Embeddings) -> Tensor:
-    return torch.from_numpy(values).to(embeddings.device)
 
 
 def target(labels: NDArray[np.int32], encoded: Encoded) -> tuple[Tensor, Tensor]:
