@@ -7,6 +7,7 @@ the result is upsampled. Memory does not grow with the number of cells.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +69,7 @@ class Network:
         boxes: NDArray[np.float32],
         chunk: int,
         confine: int = -1,
-        least_iou: float = -1.0,
+        least_iou: float = -math.inf,
     ) -> NDArray[np.float32]:
         """Probability (H, W) that a pixel belongs to the object of any box, (N, 4) in pixels.
 

@@ -67,7 +67,7 @@ def test_training_lowers_the_loss_and_runs_the_encoder_once_an_image(config, tmp
         return sam
 
     monkeypatch.setattr(checkpoint.Checkpoint, "load", counting)
-    long = replace(config, float=replace(config.float, steps=40, batch=6))
+    long = replace(config, float=replace(config.float, steps=20, batch=5))
     long = replace(long, teacher=replace(long.teacher, store=str(tmp_path / "soft.zarr")))
     train(long, tmp_path / "head", lambda step, loss: losses.append(loss))
     assert np.mean(losses[-5:]) < 0.9 * losses[0]
