@@ -32,6 +32,7 @@ from distill.quantize import (
     is_pass_through,
     weight_scales,
 )
+from runtime.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -71,8 +72,13 @@ class QuantizedGraph:
 def export(student: Student, tile: tuple[int, int], precision: str) -> QuantizedGraph:
     """The student's graph for one tile of (h, w) pixels. precision : "int8", "fp16" or "fp32".
 
-    InputError when the tile does not fit the student's stride, or when int8 is asked of a student without scheme.
+    InputError when the tile does not fit the student's stride, when int8 is asked of a student without scheme, and for
+    one that sees several channels.
     """
+    if len(student.spec.channels) > 1:
+        seen = ", ".join(student.spec.channels)
+        msg = f"{student.spec.name} sees {seen}: a teacher; only students of the nucleus alone are compiled."
+        raise InputError(msg)
     if precision != "int8":
         model = to_onnx(student.graph(tile), tile)
         return QuantizedGraph(student, tile, precision, model, model)

@@ -19,10 +19,13 @@ TOLERANCE = 2.0  # pixels
 
 
 def boundary_f1(mask: NDArray[np.bool_], truth: NDArray[np.bool_], tolerance: float = TOLERANCE) -> float:
-    """F1 of the outlines of two masks (H, W), in [0, 1]; 1 where neither has an outline, 0 where one alone has."""
+    """F1 of the outlines of two masks (H, W), in [0, 1]; 0 where one alone has an outline.
+
+    Where neither has one, each is empty or full: 1 if both are the same, else 0.
+    """
     found, true = outline(mask), outline(truth)
     if not found.any() or not true.any():
-        return float(found.any() == true.any())
+        return float(np.array_equal(mask, truth))
     precision = float((_distance_to(true)[found] <= tolerance).mean())
     recall = float((_distance_to(found)[true] <= tolerance).mean())
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0

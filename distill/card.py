@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 OBJECTS = {"nuclei": "nuclei", "cells": "whole cells"}
 MEANING = {"foreground": "foreground", "core": "core (the eroded interior of each object)"}
+NON_COMMERCIAL = "non-commercial"
 FIGURES = (
     ("Dice, mean over images", "dice_mean"),
     ("Dice, all pixels pooled", "dice_pooled"),
@@ -50,16 +51,26 @@ def _head(student: Student, config: Config) -> str:
         if student.scheme
         else "It has no int8 scales; it runs in fp32 and fp16."
     )
-    return (
-        f"# {spec.name}\n\n"
-        f"Finds {OBJECTS[config.data.labels]} in one fluorescence channel. "
-        f"A U-Net on {spec.family}; one frame in, two-dimensional, of any size; per pixel the probability of "
-        f"{outputs} out. {quantized}"
-    )
+    several = len(spec.channels) > 1
+    seen = f"the channels {', '.join(spec.channels)}: a teacher" if several else "one fluorescence channel"
+    lines = [
+        f"# {spec.name}",
+        f"Finds {OBJECTS[config.data.labels]} in {seen}. A U-Net on {spec.family}; "
+        f"{'planes of one field' if several else 'one frame'} in, two-dimensional, of any size; per pixel the "
+        f"probability of {outputs} out. {quantized}",
+    ]
+    if any(NON_COMMERCIAL in licence.lower() for licence in student.lineage.licences):
+        lines.append("**For non-commercial purposes only: its teacher or its data require that; see the licences.**")
+    return "\n\n".join(lines)
 
 
 def _use(student: Student) -> str:
     name = student.spec.name
+    if len(student.spec.channels) > 1:
+        return (
+            "## Use\n\nIt teaches students of the nucleus alone; it is not compiled. In their configuration:\n\n"
+            '```toml\n[teacher]\nname = "unet"\nweights = "DIR"  # this folder\n```'
+        )
     return (
         "## Use\n\n"
         f"Compile it first (`python -m compile --target intel --student {name}`; bundled students by name, "
@@ -131,7 +142,7 @@ def _data(student: Student, config: Config) -> str:
     lineage = student.lineage
     rows = [[source.name, source.licence, source.note] for source in lineage.data]
     teacher = (
-        f"Distilled from the teacher {lineage.teacher}."
+        f"Distilled from the teacher {lineage.teacher}; the teacher's licences are among those below."
         if lineage.teacher
         else "No teacher: it was trained on the labels of these data. Its weights started at random; no pretrained "
         "weights went in."
@@ -162,11 +173,14 @@ def _size(student: Student) -> str:
 
 def _again(config: Config, curve: str | None) -> str:
     picture = f"\n\n![validation Dice and loss over the steps of training]({curve})" if curve else ""
+    steps = f"{config.float.steps} steps in float"
+    if config.qat.steps:
+        steps += f", then {config.qat.steps} with int8 arithmetic"
     return (
         f"## Training it again\n\n`config.toml` holds every setting; data are given by their last name, so set "
         f"`data.train` and `data.validation` to where they are:\n\n"
         "    python -m distill fit config.toml --out DIR\n\n"
-        f"{config.float.steps} steps in float, then {config.qat.steps} with int8 arithmetic; seed {config.seed}. "
+        f"{steps}; seed {config.seed}. "
         "The same machine gives the same weights, also after an interruption. "
         f"`training.csv` holds the course of it.{picture}"
     )

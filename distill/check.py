@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from distill import datasets, teachers
-from distill.objective import terms_of
+from distill.objective import check_heard, terms_of
 from runtime.errors import InputError
 
 if TYPE_CHECKING:
@@ -45,53 +45,71 @@ class Examination:
             raise InputError(" ".join(self.problems))
 
 
-def examine(config: Config, test: Sequence[str] = (), teacher_follows: bool = False) -> Examination:
-    """Examine the configuration of a training.
-
-    test : further data specs that are scored
-    teacher_follows : whether the teacher is still to be trained, so that its weights cannot be there yet
-    """
-    found = Examination()
-    channels = _channels(config, found, teacher_follows)
-    labels = config.data.labels
-    for spec in config.data.train:
-        found.attempt(lambda spec=spec: _data(spec, "train", channels, labels))
-    for spec in config.data.validation:
-        found.attempt(lambda spec=spec: _data(spec, "val", channels, labels))
-    for spec in test:
-        found.attempt(lambda spec=spec: _data(spec, "test", ("nucleus",), None))
+def examine(config: Config) -> Examination:
+    """Examine the configuration of a training."""
+    found = examine_data(config)
     found.attempt(lambda: _losses(config))
     return found
 
 
-def _channels(config: Config, found: Examination, teacher_follows: bool) -> tuple[str, ...]:
-    """The channels that the images must have: the student's, and the teacher's where they are known."""
+def examine_data(config: Config, test: Sequence[str] = (), channels: Sequence[str] = ()) -> Examination:
+    """Open every image that a configuration names, and its teacher.
+
+    test : further data specs that are scored
+    channels : what a teacher sees that is still to be trained; its weights cannot be there yet
+    """
+    found = Examination()
+    taught_on = channels or _taught_on(config, found)
+    wanted, labels = tuple(dict.fromkeys((*config.student.channels, *taught_on))), config.data.labels
+    some = 0 if config.teacher.name else 1  # a teacher speaks for images without labels
+    for spec in config.data.train:
+        found.attempt(lambda spec=spec: _data(spec, "train", wanted, labels, least=some))
+    for spec in config.data.validation:
+        found.attempt(lambda spec=spec: _data(spec, "val", wanted, labels))
+    for spec in test:
+        found.attempt(lambda spec=spec: _data(spec, "test", ("nucleus",), labels))
+    return found
+
+
+def _taught_on(config: Config, found: Examination) -> Sequence[str]:
+    """The channels that the teacher looks at, where they are known."""
     section = config.teacher
-    if not section.name or teacher_follows:
-        return config.student.channels
+    if not section.name:
+        return ()
     kind = teachers.load(section.name)
     if reason := kind.check(section):
         found.problems.append(reason)
         named = section.rgb if section.name in CHANNELS_OF else ()
     else:
-        named = kind.open(section).channels if section.name not in CHANNELS_OF else section.rgb
+        named = section.rgb if section.name in CHANNELS_OF else kind.open(section).channels
         weights = f", weights {Path(section.weights).name}" if section.weights else ""
         found.facts.append(f"teacher {section.name}{weights}")
-    taught = [name for name in named if name not in ("blank", "grey")]
-    return tuple(dict.fromkeys([*config.student.channels, *taught]))
+    return tuple(name for name in named if name not in ("blank", "grey"))
 
 
-def _data(spec: str, split: str, channels: Sequence[str], labels: str | None) -> str:
+def _data(spec: str, split: str, channels: Sequence[str], labels: str, least: int | None = None) -> str:
+    """Open every image of a set.
+
+    labels : what the images must have; test data that have others are scored for those
+    least : how many of them must; None for all of them
+    """
     data = datasets.open(spec, split)
     if not len(data):
         msg = f"{spec} holds no images for {split}."
         raise InputError(msg)
-    sample = data[0]
-    sample.planes(channels)
-    if labels is not None and labels not in sample.labels:
-        msg = f"{sample.name} of {spec} has labels {sorted(sample.labels)}, not {labels!r}; set data.labels."
+    others = data[0].labels if split == "test" else {}  # test data are scored for the labels that they have
+    wanted, count = labels if labels in others else next(iter(others), labels), 0
+    for sample in data:
+        sample.planes(channels)
+        count += wanted in sample.labels
+        if wanted not in sample.labels and least is None:
+            there = ", ".join(sorted(sample.labels)) or "none"
+            msg = f"{sample.name} of {spec} has labels {there}, not {wanted!r}; set data.labels."
+            raise InputError(msg)
+    if count < (least or 0):
+        msg = f"None of the {len(data)} images of {spec} has labels {wanted!r}; set data.labels, or name a teacher."
         raise InputError(msg)
-    return f"{split}: {spec}, {_words(data)}, channels {', '.join(sample.channels)}, labels {', '.join(sample.labels)}"
+    return f"{split}: {spec}, {_words(data)}, channels {', '.join(sample.channels)}, labels {wanted} of {count}"
 
 
 def _words(data: Dataset) -> str:
@@ -101,4 +119,5 @@ def _words(data: Dataset) -> str:
 
 def _losses(config: Config) -> str:
     terms = terms_of(config.loss)
+    check_heard(config.teacher.name, terms)
     return f"losses: {', '.join(f'{role} {loss.name}' for role, loss in terms.items())}; {config.loss.weighting}"

@@ -80,7 +80,7 @@ def fit(
         from .check import examine
         from .train import fit as train
     if check:
-        return show_check(examine(settings, teacher_follows=False), None)
+        return show_check(examine(settings), None)
     with log_to_stderr(), stoppable():
         student = train(settings, folder)
     if student is None:  # another of the processes that trained together speaks for all of them

@@ -27,6 +27,7 @@ if typing.TYPE_CHECKING:
 
 
 LABELS = ("cells", "nuclei")
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,8 @@ def _check(config: Config) -> None:
     _check_student(config)
     _check_teacher(config)
     _check_phases(config)
+    _check_trainer(config)
+    _check_study(config)
 
 
 def _check_data(config: Config) -> None:
@@ -208,6 +211,9 @@ def _check_phases(config: Config) -> None:
         msg = f"{config.student.family} is not trained for int8: {reason}; set qat.steps = 0, for fp16 and fp32."
         raise InputError(msg)
     interval = config.trainer.interval
+    if interval < 1:
+        msg = f"trainer.interval is {interval}; it must be at least 1 step."
+        raise InputError(msg)
     for name, phase in (("float", config.float), ("qat", config.qat)):
         if name == "qat" and phase.steps == 0:
             continue
@@ -221,6 +227,39 @@ def _check_phases(config: Config) -> None:
                 f"not {phase.batch}, {phase.accumulate}, {phase.learning_rate}."
             )
             raise InputError(msg)
-    if min(config.trainer.devices, config.trainer.nodes) < 1:
-        msg = f"trainer.devices and trainer.nodes are {config.trainer.devices} and {config.trainer.nodes}; at least 1."
+        if phase.precision not in PRECISIONS:
+            msg = f"{name}.precision is {phase.precision!r}; choose one of {', '.join(PRECISIONS)}."
+            raise InputError(msg)
+
+
+def _check_trainer(config: Config) -> None:
+    section = config.trainer
+    least = {"validate": 1, "devices": 1, "nodes": 1, "patience": 0, "threads": 0, "workers": 0}
+    for key, low in least.items():
+        if getattr(section, key) < low:
+            msg = f"trainer.{key} is {getattr(section, key)}; it must be at least {low}."
+            raise InputError(msg)
+
+
+def _check_study(config: Config) -> None:
+    from distill import students
+
+    section = config.study
+    for family in (*section.students, section.teacher.family):
+        students.load(family)
+    least = {"seeds": (section.seeds, 1), "block": (section.block, 0), "teacher.folds": (section.teacher.folds, 1)}
+    for key, (value, low) in least.items():
+        if value < low:
+            msg = f"study.{key} is {value}; it must be at least {low}."
+            raise InputError(msg)
+    for key in ("rows", "students", "fractions", "radii"):
+        values = getattr(section, key)
+        if len(set(values)) < len(values) or (key in ("rows", "radii") and not values):
+            msg = f"study.{key} is {list(values)}; give at least one row and radius, and none of them twice."
+            raise InputError(msg)
+    if any(not 0 < share < 1 for share in section.fractions):
+        msg = f"study.fractions is {list(section.fractions)}; give shares between 0 and 1, such as 0.1; 1 is always there."
+        raise InputError(msg)
+    if min(section.radii) < 0:
+        msg = f"study.radii is {list(section.radii)}; give pixels, at least 0."
         raise InputError(msg)

@@ -10,7 +10,7 @@ from distill.student import weights_digest
 from runtime.manifest import DataSource, Lineage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from torch import Tensor
 
@@ -38,7 +38,7 @@ def lineage(config: Config, train: Sequence[Dataset], weights: Mapping[str, Tens
         licences=tuple(dict.fromkeys([*(source.licence for source in sources), *licences])),
         versions=_versions(),
         command="python -m distill fit config.toml",
-        trained_on=tuple(sorted({seen for name, data in zip(names, train, strict=True) for seen in _seen(name, data)})),
+        trained_on=tuple(sorted(_seen(config, train))),
     )
 
 
@@ -52,11 +52,17 @@ def _teacher(config: Config) -> tuple[str | None, tuple[str, ...]]:
     return f"{section.name} ({described})", tuple(part.strip() for part in teacher.licence.split(";"))
 
 
-def _seen(name: str, data: Dataset) -> Iterator[str]:
-    """Fingerprints of the training frames; of generated ones none, they are as many as one likes."""
-    if name != "synthetic":
-        yield from (datasets.fingerprint(sample) for sample in data)
-        yield from (datasets.frame_fingerprint(frame) for frame in data.origins())
+def _seen(config: Config, train: Sequence[Dataset]) -> set[str]:
+    """Fingerprints of the training frames, and of the larger frames that they are parts of.
+
+    Of generated frames none, they are as many as one likes; but one fold of a teacher must know which it has seen.
+    """
+    found: set[str] = set()
+    for spec, data in zip(config.data.train, train, strict=True):
+        if config.data.fold or not spec.startswith("synthetic:"):
+            found.update(datasets.fingerprint(sample) for sample in data)
+            found.update(datasets.frame_fingerprint(frame) for frame in data.origins(data.names))
+    return found
 
 
 def _versions() -> dict[str, str]:

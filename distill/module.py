@@ -49,10 +49,11 @@ class Phase(lightning.LightningModule):
         """The objective on one batch of crops; each term and, where there are several, its weight is logged."""
         logits = self.model(crop.image.contiguous(memory_format=torch.channels_last))
         loss, terms = self.objective(_input(crop, logits, self.global_step / self.plan.steps))
-        self.log_dict({f"train/{role}": value.detach() for role, value in terms.items()}, on_step=True)
+        of_all = {"on_step": True, "sync_dist": True}  # the mean over the processes that train together
+        self.log_dict({f"train/{role}": value.detach() for role, value in terms.items()}, **of_all)
         if len(self.objective.terms) > 1:
             self.log_dict({f"train/weight_{role}": value for role, value in self.objective.weights().items()})
-        self.log("train/loss", loss, on_step=True, prog_bar=True)
+        self.log("train/loss", loss, prog_bar=True, **of_all)
         return loss
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:

@@ -8,8 +8,11 @@ from torch import nn
 
 from distill import losses
 from distill.losses import weighting
+from runtime.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import Tensor
 
     from distill.losses import Loss, LossInput
@@ -53,3 +56,10 @@ def terms_of(section: LossSection) -> dict[str, Loss]:
         for role in ROLES
         if (name := getattr(section, role))
     }
+
+
+def check_heard(teacher: str, terms: Mapping[str, Loss]) -> None:
+    """InputError where a teacher is named that no loss listens to."""
+    if teacher and not any(loss.without_labels for loss in terms.values()):
+        msg = f"No loss listens to the teacher {teacher!r}; set loss.matching, for example to mse, or name no teacher."
+        raise InputError(msg)

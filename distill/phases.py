@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import lightning
 import safetensors.torch
 import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
 
 from distill import students
 from distill.history import VALIDATION
@@ -62,9 +63,11 @@ def _run(name: str, model: nn.Module, plan: PhaseSection, config: Config, data: 
         return
     if checkpoint.exists():
         log.info("phase %s goes on from %s", name, checkpoint)
-    best = Best(work / f"{name}.best.safetensors") if name == "float" and config.trainer.patience else None
+    best = None
+    if name == "float" and config.trainer.patience:
+        best = Best(work / f"{name}.best.safetensors", config.trainer.patience)
     with quiet():
-        trainer = _trainer(name, plan, config, work, [Checkpoint(checkpoint), *_stopping(config, best)])
+        trainer = _trainer(name, plan, config, work, [Checkpoint(checkpoint), *([best] if best else [])])
         try:
             trainer.fit(
                 Phase(model, plan, data.spec, config),
@@ -84,6 +87,7 @@ def _run(name: str, model: nn.Module, plan: PhaseSection, config: Config, data: 
 def _trainer(name: str, plan: PhaseSection, config: Config, work: Path, callbacks: list[Callback]) -> lightning.Trainer:
     section = config.trainer
     together = section.devices * section.nodes > 1
+    shown = [progress(name, plan.steps)] if rank_zero_only.rank == 0 else []
     return lightning.Trainer(
         accelerator=section.accelerator,
         devices=section.devices,
@@ -99,7 +103,7 @@ def _trainer(name: str, plan: PhaseSection, config: Config, work: Path, callback
         deterministic=True,
         logger=[CSVLogger(work / "logs", name), TensorBoardLogger(work / "tensorboard", name)],
         log_every_n_steps=1 if config.teacher.name else min(10, section.interval),
-        callbacks=[*callbacks, progress(name, plan.steps)],
+        callbacks=[*callbacks, *shown],
         enable_progress_bar=False,
         enable_checkpointing=False,
         enable_model_summary=False,
@@ -122,33 +126,40 @@ class Checkpoint(Callback):
 
 
 class Best(Callback):
-    """Keep the weights of the best validation Dice: an early stop comes after a while without a better one."""
+    """Keep the weights of the best validation Dice, and stop after `patience` validations without a better one.
 
-    def __init__(self, path: Path) -> None:
-        self.path, self.dice = path, -1.0
+    Checkpoints are written after the validation of their interval, so they hold what is known here.
+    """
+
+    def __init__(self, path: Path, patience: int) -> None:
+        self.path, self.patience = path, patience
+        self.dice, self.waited = -1.0, 0
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """A run that was killed after the decision to stop, and before its result was written, stops at once."""
+        self._stop(trainer)
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Write them where the Dice that was just measured is the best so far."""
         dice = float(trainer.callback_metrics[VALIDATION])
+        self.waited += 1
         if dice > self.dice:
-            self.dice = dice
+            self.dice, self.waited = dice, 0
             if trainer.is_global_zero:
                 write_bytes(self.path, _state(pl_module.model))
+        self._stop(trainer)
 
     def state_dict(self) -> dict[str, Any]:
         """For the checkpoint."""
-        return {"dice": self.dice}
+        return {"dice": self.dice, "waited": self.waited}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """From the checkpoint."""
-        self.dice = state_dict["dice"]
+        self.dice, self.waited = state_dict["dice"], state_dict["waited"]
 
-
-def _stopping(config: Config, best: Best | None) -> list[Callback]:
-    """What ends a phase early: the best weights are kept before it is asked whether to stop."""
-    if best is None:
-        return []
-    return [best, EarlyStopping(VALIDATION, mode="max", patience=config.trainer.patience)]
+    def _stop(self, trainer: lightning.Trainer) -> None:
+        if self.waited >= self.patience:
+            trainer.should_stop = True
 
 
 def _state(model: Any) -> bytes:

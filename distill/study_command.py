@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .config import Config
 
 RUNS = Path("runs")
+WIDTH = 150  # of the table at least: a narrow terminal may wrap it, but no figure is cut
 
 log = logging.getLogger(__name__)
 
@@ -96,8 +97,10 @@ def _show(found: dict[str, Any], folder: Path) -> None:
     console.print(found["title"], style="bold", markup=False)
     if found["headroom"]:
         console.print(found["headroom"], markup=False)
-    grid = Table(*HEAD, box=None, pad_edge=False)
+    grid = Table(box=None, pad_edge=False, header_style="bold")
+    for title in HEAD:
+        grid.add_column(title, justify="left" if title == HEAD[0] else "right", no_wrap=True)
     for row in rows_of(found):
         grid.add_row(*row)
-    console.print(grid)
+    Console(width=max(console.width, WIDTH), highlight=False, markup=False).print(grid)
     console.print(f"written: {folder / 'study.json'}, study.md, study.png", markup=False)

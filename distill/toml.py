@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from distill.config import Config
 
+MASKS = ("probability:", "labels:")  # what the weights of the teacher `masks` may begin with
+
 
 def to_toml(config: Config) -> str:
     """The text of a configuration file; data paths are reduced to their last name, they mean nothing elsewhere."""
@@ -32,8 +34,11 @@ def to_toml(config: Config) -> str:
 def portable(spec: str) -> str:
     """A data spec with nothing but the last name of its path: bbbc038:/data/stage1.zip -> bbbc038:stage1.zip."""
     reader, colon, argument = spec.partition(":")
-    path = PureWindowsPath(argument) if "\\" in argument else PurePath(argument)
-    return f"{reader}{colon}{path.name or argument}"
+    return f"{reader}{colon}{_last(argument)}"
+
+
+def _last(path: str) -> str:
+    return (PureWindowsPath(path) if "\\" in path else PurePath(path)).name or path
 
 
 def _pairs(section: Any) -> Iterable[str]:
@@ -44,7 +49,7 @@ def _pairs(section: Any) -> Iterable[str]:
         elif item.name == "record":
             value = portable(value)
         elif item.name in ("weights", "store"):
-            value = PureWindowsPath(value).name if "\\" in value else PurePath(value).name
+            value = portable(value) if value.startswith(MASKS) else _last(value)
         elif item.name == "undistilled":
             value = ()
         yield f"{item.name} = {_literal(value)}"

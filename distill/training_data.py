@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 
 from distill import datasets
 from distill.crops import CropStream, ready
-from distill.objective import terms_of
+from distill.objective import check_heard, terms_of
 from distill.spec import spec_of
 from runtime.errors import InputError
 
@@ -72,19 +72,33 @@ class TrainingData(lightning.LightningDataModule):
         """The fields with labels, and those that a teacher alone speaks for, as sets with their shares."""
         section, groups, shares = self.config.data, [], []
         for data, share in zip(self.train, section.share or (1.0,) * len(self.train), strict=True):
-            with_labels, without = divide(data, section, self.config.seed)
-            taught = bool(self.config.teacher.name) and len(without) > 0
-            self.used.append(data.subset([*with_labels.names, *(without.names if taught else ())]))
-            groups.append(self._fields([*with_labels], section.labels))
-            shares.append(share * (1 - section.taught) if taught else share)
-            if taught:
-                groups.append(self._fields([*without], None))
-                shares.append(share * section.taught)
+            labelled, alone = self._divided(data)
+            self.used.append(data.subset([sample.name for sample in (*labelled, *alone)]))
+            if labelled:
+                groups.append(self._fields(labelled, with_labels=True))
+                shares.append(share * (1 - section.taught) if alone else share)
+            if alone:
+                groups.append(self._fields(alone, with_labels=False))
+                shares.append(share * section.taught if labelled else share)
+        if not groups or (self.config.loss.supervised and not any(group[0].labelled for group in groups)):
+            raise _other_labels(self.train[0][0], section.labels)
         return groups, shares
 
-    def _fields(self, samples: Sequence[Sample], labels: str | None) -> list[Field]:
-        how, channels = self.spec.normalization, self.spec.channels
-        fields = [ready(s.planes(channels), s.labels[labels] if labels else None, how) for s in samples]
+    def _divided(self, data: Dataset) -> tuple[list[Sample], list[Sample]]:
+        """The images that are learnt from by their labels, and by the teacher alone: of those that have no labels, too.
+
+        Without a teacher, the latter are left out.
+        """
+        first, rest = divide(data, self.config.data, self.config.seed)
+        samples = [*first]
+        labelled = [sample for sample in samples if self.config.data.labels in sample.labels]
+        if not self.config.teacher.name:
+            return labelled, []
+        return labelled, [*(sample for sample in samples if self.config.data.labels not in sample.labels), *rest]
+
+    def _fields(self, samples: Sequence[Sample], with_labels: bool) -> list[Field]:
+        how, channels, kind = self.spec.normalization, self.spec.channels, self.config.data.labels
+        fields = [ready(s.planes(channels), s.labels[kind] if with_labels else None, how) for s in samples]
         if not self.config.teacher.name:
             return fields
         from distill import soft_labels  # zarr, for those who have a teacher
@@ -100,12 +114,16 @@ class TrainingData(lightning.LightningDataModule):
         if not self.validation:
             msg = f"{', '.join(self.config.data.validation)} holds no validation images."
             raise InputError(msg)
-        wanted = self.config.data.labels
-        for sample in [data[0] for data in self.train] + self.validation:
+        for sample in self.validation:
             sample.planes(self.spec.channels)
-            if wanted not in sample.labels:
-                msg = f"{sample.name} has labels {sorted(sample.labels)}, not {wanted!r}; set data.labels."
-                raise InputError(msg)
+            if self.config.data.labels not in sample.labels:
+                raise _other_labels(sample, self.config.data.labels)
+        check_heard(self.config.teacher.name, terms_of(self.config.loss))
+
+
+def _other_labels(sample: Sample, wanted: str) -> InputError:
+    there = ", ".join(sorted(sample.labels)) or "none"
+    return InputError(f"{sample.name} has labels {there}, not {wanted!r}; set data.labels.")
 
 
 def divide(data: Dataset, section: DataSection, seed: int) -> tuple[Dataset, Dataset]:
@@ -115,11 +133,11 @@ def divide(data: Dataset, section: DataSection, seed: int) -> tuple[Dataset, Dat
     its labels. What section.fold leaves out is in neither part.
     """
     ranked = sorted(data.names, key=lambda name: hashlib.sha256(f"{seed}/{name}".encode()).digest())
-    count = math.ceil(section.labelled * len(ranked))
+    count = math.ceil(round(section.labelled * len(ranked), 6))  # 7 % of 100 images are 7, whatever floats say
     left_out = set(ranked[section.fold[0] :: section.fold[1]]) if section.fold else set()
-    if left_out.issuperset(ranked[:count]):
+    first, rest = set(ranked[:count]) - left_out, set(ranked[count:]) - left_out
+    if not first:
         msg = f"data.fold {list(section.fold)} leaves none of the {count} labelled image(s); give fewer folds."
         raise InputError(msg)
-    first = [name for name in data.names if name in ranked[:count] and name not in left_out]
-    rest = [name for name in data.names if name in ranked[count:] and name not in left_out]
-    return data.subset(first), data.subset(rest)
+    one, other = (data.subset([name for name in data.names if name in part]) for part in (first, rest))
+    return one, other

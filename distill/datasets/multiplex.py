@@ -68,9 +68,9 @@ class Fields:
         labels = {kind: self._labels(file, window) for kind, file in self.labels[field].items()}
         return Sample(name, image, tuple(planes), labels, self.pixel_size_um)
 
-    def frames(self) -> Iterator[NDArray]:
-        """The whole nucleus planes of the fields that the samples are parts of."""
-        for field in sorted({field for field, _ in self.windows.values()}):
+    def frames(self, names: Sequence[str]) -> Iterator[NDArray]:
+        """The whole nucleus planes of the fields that these samples are parts of."""
+        for field in sorted({self.windows[name][0] for name in names}):
             yield self._plane(self.channels[field][NUCLEUS])
 
     def _plane(self, file: str) -> NDArray:
@@ -108,7 +108,7 @@ def open_multiplex(argument: str, split: str) -> Dataset:
     described = (
         f"{len(fields)} multiplexed field(s) of {members.path.name!r}: {', '.join(next(iter(channels.values())))}"
     )
-    return Dataset(tuple(windows), read, options.get("licence", LICENCE), described)
+    return Dataset(tuple(windows), read, options.get("licence", LICENCE), described, origins=read.frames)
 
 
 def _parse(argument: str) -> tuple[str, dict[str, str]]:
@@ -143,8 +143,12 @@ def _fields(members: Members) -> dict[str, dict[str, str]]:
     for name in members.names:
         path = PurePosixPath(name)
         if path.suffix.lower() in TIFF and len(path.parts) <= 2:
-            field = path.parent.name or members.path.stem
-            found.setdefault(field, {})[path.stem.removesuffix(".ome")] = name
+            files = found.setdefault(path.parent.name or members.path.stem, {})
+            stem = path.stem.removesuffix(".ome")
+            if stem in files:
+                msg = f"{files[stem]!r} and {name!r} have the same stem; rename one of them."
+                raise InputError(msg)
+            files[stem] = name
     fields = {field: files for field, files in sorted(found.items()) if NUCLEUS in files}
     if not fields:
         msg = f"{str(members.path)!r} holds no field with a {NUCLEUS}.tif; {LAYOUT}."

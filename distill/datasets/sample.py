@@ -50,20 +50,25 @@ class Sample:
         return self.image[[self.channels.index(name) for name in names]]
 
 
+def _whole(names: Sequence[str]) -> tuple[NDArray, ...]:
+    """Samples are whole frames."""
+    return ()
+
+
 @dataclass(frozen=True, eq=False)
 class Dataset(Sequence[Sample]):
     """Samples by name, read when asked for. A slice or a subset is a data set again.
 
     left_out : how many images were found and not taken, by reason
     read : reads one sample by its name; must survive a fork and pickling, for worker processes
-    origins : where samples are parts of larger frames, gives those frames: whoever saw a part has seen the frame"""
+    origins : names of samples -> the larger frames that they are parts of: whoever saw a part has seen the frame"""
 
     names: tuple[str, ...]
     read: Callable[[str], Sample]
     licence: str
     description: str
     left_out: Mapping[str, int] = field(default_factory=dict)
-    origins: Callable[[], Iterable[NDArray]] = tuple
+    origins: Callable[[Sequence[str]], Iterable[NDArray]] = _whole
 
     def __len__(self) -> int:
         return len(self.names)

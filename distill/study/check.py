@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from distill import check
 from distill.study import job as jobs
-from distill.study.plan import TEACHERS, plan, trains_teachers
+from distill.study.plan import plan, trains_teachers
 from runtime.errors import InputError
 
 if TYPE_CHECKING:
@@ -19,16 +19,17 @@ if TYPE_CHECKING:
 
 def examine(config: Config, out: Path) -> Examination:
     """All that can be known before anything is trained."""
-    follows = trains_teachers(config)
-    found = check.examine(config, config.study.test, teacher_follows=follows)
-    if follows:
-        wanted = config.study.teacher.channels
-        found.attempt(lambda: _teachers_channels(config, wanted))
+    teacher = config.study.teacher
+    found = check.examine_data(config, config.study.test, teacher.channels if trains_teachers(config) else ())
+    if config.trainer.devices * config.trainer.nodes > 1:
+        found.problems.append("A study trains on one device a row; set trainer.devices and nodes to 1, use --workers.")
     try:
         todo = plan(config, out).jobs
     except InputError as error:
         found.problems.append(str(error))
         return found
+    if any(job.kind == "teacher" for job in todo):
+        found.facts.append(f"teacher to be trained: {teacher.family} on {', '.join(teacher.channels)}")
     losses = {repr(job.config.loss): job for job in todo}
     for job in losses.values():
         found.attempt(lambda job=job: _loss(job))
@@ -38,14 +39,6 @@ def examine(config: Config, out: Path) -> Examination:
     return found
 
 
-def _teachers_channels(config: Config, wanted: tuple[str, ...]) -> str:
-    from distill import datasets
-
-    for spec in config.data.train:
-        datasets.open(spec, "train")[0].planes(wanted)
-    return f"teacher to be trained: {config.study.teacher.family} on {', '.join(wanted)}"
-
-
 def _loss(job: Job) -> None:
     from distill.objective import Objective
 
@@ -53,9 +46,9 @@ def _loss(job: Job) -> None:
 
 
 def _is_done(job: Job, out: Path, found: Examination) -> bool:
-    if job.kind == "teacher":
-        return (out / TEACHERS / job.name).exists()
     try:
+        if job.kind == "teacher":
+            return jobs.is_trained(job, out)
         return jobs.read(job.name, job.key(), out) is not None
     except InputError as error:
         found.problems.append(str(error))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, Any
 
-from distill.study.table import VALIDATION
+from distill.study.score import VALIDATION
 from runtime import extras
 
 if TYPE_CHECKING:

@@ -9,14 +9,18 @@ from __future__ import annotations
 import logging
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from distill import datasets
 from distill.headroom import Headroom
 from distill.study import job as jobs
 from distill.study import report, rows
 from distill.study.plan import plan
 from distill.study.table import means, tabulate
+from runtime.errors import EdgescopeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -40,8 +44,8 @@ def study(
     results = [jobs.run_trivial(config)] if rows.TRIVIAL in config.study.rows else []
     results += _run(jobs.run, todo.undistilled, config, out, workers, step)
     _run(jobs.run, todo.teachers, config, out, workers, step)
-    taught = list({(job.taught_by, job.seed): job for job in todo.distilled if _teaches_as_it_is(job)}.values())
-    teachers = _run(jobs.ask_teacher, taught, config, out, workers, step)
+    taught = list({(job.taught_by, job.seed): job for job in todo.distilled if _as_it_is(job, config)}.values())
+    teachers = _run(jobs.ask_teacher, taught, config, out, workers, step=lambda what: None)
     room = _headroom(config, todo, results, teachers)
     if room is not None:
         log.info("%s", room.sentence())
@@ -64,14 +68,20 @@ def _run(
     if workers == 1 or len(todo) < 2:
         return [_told(act(job), job, step) for job in todo]
     context = multiprocessing.get_context("spawn")
+    others = multiprocessing.active_children()
     with ProcessPoolExecutor(min(workers, len(todo)), mp_context=context) as pool:
         waiting = {pool.submit(act, job): job for job in todo}
         try:
             done = {
                 waiting[future].name: _told(future.result(), waiting[future], step) for future in as_completed(waiting)
             }
-        except BaseException:
+        except BaseException as error:
             pool.shutdown(wait=False, cancel_futures=True)
+            for process in set(multiprocessing.active_children()) - set(others):
+                process.terminate()  # what it trained so far is kept; without this, its training would be waited for
+            if isinstance(error, BrokenProcessPool):
+                msg = "A training's process died, perhaps for want of memory; run again, with fewer --workers."
+                raise EdgescopeError(msg) from error
             raise
     return [done[job.name] for job in todo]
 
@@ -81,9 +91,9 @@ def _told(result: dict[str, Any], job: Job, step: Callable[[str], None]) -> dict
     return result
 
 
-def _teaches_as_it_is(job: Job) -> bool:
-    """Whether the job's teacher sees the images as they are: the controls' teachers are no measure of headroom."""
-    return job.config.teacher.membrane == "own"
+def _as_it_is(job: Job, config: Config) -> bool:
+    """Whether the job's teacher is shown what the study's is: the teachers of the controls are no measure of headroom."""
+    return replace(job.config.teacher, weights=config.teacher.weights) == config.teacher
 
 
 def _headroom(
@@ -94,6 +104,6 @@ def _headroom(
     alone = tuple(means(found) for found in results if found["row"] == "undistilled")
     if not best:
         return None
-    units = len(teachers[0]["scores"]["validation"]["units"])
+    fields = sum(len(datasets.open(spec, "val")) for spec in config.data.validation)
     extra = any(job.labelled < 1 for job in todo.distilled)
-    return Headroom(sum(best) / len(best), alone, units, extra=extra)
+    return Headroom(sum(best) / len(best), alone, fields, extra=extra)

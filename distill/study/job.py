@@ -8,7 +8,7 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from distill import datasets, soft_labels
+from distill import datasets, soft_labels, teachers
 from distill.inventory import size
 from distill.phases import float_phase
 from distill.predict import predictor, seen
@@ -20,13 +20,15 @@ from runtime.atomic import remove, write_bytes
 from runtime.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
 
     from distill.config import Config
-    from distill.datasets import Sample
+    from distill.datasets import Dataset, Sample
+    from distill.sections import TeacherSection
     from distill.study.plan import Job
 
 SCHEMA_VERSION = 1
@@ -52,9 +54,7 @@ def run(job: Job, study: Config, out: Path) -> dict[str, Any]:
     def foreground(sample: Sample) -> NDArray[np.float32]:
         return predict(seen(sample, data.spec))[0]
 
-    section = job.config.data
-    labelled = [sample for part in data.train for sample in divide(part, section, job.config.seed)[0]]
-    threshold = score.choose_threshold(foreground, labelled, section.labels)
+    threshold = score.choose_threshold(foreground, _labelled(job.config, data.train), job.config.data.labels)
     scores = {held.name: score.score(foreground, held, threshold, study.study.block) for held in score.held_out(study)}
     result = _described(job) | {"threshold": threshold, "size": size(data.spec), "scores": scores}
     write(result | {"seconds": round(time.monotonic() - started, 1)}, out)
@@ -80,6 +80,8 @@ def ask_teacher(job: Job, study: Config, out: Path) -> dict[str, Any]:
         return known
     scores = {}
     for held in score.held_out(study):
+        if held.name != score.VALIDATION and not _can_answer(section, held.samples):
+            continue
         soft = soft_labels.obtain(section, held.samples)
         said = {sample.name: plane for sample, plane in zip(held.samples, soft, strict=True)}
         scores[held.name] = score.score(lambda s, said=said: said[s.name] / 255, held, 0.5, study.study.block)
@@ -90,8 +92,8 @@ def ask_teacher(job: Job, study: Config, out: Path) -> dict[str, Any]:
 
 def run_trivial(study: Config) -> dict[str, Any]:
     """Threshold and dilate, by the radius that is best on the training images."""
-    samples = [sample for spec in study.data.train for sample in datasets.open(spec, "train")]
-    radius = trivial.best_radius(samples, study.data.labels, study.study.radii)
+    samples = _labelled(study, [datasets.open(spec, "train") for spec in study.data.train])
+    radius = trivial.best_radius([*samples], study.data.labels, study.study.radii)
     scores = {
         held.name: score.score(
             lambda sample: trivial.threshold_and_dilate(sample, radius), held, 0.5, study.study.block
@@ -104,8 +106,11 @@ def run_trivial(study: Config) -> dict[str, Any]:
 def read(name: str, key: str, out: Path) -> dict[str, Any] | None:
     """A result that is there; InputError when it belongs to another configuration."""
     path = out / RESULTS / f"{name}.json"
-    if not path.exists():
-        return None
+    return _read(path, key, path) if path.exists() else None
+
+
+def _read(path: Path, key: str, stale: Path) -> dict[str, Any]:
+    """stale : what to remove where the file is of another configuration"""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         belongs = found["key"] == key and found["schema_version"] == SCHEMA_VERSION
@@ -113,7 +118,7 @@ def read(name: str, key: str, out: Path) -> dict[str, Any] | None:
         msg = f"{path} cannot be read as a row of a study ({error!r}); remove it, and it is trained again."
         raise InputError(msg) from error
     if not belongs:
-        msg = f"{path} is of another configuration; choose another --out, or remove it to train the row again."
+        msg = f"{path} is of another configuration; choose another --out, or remove {stale} to train it again."
         raise InputError(msg)
     return found
 
@@ -124,11 +129,47 @@ def write(result: dict[str, Any], out: Path) -> None:
     write_bytes(out / RESULTS / f"{result['name']}.json", (text + "\n").encode())
 
 
-def _teacher(job: Job, out: Path) -> dict[str, Any]:
+def _labelled(config: Config, train: Sequence[Dataset]) -> Iterator[Sample]:
+    """The training images whose labels are used."""
+    for data in train:
+        for sample in divide(data, config.data, config.seed)[0]:
+            if config.data.labels in sample.labels:
+                yield sample
+
+
+def _can_answer(section: TeacherSection, samples: Sequence[Sample]) -> bool:
+    """Whether the images hold what the teacher wants: those of another collection may be of the nucleus alone."""
+    teacher = teachers.load(section.name).open(section)
+    try:
+        for sample in samples:
+            sample.planes(teacher.channels)
+            teacher.reference(sample)
+    except InputError:
+        return False
+    return True
+
+
+def is_trained(job: Job, out: Path) -> bool:
+    """Whether a teacher is there; InputError when it is of another configuration."""
     folder = out / TEACHERS / job.name
     if not folder.exists():
+        return False
+    if (note := _note(folder)).exists():
+        _read(note, job.key(), stale=out)  # what it taught is stale, too
+    return True
+
+
+def _teacher(job: Job, out: Path) -> dict[str, Any]:
+    folder, described = out / TEACHERS / job.name, _described(job)
+    if not is_trained(job, out):
         fit(job.config, folder)
-    return _described(job)
+        write_bytes(_note(folder), (json.dumps(described, indent=1) + "\n").encode())
+    return described
+
+
+def _note(folder: Path) -> Path:
+    """What the study remembers of a teacher that it trained: a file beside its folder."""
+    return folder.with_name(f"{folder.name}.json")
 
 
 def _described(job: Job) -> dict[str, Any]:

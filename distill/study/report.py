@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from distill.study.figure import draw
-from distill.study.table import VALIDATION
+from distill.study.score import VALIDATION
 from runtime.atomic import write_bytes
 
 if TYPE_CHECKING:
@@ -39,16 +39,16 @@ def markdown(found: dict[str, Any]) -> str:
 
 def table(found: dict[str, Any], data: str = VALIDATION) -> str:
     """One table in Markdown; gains and their intervals in points of 0.01."""
-    lines = [HEAD, ("---",) * len(HEAD), *(cells(line, data) for line in found["rows"])]
+    rows = [cells(line, data) for line in found["rows"] if data in line["scores"]]
+    lines = [HEAD, ("---",) * len(HEAD), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def cells(line: dict[str, Any], data: str = VALIDATION) -> tuple[str, ...]:
     """One row of the table as text; "-" where there is nothing to say."""
     dice, outline = line["scores"][data]["dice"], line["scores"][data]["boundary_f1"]
-    radius = "" if line["radius"] is None else f", {line['radius']} px"
     return (
-        f"{line['title']}{radius}",
+        f"{line['title']}{_radius(line)}",
         _value(dice),
         _gain(dice),
         _value(outline),
@@ -90,5 +90,9 @@ def _sentence(text: str) -> str:
 
 
 def rows_of(found: dict[str, Any]) -> Sequence[tuple[str, ...]]:
-    """The rows of the validation table, for a terminal."""
-    return [cells(line) for line in found["rows"]]
+    """The rows of the validation table, for a terminal: with the names that the configuration gives them."""
+    return [(f"{line['row']}{_radius(line)}", *cells(line)[1:]) for line in found["rows"]]
+
+
+def _radius(line: dict[str, Any]) -> str:
+    return "" if line["radius"] is None else f", {line['radius']} px"

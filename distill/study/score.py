@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     Predict = Callable[[Sample], NDArray[np.float32]]
 
+VALIDATION = "validation"
 CHOSEN_ON = 32  # images: many times what one number needs
 THRESHOLDS = tuple(float(value) for value in np.round(np.arange(0.3, 0.71, 0.05), 2))
 
@@ -44,15 +45,21 @@ def held_out(config: Config) -> list[Held]:
     """The validation data, and the data of study.test; the latter whole, with the labels that they have."""
     wanted = config.data.labels
     validation = [sample for spec in config.data.validation for sample in datasets.open(spec, "val")]
-    found = [Held("validation", wanted, validation)]
+    found = [Held(VALIDATION, wanted, validation)]
     for spec in config.study.test:
         samples = [*datasets.open(spec, "test")]
         if not samples or not samples[0].labels:
             msg = f"{spec} in study.test holds no labelled images; give others or leave it out."
             raise InputError(msg)
         labels = wanted if wanted in samples[0].labels else next(iter(samples[0].labels))
-        found.append(Held(spec.partition(":")[0], labels, samples))
+        found.append(Held(_free(spec.partition(":")[0], found), labels, samples))
     return found
+
+
+def _free(name: str, found: Sequence[Held]) -> str:
+    """A name that none of the others has: several sets may be of one reader."""
+    taken = {held.name for held in found}
+    return next(free for free in (name, *(f"{name}-{n}" for n in range(2, len(found) + 2))) if free not in taken)
 
 
 def choose_threshold(predict: Predict, samples: Iterable[Sample], labels: str) -> float:

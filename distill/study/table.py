@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from distill.study import rows
+from distill.study.score import VALIDATION
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -22,12 +23,15 @@ if TYPE_CHECKING:
 
 RESAMPLES = 10_000
 FIGURES = ("dice", "boundary_f1")
-VALIDATION = "validation"
 SCHEMA_VERSION = 1
 
 
 def tabulate(config: Config, results: Sequence[dict[str, Any]], room: Headroom | None) -> dict[str, Any]:
-    """The study as one JSON-ready object; its `rows` stand in the order in which the configuration names them."""
+    """The study as one JSON-ready object.
+
+    Its `rows`: the trivial one, then those of all labels, further families below the common one, then those of fewer
+    and fewer labels, and the teachers at the end.
+    """
     by_row: dict[str, list[dict[str, Any]]] = {}
     for result in results:
         by_row.setdefault(result["row"], []).append(result)
@@ -42,8 +46,17 @@ def tabulate(config: Config, results: Sequence[dict[str, Any]], room: Headroom |
         "units": {name: len(scores["units"]) for name, scores in first["scores"].items()},
         "block": config.study.block,
         "headroom": None if room is None else room.sentence(),
-        "rows": [_line(name, found, by_row, teacher) for name, found in by_row.items()],
+        "rows": sorted((_line(name, found, by_row, teacher) for name, found in by_row.items()), key=_place(config)),
     }
+
+
+def _place(config: Config) -> Callable[[dict[str, Any]], tuple[int, float, bool]]:
+    kinds, common = ("trivial", "student", "teacher"), config.student.family
+    return lambda line: (
+        kinds.index(line["kind"]),
+        -line["labelled"],
+        line["kind"] == "student" and line["family"] != common,
+    )
 
 
 def means(result: dict[str, Any], figure: str = "dice", data: str = VALIDATION) -> float:
