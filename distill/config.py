@@ -258,7 +258,7 @@ def _check_study(config: Config) -> None:
             msg = f"study.{key} is {list(values)}; give at least one row and radius, and none of them twice."
             raise InputError(msg)
     if any(not 0 < share < 1 for share in section.fractions):
-        msg = f"study.fractions is {list(section.fractions)}; give shares between 0 and 1, such as 0.1; 1 is always there."
+        msg = f"study.fractions is {list(section.fractions)}; give shares between 0 and 1; 1 is always there."
         raise InputError(msg)
     if min(section.radii) < 0:
         msg = f"study.radii is {list(section.radii)}; give pixels, at least 0."

@@ -92,7 +92,7 @@ def _told(result: dict[str, Any], job: Job, step: Callable[[str], None]) -> dict
 
 
 def _as_it_is(job: Job, config: Config) -> bool:
-    """Whether the job's teacher is shown what the study's is: the teachers of the controls are no measure of headroom."""
+    """Whether the job's teacher is shown what the study's is: those of the controls are no measure of headroom."""
     return replace(job.config.teacher, weights=config.teacher.weights) == config.teacher
 
 

@@ -75,6 +75,38 @@ def test_a_setting_is_overridden(load, override: str, found):
         (DATA + "[float]\nsteps = 70\n", "try 50"),
         (DATA + "[qat]\nbatch = 0\n", "qat.batch"),
         ("seed = 1\n", "at least one data spec"),
+        (DATA + "labelled = 0\n", "data.labelled is 0.0"),
+        (DATA + "labelled = 1.5\n", "data.labelled is 1.5"),
+        (DATA + "taught = 1\n", "data.taught is 1.0"),
+        (DATA + "fold = [4, 4]\n", "data.fold is [4, 4]"),
+        (DATA + "fold = [0, 1]\n", "data.fold is [0, 1]"),
+        (DATA + "[student]\nchannels = ['membrane', 'nucleus']\n", "give nucleus first"),
+        (DATA + "[student]\nchannels = ['nucleus', 'nucleus']\n", "no channel twice"),
+        (DATA + "[student]\nfamily = 'swin_tiny'\n", "set qat.steps = 0"),
+        (DATA + "[teacher]\nname = 'oracle'\n", "Unknown teacher 'oracle'"),
+        (DATA + "[teacher]\nname = 'unet'\nmembrane = 'mixed'\n", "teacher.membrane is 'mixed'"),
+        (DATA + "[teacher]\nname = 'unet'\nprompts = 'lines'\n", "teacher.prompts is 'lines'"),
+        (DATA + "[teacher]\nname = 'unet'\nprompt_labels = 'rims'\n", "teacher.prompt_labels is 'rims'"),
+        (DATA + "[teacher]\nname = 'unet'\ndevice = 'tpu'\n", "teacher.device is 'tpu'"),
+        (DATA + "[loss]\nmatching = 'mse'\n", "there is no teacher to match"),
+        (DATA + "[loss]\nsupervised = ''\n", "needs one of them to learn from"),
+        (DATA + "[loss]\nsupervised_options = 3\n", "it must be a table"),
+        (DATA + "[float]\naccumulate = 0\n", "float.accumulate"),
+        (DATA + "[float]\nprecision = 'bf17'\n", "float.precision is 'bf17'; choose one of 32-true"),
+        (DATA + "[trainer]\ninterval = 0\n", "trainer.interval is 0"),
+        (DATA + "[trainer]\nvalidate = 0\n", "trainer.validate is 0"),
+        (DATA + "[trainer]\npatience = -1\n", "trainer.patience is -1"),
+        (DATA + "[trainer]\ndevices = 0\n", "trainer.devices is 0"),
+        (DATA + "[trainer]\nnodes = 0\n", "trainer.nodes is 0"),
+        (DATA + "[study]\nseeds = 0\n", "study.seeds is 0"),
+        (DATA + "[study]\nrows = []\n", "study.rows is []"),
+        (DATA + "[study]\nrows = ['paper', 'paper']\n", "study.rows"),
+        (DATA + "[study]\nstudents = ['vgg']\n", "Unknown student family 'vgg'"),
+        (DATA + "[study]\nfractions = [0.1, 1.0]\n", "give shares between 0 and 1"),
+        (DATA + "[study]\nradii = [-1]\n", "study.radii is [-1]"),
+        (DATA + "[study]\nblock = -5\n", "study.block is -5"),
+        (DATA + "[study.teacher]\nfolds = 0\n", "study.teacher.folds is 0"),
+        (DATA + "[study.teacher]\nfamily = 'vgg'\n", "Unknown student family 'vgg'"),
         ("float = 3\n" + DATA, "float"),
         ("= nonsense", "cannot be read"),
     ],
@@ -99,3 +131,20 @@ def test_a_missing_file_is_refused_with_the_next_step(tmp_path: Path):
 def test_the_bundled_configuration_is_one():
     folder = Path(config.__file__).parent / "pretrained"
     assert [config.load(path).student.name for path in folder.glob("*/config.toml")]
+
+
+def test_options_of_a_loss_are_a_table(load):
+    text = DATA + "[teacher]\nname = 'unet'\n[loss]\nmatching = 'hinton'\nmatching_options = {temperature = 4.0}\n"
+    assert load(text).loss.matching_options == {"temperature": 4.0}
+
+
+def test_a_study_keeps_the_defaults_of_its_teacher(load):
+    loaded = load(DATA + "[study]\nseeds = 5\n[study.teacher]\nfolds = 3\n")
+    assert loaded.study.seeds == 5
+    assert loaded.study.teacher.folds == 3
+    assert loaded.study.teacher.channels == ("nucleus", "membrane")
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parents[2] / "configs").glob("*.toml")), ids=lambda p: p.stem)
+def test_every_configuration_that_comes_along_is_one(path: Path):
+    assert config.load(path).data.train

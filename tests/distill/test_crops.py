@@ -1,4 +1,6 @@
-"""Training crops: a function of seed and number alone, image and labels always of the same place."""
+"""Training crops: a function of seed and number alone, image, labels and teacher always of the same place."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -88,8 +90,6 @@ def test_intensities_stay_as_they_are_when_all_is_off():
 
 @pytest.mark.parametrize("change", [{"gamma": 2.0}, {"contrast": 0.5}, {"noise": 0.3}, {"blur": 3.0}])
 def test_every_change_of_intensity_changes_and_stays_in_range(change: dict[str, float]):
-    from dataclasses import replace
-
     image = np.random.default_rng(0).random((16, 16), np.float32)
     results = [change_intensities(image, replace(STILL, **change), np.random.default_rng(i)) for i in range(12)]
     assert any(not np.array_equal(result, image) for result in results)
@@ -108,3 +108,74 @@ def test_fields_are_normalised_as_frames_are_at_deployment():
     np.testing.assert_array_equal(field.image[0], normalize(sample.frame, how))
     np.testing.assert_array_equal(field.image[1], normalize(sample.image[1], how))
     np.testing.assert_array_equal(field.labels, sample.labels["nuclei"])
+
+
+def test_all_planes_and_the_teacher_show_the_same_place():
+    field = ramp()
+    soft = np.rint(255 * field.image[0] / field.image.max()).astype(np.uint8)
+    three = replace(field, image=np.concatenate([field.image, field.image / 2]), soft=soft)
+    part = cut(three, 64, AugmentSection(), np.random.default_rng(5))
+    np.testing.assert_allclose(part.image[1], part.image[0] / 2, atol=1e-6)
+    np.testing.assert_allclose(part.soft / 255, part.image[0] / field.image.max(), atol=2 / 255)
+    assert part.soft.dtype == np.uint8
+
+
+def taught(augment: AugmentSection = STILL, planes: int = 1, with_instances: bool = False, **more) -> CropStream:
+    """One field of constant planes, whose labels are two objects."""
+    labels = np.zeros((64, 64), np.int32)
+    labels[4:20, 4:20], labels[30:50, 30:50] = 1, 2
+    image = np.stack([np.full((64, 64), 0.2 * (plane + 1), np.float32) for plane in range(planes)])
+    groups = [[Field(image, labels, **more)]]
+    return CropStream(groups, (1.0,), OUTPUTS, 64, augment, 0, 0, 40, with_instances)
+
+
+def test_a_crop_without_a_teacher_carries_none():
+    crop = taught()[0]
+    assert crop.teacher.shape == crop.instances.shape == (0,)
+    assert bool(crop.labelled)
+
+
+def test_a_crop_carries_what_the_teacher_said():
+    crop = taught(soft=np.full((64, 64), 51, np.uint8))[0]
+    assert crop.teacher.shape == (1, 64, 64)
+    assert crop.teacher.dtype == torch.float32
+    assert torch.allclose(crop.teacher, torch.tensor(0.2))
+
+
+def test_a_crop_says_whether_it_is_labelled():
+    assert not bool(taught(labelled=False)[0].labelled)
+
+
+def test_a_crop_carries_instances_when_a_loss_needs_them():
+    crop = taught(with_instances=True)[0]
+    assert crop.instances.dtype == torch.int64
+    assert set(crop.instances.unique().tolist()) == {0, 1, 2}
+
+
+def test_channels_besides_the_first_are_dropped_as_often_as_asked():
+    crops = [taught(replace(STILL, drop=0.25), planes=3)[index].image for index in range(40)]
+    assert all(float(image[0].max()) > 0 for image in crops)
+    share = np.mean([[float(plane.max()) == 0 for plane in image[1:]] for image in crops])
+    assert 0.1 < share < 0.4
+
+
+def test_dropping_channels_moves_nothing_else():
+    still, dropped = taught(AugmentSection(), planes=2), taught(AugmentSection(drop=1.0), planes=2)
+    assert torch.equal(still[3].image[0], dropped[3].image[0])
+    assert torch.equal(still[3].target, dropped[3].target)
+
+
+def test_an_unlabelled_field_is_empty_and_says_so():
+    data = open_data("synthetic:1@1?size=32")
+    field = ready(data[0].planes(("nucleus",)), None, Normalization())
+    assert not field.labelled
+    assert not field.labels.any()
+
+
+def test_a_batch_is_collated_to_the_same_kind():
+    loader = torch.utils.data.DataLoader(taught(soft=np.zeros((64, 64), np.uint8), with_instances=True), batch_size=4)
+    batch = next(iter(loader))
+    assert batch.image.shape == (4, 1, 64, 64)
+    assert batch.labelled.shape == (4,)
+    assert batch.teacher.shape == (4, 1, 64, 64)
+    assert batch.instances.shape == (4, 64, 64)

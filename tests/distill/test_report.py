@@ -133,7 +133,27 @@ def test_the_card_says_what_counts(trained, settings: Config):
 
 def test_the_card_names_a_teacher(trained, settings: Config):
     lineage = replace(trained.lineage, teacher="cellsam")
-    assert "Distilled from the teacher cellsam." in card(replace(trained, lineage=lineage), settings)
+    assert "Distilled from the teacher cellsam;" in card(replace(trained, lineage=lineage), settings)
+
+
+def test_a_student_of_non_commercial_origin_says_so_in_its_head(trained, settings: Config):
+    lineage = replace(trained.lineage, licences=("CC0", "Modified Apache-2.0, Non-Commercial use only"))
+    head = card(replace(trained, lineage=lineage), settings).partition("## Use")[0]
+    assert "**For non-commercial purposes only" in head
+    assert "non-commercial" not in card(trained, settings).lower()
+
+
+def test_a_card_of_several_channels_speaks_of_a_teacher(trained, settings: Config):
+    spec = replace(trained.spec, channels=("nucleus", "membrane"))
+    text = card(replace(trained, spec=spec, scheme=None), settings)
+    assert "Finds nuclei in the channels nucleus, membrane: a teacher." in text
+    assert 'name = "unet"' in text
+    assert "python -m compile" not in text
+
+
+def test_a_student_without_a_phase_for_int8_was_trained_in_float_alone(trained, settings: Config):
+    text = card(trained, replace(settings, qat=replace(settings.qat, steps=0)))
+    assert "2000 steps in float; seed 0" in text
 
 
 def test_a_student_that_was_not_scored_says_so(student, settings: Config):

@@ -26,6 +26,39 @@ def test_paths_are_reduced_to_their_last_name():
 
 
 @pytest.mark.parametrize(
+    ("given", "written"),
+    [
+        ("/home/someone/sam_vit_h.pth", "sam_vit_h.pth"),
+        ("runs/teacher", "teacher"),
+        ("C:\\weights\\sam.pth", "sam.pth"),
+        ("probability:/home/someone/saved", "probability:saved"),
+        ("labels:cells", "labels:cells"),
+        ("", ""),
+    ],
+)
+def test_what_a_teacher_is_made_of_is_written_without_its_path(given: str, written: str):
+    before = config.load(BUNDLED)
+    section = replace(before.teacher, name="masks", weights=given, undistilled=("/home/someone/runs/alone",))
+    text = to_toml(replace(before, teacher=section))
+    assert f'weights = "{written}"' in text
+    assert "someone" not in text
+
+
+def test_options_of_a_loss_are_read_back(tmp_path: Path):
+    before = config.load(BUNDLED)
+    loss = replace(before.loss, matching="hinton", matching_options={"temperature": 2.5, "odd key": [1, True]})
+    before = replace(
+        before, loss=loss, teacher=replace(before.teacher, name="unet"), data=replace(before.data, share=())
+    )
+    (tmp_path / "config.toml").write_text(to_toml(before), encoding="utf-8")
+    assert config.load(tmp_path / "config.toml").loss == loss
+
+
+def test_a_study_is_not_written():
+    assert "study" not in to_toml(config.load(BUNDLED, ["study.seeds=7"]))
+
+
+@pytest.mark.parametrize(
     ("spec", "short"),
     [
         ("bbbc038:/data/x/stage1.zip", "bbbc038:stage1.zip"),

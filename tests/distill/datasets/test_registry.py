@@ -12,7 +12,7 @@ from runtime.errors import InputError
 
 
 def test_names_are_the_readers():
-    assert datasets.names() == ("bbbc038", "folder", "synthetic", "tissuenet")
+    assert datasets.names() == ("bbbc038", "folder", "multiplex", "synthetic", "tissuenet")
 
 
 @pytest.mark.parametrize("name", datasets.names())
@@ -44,6 +44,7 @@ def test_every_reader_loads_without_torch():
         ("splits:here", "'splits' is unknown"),
         ("bbbc038:/no/such/place", "'/no/such/place' does not exist"),
         ("folder:/no/such/place", "'/no/such/place' does not exist"),
+        ("multiplex:/no/such/place?tile=64", "'/no/such/place' does not exist"),
         ("tissuenet:/no/such/place", "'/no/such/place' does not exist"),
     ],
 )

@@ -1,0 +1,173 @@
+"""The dry run: what is there is said, what is not is said all at once, and nothing is trained."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from distill import config as configuration
+from distill.__main__ import main
+from distill.check import Examination, examine, examine_data
+from runtime.errors import InputError
+
+CONFIG = """
+[data]
+train = ["multiplex:fields?tile=64"]
+validation = ["multiplex:fields"]
+labels = "cells"
+crop = 64
+"""
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with three annotated fields of two channels, and a configuration."""
+    rng = np.random.default_rng(0)
+    for number in range(3):
+        folder = tmp_path / "fields" / f"f{number}"
+        folder.mkdir(parents=True)
+        for name in ("nucleus", "membrane", "cells"):
+            tifffile.imwrite(folder / f"{name}.tif", rng.integers(0, 9, (64, 64)).astype(np.uint16))
+    (tmp_path / "config.toml").write_text(CONFIG)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def load(*overrides: str) -> configuration.Config:
+    return configuration.load(Path("config.toml"), overrides)
+
+
+TEACHER = ("teacher.name=masks", "loss.matching=mse")
+
+
+def test_what_is_there_is_said(here: Path):
+    found = examine(load())
+    assert not found.problems
+    assert found.facts == [
+        "train: multiplex:fields?tile=64, 2 images, channels nucleus, membrane, labels cells of 2",
+        "val: multiplex:fields, 1 images, channels nucleus, membrane, labels cells of 1",
+        "losses: supervised dice_bce; fixed",
+    ]
+
+
+def test_a_teacher_is_looked_at(here: Path):
+    found = examine(load(*TEACHER, "teacher.weights=labels:cells"))
+    assert "teacher masks, weights labels:cells" in found.facts
+
+
+def test_all_problems_are_found_at_once(here: Path):
+    found = examine(
+        load(
+            "data.validation=['multiplex:nowhere']",
+            "student.channels=['nucleus', 'actin']",
+            "teacher.name=unet",
+            "teacher.weights=nowhere",
+            "loss.matching=mse",
+            "loss.boundary=sobel",
+        )
+    )
+    said = [problem.split(";")[0] for problem in found.problems]
+    assert len(said) == 4
+    assert "There is no student 'nowhere'" in said[0]
+    assert "has no channel 'actin', it has nucleus, membrane" in said[1]
+    assert "'nowhere' does not exist" in said[2]
+    assert "Unknown loss 'sobel'" in said[3]
+    with pytest.raises(InputError) as error:
+        found.raise_problems()
+    assert all(problem in str(error.value) for problem in found.problems)
+
+
+def test_the_last_image_is_opened_as_well(here: Path):
+    (here / "fields" / "f2" / "membrane.tif").write_bytes(b"II*\0")
+    assert any("f2/membrane.tif' is not a whole image" in problem for problem in examine(load()).problems)
+
+
+def test_a_channel_that_one_image_lacks_is_found(here: Path):
+    (here / "fields" / "f1" / "membrane.tif").unlink()
+    found = examine(load("student.channels=['nucleus', 'membrane']"))
+    assert ["f1@y0x0 has no channel 'membrane'" in problem for problem in found.problems] == [True]
+
+
+def test_images_without_labels_need_a_teacher(here: Path):
+    for number in range(3):
+        (here / "fields" / f"f{number}" / "cells.tif").unlink()
+    without = examine(load()).problems
+    assert "None of the 2 images of multiplex:fields?tile=64 has labels 'cells'" in without[0]
+    assert "has labels none, not 'cells'" in without[1]  # a held-out image must have them
+    assert len(examine(load(*TEACHER, "teacher.weights=labels:nuclei")).problems) == 1
+
+
+def test_a_teacher_that_nothing_listens_to_is_a_problem(here: Path):
+    found = examine(load("teacher.name=masks", "teacher.weights=labels:cells"))
+    assert ["No loss listens to the teacher" in problem for problem in found.problems] == [True]
+
+
+def test_channels_of_a_teacher_that_is_still_to_be_trained_are_looked_for(here: Path):
+    settings = load("teacher.name=unet")
+    assert not examine_data(settings, channels=("nucleus", "membrane")).problems
+    assert len(examine_data(settings, channels=("nucleus", "actin")).problems) == 2  # of training and validation
+
+
+def test_test_data_of_other_labels_are_scored_for_those(here: Path):
+    for number in range(3):
+        folder = here / "other" / f"f{number}"
+        folder.mkdir(parents=True)
+        tifffile.imwrite(folder / "nucleus.tif", np.zeros((64, 64), np.uint8))
+        tifffile.imwrite(folder / "nuclei.tif", np.eye(64, dtype=np.uint8))
+    found = examine_data(load(), test=("multiplex:other",))
+    assert "test: multiplex:other, 3 images, channels nucleus, labels nuclei of 3" in found.facts
+    (here / "other" / "f1" / "nuclei.tif").unlink()
+    assert len(examine_data(load(), test=("multiplex:other",)).problems) == 1
+
+
+def test_a_fact_or_a_problem_is_noted():
+    found = Examination()
+
+    def fails() -> str:
+        msg = "no"
+        raise InputError(msg)
+
+    found.attempt(lambda: "yes")
+    found.attempt(lambda: None)
+    found.attempt(fails)
+    assert (found.facts, found.problems) == (["yes"], ["no"])
+
+
+def test_fit_checks_and_trains_nothing(here: Path, capsys: pytest.CaptureFixture[str]):
+    before = sorted(here.rglob("*"))
+    assert main(["fit", "config.toml", "--check"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("ok: train: multiplex:fields?tile=64, 2 images")
+    assert said[-1] == "all of it is there; nothing was trained"
+    assert sorted(here.rglob("*")) == before
+
+
+def test_fit_says_every_problem_and_leaves_with_2(here: Path, capsys: pytest.CaptureFixture[str]):
+    arguments = ["--set", "data.validation=['multiplex:nowhere']", "--set", "student.channels=['nucleus','actin']"]
+    assert main(["fit", "config.toml", "--check", *arguments]) == 2
+    said = capsys.readouterr().err
+    assert "'nowhere' does not exist" in said
+    assert "has no channel 'actin'" in said
+
+
+def test_a_study_checks_and_writes_what_it_found(here: Path, capsys: pytest.CaptureFixture[str]):
+    arguments = ["--set", "teacher.name=unet", "--check", "--json", "found.json", "--set", "qat.steps=0"]
+    assert main(["study", "config.toml", *arguments]) == 0, capsys.readouterr().err
+    found = json.loads((here / "found.json").read_text())
+    assert found["problems"] == []
+    assert "teacher to be trained: resnet18 on nucleus, membrane" in found["facts"]
+    assert found["facts"][-1].startswith("9 trainings, 0 of them done; ")
+    assert not (here / "runs").exists()
+
+
+def test_a_study_says_every_problem(here: Path, capsys: pytest.CaptureFixture[str]):
+    settings = [
+        "teacher.name=unet", "study.teacher.channels=['nucleus','actin']", "study.rows=['undistilled','magic']",
+        "study.test=['folder:nowhere']", "trainer.devices=2",
+    ]  # fmt: skip
+    assert main(["study", "config.toml", *(part for one in settings for part in ("--set", one)), "--check"]) == 2
+    said = capsys.readouterr().err
+    for problem in ("'actin'", "Unknown row 'magic'", "'nowhere' does not exist", "trains on one device a row"):
+        assert problem in said
