@@ -1,0 +1,71 @@
+"""The results of jobs on disk: found again, or refused with the file's name."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from distill.config import Config
+from distill.sections import DataSection, StudySection, TeacherSection
+from distill.study import job as jobs
+from distill.study.plan import TEACHERS, plan
+from distill.train import NOTE
+from runtime.errors import InputError
+
+RESULT = {"schema_version": 1, "key": "abc", "name": "paper-s0", "scores": {}}
+
+
+def test_a_result_is_found_again(tmp_path: Path):
+    assert jobs.read("paper-s0", "abc", tmp_path) is None
+    jobs.write(RESULT, tmp_path)
+    assert jobs.read("paper-s0", "abc", tmp_path) == RESULT
+
+
+@pytest.mark.parametrize("found", [RESULT | {"key": "xyz"}, RESULT | {"schema_version": 99}])
+def test_a_result_of_another_configuration_is_refused_by_name(tmp_path: Path, found: dict):
+    jobs.write(found, tmp_path)
+    with pytest.raises(InputError, match=r"rows/paper-s0\.json is of another configuration; choose another --out"):
+        jobs.read("paper-s0", "abc", tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"name": "x"}'])
+def test_a_damaged_result_is_refused_by_name(tmp_path: Path, text: str):
+    (tmp_path / "rows").mkdir()
+    (tmp_path / "rows" / "paper-s0.json").write_text(text)
+    with pytest.raises(InputError, match=r"rows/paper-s0\.json cannot be read as a row of a study.*remove it"):
+        jobs.read("paper-s0", "abc", tmp_path)
+
+
+def test_what_is_no_number_is_not_written(tmp_path: Path):
+    with pytest.raises(ValueError, match="JSON compliant"):
+        jobs.write(RESULT | {"threshold": float("nan")}, tmp_path)
+    assert not (tmp_path / "rows" / "paper-s0.json").exists()
+
+
+@pytest.fixture
+def config() -> Config:
+    data = DataSection(train=("synthetic:6@1?size=64",), validation=("synthetic:6@1?size=64",), labels="cells")
+    study = StudySection(rows=("threshold", "paper"), seeds=1, radii=(0, 3))
+    return replace(Config(), data=data, teacher=TeacherSection(name="unet"), study=study)
+
+
+def test_a_teacher_of_another_configuration_is_refused_by_name(config: Config, tmp_path: Path):
+    (job,) = plan(config, tmp_path).teachers
+    assert not jobs.is_trained(job, tmp_path)
+    folder = tmp_path / TEACHERS / job.name
+    work = folder.with_name(f"{folder.name}.training")
+    for path in (folder, work):
+        path.mkdir(parents=True)
+    assert jobs.is_trained(job, tmp_path)
+    (work / NOTE).write_text(json.dumps({"seed": 9}))
+    with pytest.raises(InputError, match=r"fold0 is a teacher of another configuration"):
+        jobs.is_trained(job, tmp_path)
+
+
+def test_the_trivial_row_is_scored_without_training(config: Config):
+    found = jobs.run_trivial(config)
+    assert (found["row"], found["kind"], found["seed"]) == ("threshold", "trivial", None)
+    assert found["radius"] in (0, 3)
+    assert set(found["scores"]) == {"validation"}
+    assert all(0 <= unit["dice"] <= 1 for unit in found["scores"]["validation"]["units"])
