@@ -111,7 +111,7 @@ def _stopped_after_one(work: Any) -> Any:
     return act
 
 
-class _log_to(logging.Handler):  # noqa: N801 - a context
+class _log_to(logging.Handler):
     """Append what the flow says to a list."""
 
     def __init__(self, events: list[str]) -> None:

@@ -2,10 +2,11 @@
 
 import json
 import multiprocessing
-import os
 import time
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -118,36 +119,45 @@ def test_two_workers_find_what_one_finds(finished, tmp_path: Path):
         assert one == two
 
 
-def slow(job, study, out: Path) -> dict:
-    (out / job.name).touch()
+WORK = """
+import os, pathlib, time
+
+def slow(job, study, out):
+    (pathlib.Path(out) / job.name).touch()
     time.sleep(60)
-    return {}
 
-
-def dies(job, study, out: Path) -> dict:
+def dies(job, study, out):
     os._exit(9)
+"""
 
 
-def two_jobs(finished) -> tuple:
-    return plan(finished.config, finished.out).undistilled
+@pytest.fixture
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """What workers can import, and quickly."""
+    (tmp_path / "work_of_a_study.py").write_text(WORK)
+    monkeypatch.syspath_prepend(tmp_path)
+    return import_module("work_of_a_study")
 
 
-def test_an_interruption_ends_the_workers(finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+JOBS = (SimpleNamespace(name="one"), SimpleNamespace(name="two"))
+
+
+def test_an_interruption_ends_the_workers(work: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def interrupted(waiting):
-        while len(list(tmp_path.iterdir())) < 2:
+        while not all((tmp_path / job.name).exists() for job in JOBS):
             time.sleep(0.01)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(flow, "as_completed", interrupted)
     before = set(multiprocessing.active_children())
     with pytest.raises(KeyboardInterrupt):
-        flow._run(slow, two_jobs(finished), finished.config, tmp_path, 2, lambda what: None)
+        flow._run(work.slow, JOBS, None, tmp_path, 2, lambda what: None)
     assert set(multiprocessing.active_children()) <= before
 
 
-def test_a_worker_that_dies_is_told(finished, tmp_path: Path):
+def test_a_worker_that_dies_is_told(work: ModuleType, tmp_path: Path):
     with pytest.raises(EdgescopeError, match="fewer --workers"):
-        flow._run(dies, two_jobs(finished), finished.config, tmp_path, 2, lambda what: None)
+        flow._run(work.dies, JOBS, None, tmp_path, 2, lambda what: None)
 
 
 def test_the_teacher_is_asked_as_the_study_shows_it(finished):

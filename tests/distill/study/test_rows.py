@@ -41,7 +41,7 @@ def test_names_are_told_apart():
 
 
 def test_a_row_that_there_is_not_is_refused_with_those_that_there_are():
-    with pytest.raises(InputError, match="Unknown row 'magic' in study.rows; choose among threshold, undistilled"):
+    with pytest.raises(InputError, match=r"Unknown row 'magic' in study\.rows; choose among threshold, undistilled"):
         rows.load("magic")
 
 
