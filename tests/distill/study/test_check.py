@@ -42,9 +42,8 @@ def test_what_is_of_another_configuration_is_a_problem(config: Config, tmp_path:
     todo = plan(config, tmp_path)
     jobs.write({"schema_version": 1, "key": "other", "name": todo.undistilled[0].name}, tmp_path)
     folder = tmp_path / "teachers" / todo.teachers[1].name
-    (folder.parent / "fold0.training").mkdir(parents=True)
-    (folder.parent / "fold0.training" / "config.json").write_text(json.dumps({}))
-    folder.mkdir()
+    folder.mkdir(parents=True)
+    folder.with_name("fold0.json").write_text(json.dumps({"schema_version": 1, "key": "other"}))
     problems = examine(config, tmp_path).problems
     assert ["undistilled-s0.json" in problems[0], "multiplexed/s1/fold0" in problems[1]] == [True, True]
 

@@ -102,7 +102,7 @@ def test_a_changed_configuration_is_refused_with_the_file(finished):
 def test_a_changed_teacher_is_refused_with_its_folder(finished):
     section = replace(finished.config.study.teacher, steps=4)
     other = replace(finished.config, study=replace(finished.config.study, teacher=section))
-    with pytest.raises(InputError, match=r"multiplexed/s0/fold0 is a teacher of another configuration"):
+    with pytest.raises(InputError, match=r"multiplexed/s0/fold0\.json is of another configuration"):
         study(other, finished.out)
 
 

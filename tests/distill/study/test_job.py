@@ -1,16 +1,14 @@
 """The results of jobs on disk: found again, or refused with the file's name."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from distill.config import Config
-from distill.sections import DataSection, StudySection, TeacherSection
+from distill.sections import DataSection, StudySection, TeacherSection, TrainedTeacher
 from distill.study import job as jobs
 from distill.study.plan import TEACHERS, plan
-from distill.train import NOTE
 from runtime.errors import InputError
 
 RESULT = {"schema_version": 1, "key": "abc", "name": "paper-s0", "scores": {}}
@@ -50,17 +48,27 @@ def config() -> Config:
     return replace(Config(), data=data, teacher=TeacherSection(name="unet"), study=study)
 
 
-def test_a_teacher_of_another_configuration_is_refused_by_name(config: Config, tmp_path: Path):
-    (job,) = plan(config, tmp_path).teachers
-    assert not jobs.is_trained(job, tmp_path)
-    folder = tmp_path / TEACHERS / job.name
-    work = folder.with_name(f"{folder.name}.training")
-    for path in (folder, work):
-        path.mkdir(parents=True)
-    assert jobs.is_trained(job, tmp_path)
-    (work / NOTE).write_text(json.dumps({"seed": 9}))
-    with pytest.raises(InputError, match=r"fold0 is a teacher of another configuration"):
-        jobs.is_trained(job, tmp_path)
+def test_a_teacher_is_trained_once(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (teacher,) = plan(config, tmp_path).teachers
+    trained: list[Path] = []
+    monkeypatch.setattr(jobs, "fit", lambda settings, folder: (trained.append(folder), folder.mkdir(parents=True)))
+    assert not jobs.is_trained(teacher, tmp_path)
+    for _ in range(2):
+        assert jobs.run(teacher, config, tmp_path)["key"] == teacher.key()
+    assert trained == [tmp_path / TEACHERS / teacher.name]
+    assert jobs.is_trained(teacher, tmp_path)
+
+
+def test_a_teacher_of_another_configuration_is_refused_by_name(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(jobs, "fit", lambda settings, folder: folder.mkdir(parents=True))
+    (teacher,) = plan(config, tmp_path).teachers
+    jobs.run(teacher, config, tmp_path)
+    longer = replace(config, study=replace(config.study, teacher=TrainedTeacher(steps=50)))
+    (other,) = plan(longer, tmp_path).teachers
+    with pytest.raises(InputError, match=r"multiplexed/s0/fold0\.json is of another configuration"):
+        jobs.run(other, longer, tmp_path)
 
 
 def test_the_trivial_row_is_scored_without_training(config: Config):

@@ -7,7 +7,7 @@ import pytest
 
 from distill.config import Config
 from distill.sections import DataSection, LossSection, PhaseSection, StudySection, TeacherSection, TrainedTeacher
-from distill.study.plan import plan, trains_teachers
+from distill.study.plan import plan, settings, trains_teachers
 from runtime.errors import InputError
 
 OUT = Path("runs/x")
@@ -89,11 +89,22 @@ def test_few_labels_have_teachers_of_the_same_labels_and_of_all(config: Config):
     todo = plan(study(config, fractions=(0.25,), seeds=1), OUT)
     rows = {job.row: job for job in todo.jobs}
     assert rows["undistilled-25"].labelled == rows["undistilled-25"].config.data.labelled == 0.25
-    assert rows["paper-25"].taught_by == ("multiplexed", 0.25)
-    assert rows["paper-25-given"].taught_by == ("multiplexed", 1.0)
-    assert rows["paper-25-given"].config.data.labelled == 0.25
+    for row in ("paper-25", "matching-25"):
+        assert rows[row].taught_by == ("multiplexed", 0.25)
+        assert rows[row].config.loss == rows[row.removesuffix("-25")].config.loss
+    given = rows["matching-25-given"]
+    assert given.taught_by == ("multiplexed", 1.0)
+    assert given.config.data.labelled == 0.25
+    assert "boundary-25" not in rows
     assert names(todo.teachers) == ["multiplexed/s5/fold0", "multiplexed-25/s5/fold0"]
     assert [job.config.data.labelled for job in todo.teachers] == [1.0, 0.25]
+
+
+def test_a_setting_that_stays_at_its_default_is_no_part_of_a_key(config: Config):
+    """So that results stay valid when a setting is added."""
+    said = settings(plan(config, OUT).undistilled[0].config)
+    assert set(said) == {"data", "qat", "seed"}
+    assert set(said["data"]) == {"train", "validation"}
 
 
 def test_a_teacher_is_trained_as_its_section_says(config: Config):
