@@ -148,7 +148,7 @@ def _check(row: rows.Row, config: Config) -> None:
         raise InputError(msg)
 
 
-def _job(config: Config, out: Path, seed: int, row: rows.Row, name: str, title: str, all_labels: bool = False) -> Job:
+def _job(config: Config, out: Path, seed: int, row: rows.Row, name: str, title: str) -> Job:
     changed = row.apply(replace(config, seed=seed, study=StudySection(), qat=replace(config.qat, steps=0)))
     taught_by = None
     if row.teacher and trains_teachers(config):

@@ -120,7 +120,7 @@ def test_the_same_study_makes_the_same_picture(found):
         ("undistilled-25", "student", "undistilled"),
         ("boundary", "student", "undistilled"),
         ("paper", "student", "distilled"),
-        ("paper-25-given", "student", "distilled"),
+        ("hinton-25", "student", "distilled"),
         ("teacher-multiplexed", "teacher", "teacher"),
     ],
 )

@@ -54,7 +54,7 @@ def results() -> list[dict[str, object]]:
             result("paper", seed, 0.02),
             result("efficientnet_b0-paper", seed, 0.03, **other),
             result("paper-25", seed, 0.0, **few),
-            result("paper-25-given", seed, 0.0, **few),
+            result("hinton-25", seed, 0.0, **few),
             result("teacher-multiplexed", seed, 0.1, kind="teacher"),
             result("teacher-multiplexed-25", seed, 0.0, kind="teacher", **few),
             result("teacher-nuclear", seed, -0.3, kind="teacher"),
@@ -94,7 +94,7 @@ def test_means_and_spread_are_over_seeds(results, lines, figure: str, data: str)
         ("paper", "undistilled"),
         ("efficientnet_b0-paper", "efficientnet_b0-undistilled"),
         ("paper-25", "undistilled-25"),
-        ("paper-25-given", "undistilled-25"),
+        ("hinton-25", "undistilled-25"),
     ],
 )
 def test_a_gain_is_over_the_undistilled_row_of_the_same_student_and_labels(results, lines, row: str, base: str):
@@ -148,7 +148,7 @@ def test_the_interval_is_the_same_each_time():
 def test_rows_stand_in_an_order_that_a_person_can_follow(config: Config, results):
     assert [line["row"] for line in tabulate(config, results, None)["rows"]] == [
         "threshold", "undistilled", "paper", "efficientnet_b0-undistilled", "efficientnet_b0-paper",
-        "undistilled-25", "paper-25", "paper-25-given",
+        "undistilled-25", "paper-25", "hinton-25",
         "teacher-multiplexed", "teacher-nuclear", "teacher-multiplexed-25",
     ]  # fmt: skip
 
