@@ -33,7 +33,7 @@ class Views:
             raise InputError(msg)
         if membrane != "own" and set(channels) <= {NUCLEUS}:
             msg = (
-                f"teacher.membrane is {membrane}, but this teacher sees no channel besides the nucleus; set it to own."
+                f"teacher.membrane is {membrane}, but the teacher sees no channel besides the nucleus; set it to own."
             )
             raise InputError(msg)
         if membrane == "shuffled" and len(samples) == 1:
