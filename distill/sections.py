@@ -59,6 +59,7 @@ class TeacherSection:
     prompt_labels : the labels that boxes and points are taken from: cells or nuclei
     confine : pixels by which a box is widened before its mask is confined to it; -1 does not confine
     chunk : prompts that are decoded together; batch : images that share a pass of the encoder
+    sam : the checkpoint of SAM under a head; left out: the one that it was trained with, where that lay
     soften : standard deviation in pixels by which saved masks are blurred; 0 leaves them hard
     licence : of saved masks, which do not say theirs
     membrane : own, blank (zeros) or shuffled (of another image): the controls of a study
@@ -76,6 +77,7 @@ class TeacherSection:
     confine: int = -1
     chunk: int = 64
     batch: int = 1
+    sam: str = ""
     soften: float = 0.0
     licence: str = ""
     membrane: str = "own"

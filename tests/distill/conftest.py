@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from segment_anything.modeling import Sam
     from torch import nn
 
     from distill.student import Student
@@ -71,3 +72,53 @@ def student_folder(student, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder.mkdir()
     save(student, folder)
     return folder
+
+
+def small_sam() -> Sam:
+    """SAM of its own parts, shrunken and random: side 128, embedding 32 x 8 x 8, small logits 32 x 32."""
+    from functools import partial
+
+    import torch
+    from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
+
+    torch.manual_seed(0)
+    encoder = ImageEncoderViT(
+        img_size=128,
+        embed_dim=32,
+        depth=2,
+        num_heads=2,
+        out_chans=32,
+        norm_layer=partial(torch.nn.LayerNorm, eps=1e-6),
+        use_rel_pos=True,
+        window_size=3,
+        global_attn_indexes=(1,),
+    )
+    prompts = PromptEncoder(embed_dim=32, image_embedding_size=(8, 8), input_image_size=(128, 128), mask_in_chans=4)
+    transformer = TwoWayTransformer(depth=2, embedding_dim=32, num_heads=2, mlp_dim=64)
+    decoder = MaskDecoder(transformer_dim=32, transformer=transformer, iou_head_hidden_dim=32)
+    sam = Sam(encoder, prompts, decoder)
+    with torch.no_grad():  # logits of a size that the sigmoid can tell apart
+        torch.nn.init.normal_(encoder.pos_embed, std=0.5)
+        for parameter in sam.parameters():
+            parameter.mul_(1.5)
+    return sam.eval()
+
+
+@pytest.fixture(scope="session")
+def sam() -> Sam:
+    """The shrunken SAM."""
+    pytest.importorskip("torch")
+    return small_sam()
+
+
+@pytest.fixture
+def sam_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The shrunken SAM in the official format; while the test runs, the registry's vit_b is of this size."""
+    import torch
+
+    from distill.sam import checkpoint
+
+    monkeypatch.setattr(checkpoint, "build", lambda size: small_sam())
+    path = tmp_path / "sam_small.pth"
+    torch.save(small_sam().state_dict(), path)
+    return path

@@ -13,8 +13,8 @@ from distill.soft_labels import SoftLabel
 
 CONFIG = """
 [data]
-train = ["synthetic:6@1?size=64"]
-validation = ["synthetic:8@2?size=64"]
+train = ["synthetic:6@1?size=96"]
+validation = ["synthetic:8@2?size=96"]
 crop = 64
 [teacher]
 name = "masks"
@@ -22,7 +22,7 @@ weights = "labels:cells"
 soften = 1.0
 store = "soft.zarr"
 """
-TRAIN, BOTH = 5, 6  # of six and eight, some are for validation
+TRAIN, BOTH = 5, 7  # of six and eight, some are for validation
 
 
 @pytest.fixture
@@ -68,8 +68,8 @@ def test_check_computes_nothing_and_counts(call, tmp_path: Path):
     code, out, _ = call("--check", "--validation", "--json", "found.json")
     assert code == 0
     assert not (tmp_path / "soft.zarr").exists()
-    assert f"synthetic:6@1?size=64 (train): {TRAIN} images have what masks wants; 0 are stored" in out
-    assert json.loads((tmp_path / "found.json").read_text())["data"]["synthetic:8@2?size=64 (val)"]["images"] == 1
+    assert f"synthetic:6@1?size=96 (train): {TRAIN} images have what masks wants; 0 are stored" in out
+    assert json.loads((tmp_path / "found.json").read_text())["data"]["synthetic:8@2?size=96 (val)"]["images"] == 2
     call()
     assert f"{TRAIN} are stored" in call("--check")[1]
 

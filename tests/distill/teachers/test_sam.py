@@ -1,0 +1,147 @@
+"""SAM as a teacher, through its file: on a shrunken one, and once on the true ViT-B."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("segment_anything")
+
+from distill import datasets
+from distill.sam import checkpoint
+from distill.sections import TeacherSection
+from distill.soft_labels import obtain
+from distill.teachers import Teacher
+from distill.teachers.sam import TEACHER, SamTeacher
+from runtime.errors import InputError
+
+DATA = datasets.open("synthetic:3@4?size=96x80")
+
+
+@pytest.fixture
+def section(sam_weights: Path, tmp_path: Path) -> TeacherSection:
+    return TeacherSection(
+        name="sam", weights=str(sam_weights), size="vit_b", device="cpu", store=str(tmp_path / "soft.zarr")
+    )
+
+
+def ask(section: TeacherSection, sample=DATA[0], **changes) -> np.ndarray:
+    teacher = TEACHER.open(replace(section, **changes))
+    return teacher.probability(sample.planes(teacher.channels), teacher.reference(sample))
+
+
+@pytest.mark.parametrize("prompts", ["boxes", "points", "grid"])
+def test_every_kind_of_prompt_answers_with_a_probability(section, prompts: str):
+    answer = ask(section, prompts=prompts)
+    assert answer.shape == (96, 80)
+    assert answer.dtype == np.float32
+    assert 0 <= answer.min() <= answer.max() <= 1
+
+
+@pytest.mark.parametrize("prompts", ["boxes", "points"])
+def test_a_field_without_objects_is_background_and_sam_is_not_loaded(section, prompts, monkeypatch):
+    monkeypatch.setattr(checkpoint.Checkpoint, "load", lambda *_: pytest.fail("loaded"))
+    empty = replace(DATA[0], labels={"cells": np.zeros((96, 80), np.int32)})
+    answer = ask(section, empty, prompts=prompts)
+    assert answer.shape == (96, 80)
+    assert not answer.any()
+
+
+def test_fields_answered_together_are_like_one_by_one(section):
+    teacher: Teacher = TEACHER.open(section)
+    samples = [DATA[0], replace(DATA[1], labels={"cells": np.zeros((96, 80), np.int32)}), DATA[2]]
+    images = [sample.planes(teacher.channels) for sample in samples]
+    images[2] = images[2][:, :50, :70]
+    references = [teacher.reference(sample) for sample in samples]
+    references[2] = references[2][:50, :70]
+    together = teacher.probabilities(images, references)
+    assert [one.shape for one in together] == [(96, 80), (96, 80), (50, 70)]
+    for answer, image, reference in zip(together, images, references, strict=True):
+        assert np.allclose(answer, teacher.probability(image, reference), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"rgb": ("membrane", "nucleus", "blank")},
+        {"rgb": ("grey",)},
+        {"prompts": "points"},
+        {"prompt_labels": "nuclei"},
+        {"confine": 2},
+    ],
+)
+def test_what_changes_the_answer_changes_the_key(section, changes):
+    assert TEACHER.open(replace(section, **changes)).key() != TEACHER.open(section).key()
+    assert not np.array_equal(ask(section, **changes), ask(section))
+
+
+def test_how_it_is_computed_is_not_in_the_key(section):
+    others = replace(section, chunk=3, batch=2, half=False, device="auto", store="elsewhere")
+    assert TEACHER.open(others).key() == TEACHER.open(section).key()
+
+
+def test_the_key_holds_the_weights_of_the_file(section, sam_weights: Path):
+    import torch
+
+    before = TEACHER.open(section).key()
+    state = torch.load(sam_weights, weights_only=True)
+    state["mask_decoder.iou_token.weight"] += 1
+    torch.save(state, sam_weights)
+    assert TEACHER.open(section).key()["weights"] != before["weights"]
+
+
+def test_the_answers_are_stored_and_sam_is_loaded_once(section, monkeypatch):
+    first = obtain(replace(section, batch=2), DATA)
+    monkeypatch.setattr(checkpoint.Checkpoint, "load", lambda *_: pytest.fail("loaded"))
+    second = obtain(section, DATA)
+    assert all(np.array_equal(*pair) for pair in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"prompts": "none"}, "python -m distill head"),
+        ({"prompts": "points", "confine": 3}, r"teacher\.confine is 3"),
+        ({"chunk": 0}, "must be positive"),
+        ({"batch": -1}, "must be positive"),
+        ({"rgb": ("nucleus",)}, r"teacher\.rgb is"),
+        ({"weights": "nowhere.pth"}, "There is no checkpoint"),
+    ],
+)
+def test_a_wrong_setting_is_refused(section, changes, said: str):
+    wrong = replace(section, **changes)
+    with pytest.raises(InputError, match=said):
+        TEACHER.open(wrong)
+    assert TEACHER.check(wrong)
+    assert TEACHER.check(section) is None
+
+
+def test_a_channel_that_the_data_lack_is_named(section):
+    with pytest.raises(InputError, match=r"no channel 'er', it has nucleus, membrane"):
+        ask(section, rgb=("er", "nucleus", "blank"))
+
+
+def test_labels_that_the_data_lack_are_named(section):
+    sample = replace(DATA[0], labels={"nuclei": DATA[0].labels["nuclei"]})
+    with pytest.raises(InputError, match=r"no labels 'cells' for the teacher, it has nuclei"):
+        ask(section, sample)
+
+
+def test_it_is_free_to_teach():
+    assert SamTeacher.licence == "Apache-2.0"
+
+
+@pytest.mark.slow
+def test_the_true_vit_b_reads_its_own_format_and_labels_a_field(tmp_path: Path):
+    """Random weights of the registry's ViT-B at 1024: shapes, format and memory are real, the mask means nothing."""
+    import torch
+
+    torch.manual_seed(0)
+    torch.save(checkpoint.build("vit_b").state_dict(), tmp_path / "sam.pth")
+    section = TeacherSection(
+        name="sam", weights=str(tmp_path / "sam.pth"), size="vit_b", device="cpu", store=str(tmp_path / "soft.zarr")
+    )
+    (soft,) = obtain(section, DATA[:1])
+    assert soft.shape == (96, 80)
+    assert soft.std() > 0
