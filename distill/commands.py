@@ -19,6 +19,7 @@ from runtime.errors import InputError
 from . import config as configuration
 from . import datasets
 from .console import log_to_stderr, show_check, stoppable, trainer_libraries
+from .head_command import head
 from .label_command import label
 from .students_command import show_students
 from .study_command import study
@@ -38,6 +39,7 @@ FIGURES = {
 
 app = typer.Typer(add_completion=False, help=__doc__, rich_markup_mode=None)
 app.command()(label)
+app.command()(head)
 app.command()(study)
 app.command("students")(show_students)
 
