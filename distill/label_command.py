@@ -96,9 +96,9 @@ def label(
 ) -> int:
     """Compute a teacher's probabilities once; run again to go on, in several processes to be faster."""
     settings = configuration.load(config, override or ())
-    _check_teacher(settings)
     sets = _sets(settings, validation)
     with log_to_stderr(), stoppable():
+        _check_teacher(settings)
         found = _check(settings, sets) if check else _label(settings, sets)
     if json_file:
         write_bytes(json_file, (json.dumps(found, indent=2) + "\n").encode())

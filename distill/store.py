@@ -12,7 +12,7 @@ import json
 import logging
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,11 +42,12 @@ class Damaged(EdgescopeError):
     """An array in the store is not what was written there."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Store:
     """The arrays below one folder. Keys are file names: letters and digits."""
 
     path: Path
+    _begun: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         if self.path.is_file() or (self.path.is_dir() and not (self.path / GROUP).exists() and _holds(self.path)):
@@ -123,15 +124,17 @@ class Store:
         return size
 
     def _begin(self) -> None:
-        """Make the group, where there is none; sweep what killed processes left long ago."""
+        """Make the group, where there is none; sweep what killed processes left long ago. Once for each Store."""
+        if self._begun:
+            return
         if not (self.path / GROUP).exists():
             group = {"zarr_format": 3, "node_type": "group", "attributes": {"holds": "soft labels of edgescope"}}
             write_bytes(self.path / GROUP, json.dumps(group, indent=2).encode())
-            return
         before = time.time() - ABANDONED
         for entry in self.path.glob(".*"):
             if _modified(entry) < before:
                 remove(entry)
+        self._begun = True
 
     def _hidden(self, key: str) -> Path:
         return self.path / f".{key}.{os.urandom(4).hex()}"

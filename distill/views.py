@@ -32,9 +32,7 @@ class Views:
             msg = f"teacher.membrane is {membrane!r}; choose one of {', '.join(CONTROLS)}."
             raise InputError(msg)
         if membrane != "own" and set(channels) <= {NUCLEUS}:
-            msg = (
-                f"teacher.membrane is {membrane}, but the teacher sees no channel besides the nucleus; set it to own."
-            )
+            msg = f"teacher.membrane is {membrane}, but the teacher sees no channel besides the nucleus; set it to own."
             raise InputError(msg)
         if membrane == "shuffled" and len(samples) == 1:
             msg = "teacher.membrane is shuffled, but the data hold one image, and there is no other; give more data."

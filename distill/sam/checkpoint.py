@@ -7,7 +7,7 @@ import logging
 import pickle
 import zipfile
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +50,7 @@ class Checkpoint:
     def load(self, device: str) -> Sam:
         """The network with these weights, ready for inference."""
         network = build(self.size)
-        network.load_state_dict(_read(self.path))
+        network.load_state_dict(read(self.path))
         return network.eval().requires_grad_(requires_grad=False).to(device)
 
 
@@ -70,8 +70,13 @@ def inspect(weights: str, size: str) -> Checkpoint:
     checkpoint = Checkpoint(path, size, digest(path))
     _check_shapes(checkpoint)
     if not checkpoint.official:
-        log.warning("%s is not one of SAM's official checkpoints (sha256 %s...).", path, checkpoint.sha256[:12])
+        _warn(path, checkpoint.sha256)
     return checkpoint
+
+
+def embedding_channels(checkpoint: Checkpoint) -> int:
+    """Channels of what the encoder says, 256 in every official SAM."""
+    return int(read(checkpoint.path)["image_encoder.neck.0.weight"].shape[0])
 
 
 def build(size: str) -> Sam:
@@ -80,13 +85,25 @@ def build(size: str) -> Sam:
 
 
 def digest(path: Path) -> str:
-    """sha256 of a file."""
+    """sha256 of a file; of one that did not change since, it is remembered."""
+    status = path.stat()
+    return _digest(path.resolve(), status.st_size, status.st_mtime_ns)
+
+
+@lru_cache
+def _warn(path: Path, sha256: str) -> None:
+    """Once for each file."""
+    log.warning("%s is not one of SAM's official checkpoints (sha256 %s...).", path, sha256[:12])
+
+
+@lru_cache
+def _digest(path: Path, size: int, modified: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _check_shapes(checkpoint: Checkpoint) -> None:
-    state = _read(checkpoint.path)
+    state = read(checkpoint.path)
     with torch.device("meta"):  # shapes alone
         expected = build(checkpoint.size).state_dict()
     found = WIDTHS.get(_width(state), "")
@@ -111,7 +128,7 @@ def _width(state: Mapping[str, Any]) -> int:
     return int(embedding.shape[-1]) if embedding is not None and embedding.ndim == 4 else 0
 
 
-def _read(path: Path) -> Mapping[str, torch.Tensor]:
+def read(path: Path) -> Mapping[str, torch.Tensor]:
     """The tensors of a checkpoint, mapped from the file; only tensors are unpickled."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))

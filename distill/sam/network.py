@@ -7,6 +7,7 @@ the result is upsampled. Memory does not grow with the number of cells.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -63,13 +64,20 @@ class Network:
         ]
 
     def from_boxes(
-        self, encoded: Encoded, boxes: NDArray[np.float32], chunk: int, confine: int = -1
+        self,
+        encoded: Encoded,
+        boxes: NDArray[np.float32],
+        chunk: int,
+        confine: int = -1,
+        least_iou: float = -math.inf,
     ) -> NDArray[np.float32]:
         """Probability (H, W) that a pixel belongs to the object of any box, (N, 4) in pixels.
 
         confine : pixels by which a box is widened, outside of which its mask counts for nothing; -1 does not confine
+        least_iou : masks that the network itself thinks worse of are left out
         """
-        return self._probability(encoded, (self._box_logits(encoded, part, confine) for part in _parts(boxes, chunk)))
+        parts = (self._box_logits(encoded, part, confine, least_iou) for part in _parts(boxes, chunk))
+        return self._probability(encoded, parts)
 
     def from_points(self, encoded: Encoded, points: NDArray[np.float32], chunk: int) -> NDArray[np.float32]:
         """The same for points (N, 2): of the three masks of a point, the one that SAM believes in most."""
@@ -92,14 +100,15 @@ class Network:
                 best = torch.maximum(best, logits.amax(0)) if len(logits) else best
             return self.upsample(encoded, best)
 
-    def _box_logits(self, encoded: Encoded, boxes: NDArray[np.float32], confine: int) -> Tensor:
+    def _box_logits(self, encoded: Encoded, boxes: NDArray[np.float32], confine: int, least_iou: float) -> Tensor:
         corners = self.resize.apply_boxes_torch(self._tensor(boxes), encoded.original_size)
-        logits, _ = self._decode(encoded, boxes=corners, multimask=False)
+        logits, quality = self._decode(encoded, boxes=corners, multimask=False)
+        good = quality[:, 0] >= least_iou
         if confine < 0:
-            return logits[:, 0]
+            return logits[good, 0]
         wide = self._tensor(boxes + np.array([-confine, -confine, confine, confine], np.float32))
         inside = self._inside(self.resize.apply_boxes_torch(wide, encoded.original_size), logits.shape[-2:])
-        return torch.where(inside, logits[:, 0], logits[:, 0].clamp(max=OUTSIDE))
+        return torch.where(inside, logits[:, 0], logits[:, 0].clamp(max=OUTSIDE))[good]
 
     def _point_logits(self, encoded: Encoded, points: NDArray[np.float32]) -> Tensor:
         logits, quality = self._decode(encoded, points=self._scaled(encoded, points), multimask=True)

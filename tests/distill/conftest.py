@@ -105,6 +105,13 @@ def small_sam() -> Sam:
 
 
 @pytest.fixture(scope="session")
+def small_registry() -> Callable[[], Sam]:
+    """Makes the shrunken SAM."""
+    pytest.importorskip("torch")
+    return small_sam
+
+
+@pytest.fixture(scope="session")
 def sam() -> Sam:
     """The shrunken SAM."""
     pytest.importorskip("torch")

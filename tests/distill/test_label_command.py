@@ -110,3 +110,17 @@ def test_the_account_knows_speed_and_what_is_left():
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (61.4, "1:01"), (7384, "2:03:04")])
 def test_a_duration_is_read_like_a_clock(seconds: float, text: str):
     assert _clock(seconds) == text
+
+
+def test_head_trains_and_says_where_it_is(call, sam_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    settings = ["teacher.name=sam", f"teacher.weights={sam_weights}", "teacher.size=vit_b", "teacher.device=cpu"]
+    settings += ["float.steps=2", "float.batch=2", "trainer.interval=2", "qat.steps=2", "data.labels=cells"]
+    options = [part for setting in settings for part in ("--set", setting)]
+    code = main(["head", "config.toml", "--out", "head", *options])
+    said = capsys.readouterr()
+    assert code == 0, said.err
+    assert said.out.startswith("the head is in head: validation Dice ")
+    assert "head: step 2 of 2, loss" in said.err
+    code, out, _ = call("--set", "teacher.name=head", "--set", "teacher.weights=head", "--set", "teacher.device=cpu")
+    assert code == 0
+    assert out.startswith(f"head: {TRAIN} images, 0 skipped")

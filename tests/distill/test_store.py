@@ -194,7 +194,7 @@ def test_what_a_killed_writer_left_is_swept_when_it_is_old(store: Store):
     for folder in (old, young):
         folder.mkdir()
     os.utime(old, (time.time() - 2 * ABANDONED,) * 2)
-    store.write("d", VALUES, {})
+    Store(store.path).write("d", VALUES, {})
     assert not old.exists()
     assert young.exists()
 

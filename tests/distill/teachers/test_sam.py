@@ -12,7 +12,6 @@ from distill import datasets
 from distill.sam import checkpoint
 from distill.sections import TeacherSection
 from distill.soft_labels import obtain
-from distill.teachers import Teacher
 from distill.teachers.sam import TEACHER, SamTeacher
 from runtime.errors import InputError
 
@@ -49,7 +48,7 @@ def test_a_field_without_objects_is_background_and_sam_is_not_loaded(section, pr
 
 
 def test_fields_answered_together_are_like_one_by_one(section):
-    teacher: Teacher = TEACHER.open(section)
+    teacher = TEACHER.open(section)
     samples = [DATA[0], replace(DATA[1], labels={"cells": np.zeros((96, 80), np.int32)}), DATA[2]]
     images = [sample.planes(teacher.channels) for sample in samples]
     images[2] = images[2][:, :50, :70]
