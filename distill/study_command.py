@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .config import Config
 
 RUNS = Path("runs")
-WIDTH = 150  # of the table at least: a narrow terminal may wrap it, but no figure is cut
+WIDTH = 190  # of the table at least: a narrow terminal may wrap it, but no figure is cut
 
 log = logging.getLogger(__name__)
 

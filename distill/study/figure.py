@@ -38,7 +38,7 @@ def draw(found: dict[str, Any]) -> bytes:
     _rows(right, lines, "boundary_f1", "boundary F1 at 2 px")
     left.set_yticks(range(len(lines)), [line["title"] for line in lines], fontsize=8)
     left.invert_yaxis()
-    right.legend(*_legend(), loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=4, frameon=False, fontsize=8)
+    panels[0].legend(*_legend(), loc="outside lower center", ncols=4, frameon=False, fontsize=8)
     figure.suptitle(f"{found['title']} ({found['seeds']} seeds)", x=0.01, ha="left", fontsize=11, fontweight="bold")
     if shares:
         one, two = panels[1].subplots(1, 2)
@@ -71,14 +71,14 @@ def _rows(axes: Any, lines: Sequence[dict[str, Any]], figure: str, title: str) -
 
 def _curve(axes: Any, lines: Sequence[dict[str, Any]], shares: Sequence[float], figure: str, title: str) -> None:
     """Undistilled and distilled students over the share of images that keep their labels."""
-    for place, (row, name) in enumerate(CURVES.items()):
+    for (row, name), marker, style in zip(CURVES.items(), "os^", ("-", "-", "--"), strict=True):
         kind = "undistilled" if row == "undistilled" else "distilled"
         found = {line["labelled"]: line for line in lines if line["row"].partition("-")[0] == row}
         points = [(share, found[share]["scores"][VALIDATION][figure]) for share in shares if share in found]
         axes.errorbar(
             [100 * share for share, _ in points], [score["mean"] for _, score in points],
-            [score["sd"] or 0 for _, score in points], color=COLOUR[kind], marker=MARKER[kind], capsize=3, label=name,
-            linestyle=("-", "-", "--")[place],
+            [score["sd"] or 0 for _, score in points], color=COLOUR[kind], marker=marker, capsize=3, label=name,
+            linestyle=style,
         )  # fmt: skip
     axes.set_xscale("log")
     axes.set_xticks([100 * share for share in shares], [f"{100 * share:g} %" for share in shares])
