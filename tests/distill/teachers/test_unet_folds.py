@@ -1,6 +1,7 @@
 """Several networks as one teacher: an image is taught by those that have not seen it."""
 
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -29,14 +30,17 @@ def fold(student, place: Path, seen: list[int], shift: float = 0.0, **changes) -
     students.save(replace(student, weights=weights, lineage=lineage, **changes), place)
 
 
-@pytest.fixture
-def folder(student, tmp_path: Path) -> Path:
-    fold(student, tmp_path / "teacher" / "fold0", seen=[1, 2])
-    fold(student, tmp_path / "teacher" / "fold1", seen=[0, 2], shift=0.01)
-    return tmp_path / "teacher"
+@pytest.fixture(scope="module")
+def folder(student, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("teacher")
+    fold(student, place / "fold0", seen=[1, 2])
+    fold(student, place / "fold1", seen=[0, 2], shift=0.01)
+    return place
 
 
+@cache
 def opened(folder: Path):
+    """The teacher; its networks are built once, which takes longer than asking them."""
     return TEACHER.open(TeacherSection(name="unet", weights=str(folder)))
 
 
@@ -66,10 +70,11 @@ def test_the_key_knows_what_each_has_seen(folder: Path, student, tmp_path: Path)
     assert one != other
 
 
-def test_folds_that_see_different_channels_are_refused(folder: Path, student):
+def test_folds_that_see_different_channels_are_refused(student, tmp_path: Path):
     spec = replace(student.spec, channels=("nucleus", "membrane"))
-    fold(student, folder / "fold2", seen=[], spec=spec)
-    section = TeacherSection(name="unet", weights=str(folder))
+    fold(student, tmp_path / "fold0", seen=[])
+    fold(student, tmp_path / "fold1", seen=[], spec=spec)
+    section = TeacherSection(name="unet", weights=str(tmp_path))
     assert "see different channels; give the folds of one teacher" in (TEACHER.check(section) or "")
     with pytest.raises(InputError):
         TEACHER.open(section)
