@@ -76,7 +76,7 @@ def _use(student: Student) -> str:
         f"Compile it first (`python -m compile --target intel --student {name}`; bundled students by name, "
         "others by folder), then:\n\n"
         "```python\n"
-        "from runtime import Segmenter\n"
+        "from runtime import Segmenter\n\n"
         f'with Segmenter.open("{name}-intel-{"int8" if student.scheme else "fp32"}") as segment:\n'
         "    mask = segment(frame).mask  # frame: uint8, uint16 or float32 (H, W); .labels() tells objects apart\n"
         "```"

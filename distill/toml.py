@@ -48,8 +48,10 @@ def _pairs(section: Any) -> Iterable[str]:
             value = tuple(portable(spec) for spec in value)
         elif item.name == "record":
             value = portable(value)
-        elif item.name in ("weights", "store"):
+        elif item.name == "weights":
             value = portable(value) if value.startswith(MASKS) else _last(value)
+        elif item.name == "store" and (PurePath(value).is_absolute() or PureWindowsPath(value).is_absolute()):
+            value = _last(value)
         elif item.name == "undistilled":
             value = ()
         yield f"{item.name} = {_literal(value)}"

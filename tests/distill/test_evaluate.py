@@ -11,6 +11,7 @@ from torchmetrics.functional.classification import binary_f1_score, binary_jacca
 from distill.datasets import Sample
 from distill.evaluate import evaluate
 from distill.spec import StudentSpec
+from runtime.instances import label_objects
 from runtime.manifest import Objects
 
 SPEC = StudentSpec("given", "mobilenetv3", outputs=("foreground",), threshold=0.5, objects=Objects(0.5, 1))
@@ -79,7 +80,7 @@ def test_objects_equal_a_search_over_all_pairs(noisy: list[Sample]):
     scores = evaluate(given, SPEC, noisy, "nuclei")
     total = np.zeros(3, int)
     for one, row in zip(noisy, scores["per_image"], strict=True):
-        truth, found = one.labels["nuclei"], connected(one.frame > 0.5)
+        truth, found = one.labels["nuclei"], label_objects(given(one.frame)[0], None, 0.5, SPEC.objects)
         pairs = 0
         for i in range(1, truth.max() + 1):
             for j in range(1, found.max() + 1):
