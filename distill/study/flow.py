@@ -77,8 +77,11 @@ def _run(
             }
         except BaseException as error:
             pool.shutdown(wait=False, cancel_futures=True)
-            for process in set(multiprocessing.active_children()) - set(others):
+            mine = set(multiprocessing.active_children()) - set(others)
+            for process in mine:
                 process.terminate()  # what it trained so far is kept; without this, its training would be waited for
+            for process in mine:
+                process.join()
             if isinstance(error, BrokenProcessPool):
                 msg = "A training's process died, perhaps for want of memory; run again, with fewer --workers."
                 raise EdgescopeError(msg) from error

@@ -32,7 +32,7 @@ def test_headroom_is_said_before_what_is_distilled(finished):
     assert "taught-s0" not in finished.events[:place]
     assert "teacher-s1" in finished.events[:place]
     assert "over 2 seeds" in finished.events[place]
-    assert "on 2 held-out field(s)" in finished.events[place]
+    assert "on 3 held-out field(s)" in finished.events[place]
     assert finished.found["headroom"] == finished.events[place]
 
 
@@ -64,7 +64,7 @@ def test_the_table_is_what_the_results_say(finished):
 
 
 def test_frames_are_scored_in_blocks(finished):
-    assert finished.found["units"] == {"validation": 2 * 4, "folder": 2 * 4}
+    assert finished.found["units"] == {"validation": 3 * 4, "folder": 2 * 4}
 
 
 def test_data_that_the_teacher_cannot_see_are_scored_for_the_others(finished):
