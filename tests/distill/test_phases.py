@@ -19,7 +19,6 @@ from distill.config import Config
 from distill.history import read_history
 from distill.phases import Best, Checkpoint, float_phase, quantized_phase
 from distill.sections import LossSection, TeacherSection
-from distill.train import fit
 from distill.training_data import TrainingData
 
 ROOT = Path(__file__).parents[2]
@@ -216,35 +215,3 @@ def _session(leader: int) -> list[int]:
         if int(fields[3]) == leader and fields[0] != "Z":
             found.append(int(entry.name))
     return found
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are looked up in /proc")
-def test_two_processes_train_as_one_does_with_twice_the_crops(config: Config, tmp_path: Path):
-    """Batch statistics cannot be shared on a CPU: the float phase agrees at its first step, and roughly.
-
-    The phase for int8 has them folded, and its scales are those of both processes: there, from the same weights, every
-    step agrees.
-    """
-    work = tmp_path / "together.training"
-    second = start(tmp_path)
-    out, said = second.communicate(timeout=600)
-    assert second.returncode == 0, said
-    assert out.count("tiny is in together: validation Dice") == 1
-    assert not left(second.pid)
-    assert [path.name for path in tmp_path.iterdir() if (path / "student.json").exists()] == ["together"]
-    assert students.load(tmp_path / "together").scheme is not None
-
-    alone = tmp_path / "alone.training"
-    fit(config, tmp_path / "alone")
-    ours, theirs = (course(folder, "float", "train/loss") for folder in (work, alone))
-    assert ours[2] == pytest.approx(theirs[2], rel=0.2)
-
-    taken_up = tmp_path / "again.training"
-    taken_up.mkdir()
-    (taken_up / "float.safetensors").write_bytes((work / "float.safetensors").read_bytes())
-    fit(config, tmp_path / "again")
-    ours, theirs = (course(folder, "qat", "train/loss") for folder in (work, taken_up))
-    assert sorted(ours) == sorted(theirs) == [2, 4, 6, 8, 10, 12]
-    assert ours[2] == pytest.approx(theirs[2], rel=1e-3)
-    assert list(ours.values()) == pytest.approx(list(theirs.values()), rel=1e-2)
