@@ -1,9 +1,5 @@
 """The phases of a training: passes that make one step, early stops, half precision, and several processes together."""
 
-import os
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -184,25 +180,6 @@ def test_an_early_stop_is_the_same_in_a_run_that_was_interrupted(
     for found in (uninterrupted, resumed):
         assert all(torch.equal(found[name], value) for name, value in uninterrupted.items())
         assert not all(torch.equal(found[name], last[f"model.{name}"]) for name in found)  # the best, not the last
-
-
-TOGETHER = ("--set", "trainer.devices=2", "--set", "float.batch=2", "--set", "qat.batch=2")
-
-
-def start(folder: Path) -> subprocess.Popen[str]:
-    """Two processes that train together, in a session of their own."""
-    command = [sys.executable, "-m", "distill", "fit", "config.toml", "--out", "together", *TOGETHER]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True, **pipes)
-
-
-def left(leader: int) -> list[int]:
-    """Processes of a session that live on although their end was due."""
-    deadline = time.monotonic() + 30
-    while (found := _session(leader)) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return found
 
 
 def _session(leader: int) -> list[int]:
