@@ -6,8 +6,11 @@ and the processes go on with the first one's weights.
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
+import signal
+import threading
 from typing import TYPE_CHECKING, Any
 
 import lightning
@@ -67,7 +70,7 @@ def _run(name: str, model: nn.Module, plan: PhaseSection, config: Config, data: 
     if name == "float" and config.trainer.patience:
         best = Best(work / f"{name}.best.safetensors", config.trainer.patience)
     with quiet():
-        trainer = _trainer(name, plan, config, work, [Checkpoint(checkpoint), *([best] if best else [])])
+        trainer = _trainer(name, plan, config, work, [Together(), Checkpoint(checkpoint), *([best] if best else [])])
         try:
             trainer.fit(
                 Phase(model, plan, data.spec, config),
@@ -109,6 +112,24 @@ def _trainer(name: str, plan: PhaseSection, config: Config, work: Path, callback
         enable_model_summary=False,
         num_sanity_val_steps=0,
     )
+
+
+class Together(Callback):
+    """How processes that train together end: an interrupted one as if it were alone, and the others with it.
+
+    Lightning tells all of them of a SIGTERM by a broadcast, which meets whatever they are just sending each other, and
+    then none of them ever ends. So the handler that was there before is asked again.
+    """
+
+    def __init__(self) -> None:
+        self.interrupt = signal.getsignal(signal.SIGTERM)
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Lightning's handler is in place by now, and so are the processes that this one started."""
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self.interrupt)
+        for process in getattr(trainer.strategy.launcher, "procs", ()):
+            atexit.register(process.kill)  # does nothing to those that have ended
 
 
 class Checkpoint(Callback):

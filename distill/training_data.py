@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import lightning
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, DistributedSampler
 
 from distill import datasets
 from distill.crops import CropStream, ready
@@ -62,7 +62,9 @@ class TrainingData(lightning.LightningDataModule):
             count=self.config.trainer.interval * step,
             with_instances=any(loss.needs_instances for loss in terms_of(self.config.loss).values()),
         )
-        return DataLoader(crops, batch_size=self.plan.batch, num_workers=self.config.trainer.workers)
+        # Lightning's own sampler shuffles: then a step would see other crops on two devices than on one.
+        sampler = DistributedSampler(crops, self.trainer.world_size, self.trainer.global_rank, shuffle=False)
+        return DataLoader(crops, batch_size=self.plan.batch, sampler=sampler, num_workers=self.config.trainer.workers)
 
     def val_dataloader(self) -> DataLoader[Any]:
         """Whole samples, one at a time."""

@@ -189,7 +189,8 @@ def test_debug_shows_where_an_error_came_from(call):
 
 
 def test_a_missing_extra_is_named(call, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.delitem(sys.modules, "distill.train", raising=False)
+    for name in ("train", "phases"):  # both as if this process had not imported them yet
+        monkeypatch.delitem(sys.modules, f"distill.{name}", raising=False)
     monkeypatch.setitem(sys.modules, "lightning", None)
     ended = call("fit", "config.toml")
     assert ended.code == 1

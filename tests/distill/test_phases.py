@@ -1,5 +1,10 @@
 """The phases of a training: passes that make one step, early stops, half precision, and several processes together."""
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +20,7 @@ from distill.config import Config
 from distill.history import read_history
 from distill.phases import Best, Checkpoint, float_phase, quantized_phase
 from distill.sections import LossSection, TeacherSection
+from distill.train import fit
 from distill.training_data import TrainingData
 
 ROOT = Path(__file__).parents[2]
@@ -182,6 +188,25 @@ def test_an_early_stop_is_the_same_in_a_run_that_was_interrupted(
         assert not all(torch.equal(found[name], last[f"model.{name}"]) for name in found)  # the best, not the last
 
 
+TOGETHER = ("--set", "trainer.devices=2", "--set", "float.batch=2", "--set", "qat.batch=2")
+
+
+def start(folder: Path) -> subprocess.Popen[str]:
+    """Two processes that train together, in a session of their own."""
+    command = [sys.executable, "-m", "distill", "fit", "config.toml", "--out", "together", *TOGETHER]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True, **pipes)
+
+
+def left(leader: int) -> list[int]:
+    """Processes of a session that live on although their end was due."""
+    deadline = time.monotonic() + 30
+    while (found := _session(leader)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return found
+
+
 def _session(leader: int) -> list[int]:
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
@@ -192,3 +217,45 @@ def _session(leader: int) -> list[int]:
         if int(fields[3]) == leader and fields[0] != "Z":
             found.append(int(entry.name))
     return found
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are looked up in /proc")
+def test_two_processes_train_as_one_does_with_twice_the_crops(config: Config, tmp_path: Path):
+    """Batch statistics cannot be shared on a CPU: the float phase agrees at its first step, and roughly.
+
+    The phase for int8 has them folded, and its scales are those of both processes: there, from the same weights, every
+    step agrees. In between the two are interrupted, and go on.
+    """
+    work = tmp_path / "together.training"
+    first = start(tmp_path)
+    while first.poll() is None and not (work / "qat.ckpt").exists():
+        time.sleep(0.005)
+    first.send_signal(signal.SIGTERM)
+    _, said = first.communicate(timeout=600)
+    assert first.returncode == 1, said
+    assert said.splitlines()[-1] == "error: interrupted; run the same command again to go on"
+    assert not left(first.pid)
+    assert not (tmp_path / "together").exists()
+
+    second = start(tmp_path)
+    out, said = second.communicate(timeout=600)
+    assert second.returncode == 0, said
+    assert out.count("tiny is in together: validation Dice") == 1
+    assert not left(second.pid)
+    assert [path.name for path in tmp_path.iterdir() if (path / "student.json").exists()] == ["together"]
+    assert students.load(tmp_path / "together").scheme is not None
+
+    alone = tmp_path / "alone.training"
+    fit(config, tmp_path / "alone")
+    ours, theirs = (course(folder, "float", "train/loss") for folder in (work, alone))
+    assert ours[2] == pytest.approx(theirs[2], rel=0.2)
+
+    taken_up = tmp_path / "again.training"
+    taken_up.mkdir()
+    (taken_up / "float.safetensors").write_bytes((work / "float.safetensors").read_bytes())
+    fit(config, tmp_path / "again")
+    ours, theirs = (course(folder, "qat", "train/loss") for folder in (work, taken_up))
+    assert sorted(ours) == sorted(theirs) == [2, 4, 6, 8, 10, 12]
+    assert ours[2] == pytest.approx(theirs[2], rel=1e-3)
+    assert list(ours.values()) == pytest.approx(list(theirs.values()), rel=1e-2)

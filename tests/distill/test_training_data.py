@@ -83,8 +83,8 @@ def taught(config: Config, tmp_path: Path) -> Config:
 class Trainer:
     """What the data ask of a trainer."""
 
-    def __init__(self, global_step: int = 0, world_size: int = 1) -> None:
-        self.global_step, self.world_size = global_step, world_size
+    def __init__(self, global_step: int = 0, world_size: int = 1, global_rank: int = 0) -> None:
+        self.global_step, self.world_size, self.global_rank = global_step, world_size, global_rank
 
 
 def batches(config: Config, stream: int = 0, **trainer: int):
@@ -118,9 +118,17 @@ def test_a_resumed_run_draws_the_crops_that_come_next(config: Config):
     assert torch.equal(every, torch.cat(parts))
 
 
-def test_an_interval_holds_the_crops_of_all_devices_and_passes(config: Config):
+def test_an_interval_holds_the_crops_of_all_passes(config: Config):
     assert sum(len(batch.image) for batch in batches(config)) == 2 * 3 * 2
-    assert sum(len(batch.image) for batch in batches(config, world_size=2)) == 2 * 3 * 2 * 2
+
+
+def test_a_step_of_two_devices_sees_the_crops_of_one_with_twice_the_batch(config: Config):
+    both = [batches(config, world_size=2, global_rank=rank) for rank in (0, 1)]
+    alone = batches(replace(config, float=replace(config.float, batch=6)))
+    assert len(both[0]) == len(both[1]) == len(alone)
+    for first, second, together in zip(*both, alone, strict=True):
+        shared = torch.stack([first.image, second.image], dim=1).flatten(0, 1)  # they take turns
+        assert torch.equal(shared, together.image)
 
 
 def test_the_phases_draw_different_crops(config: Config):
