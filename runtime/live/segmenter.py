@@ -109,6 +109,7 @@ class LiveSegmenter:
         self._block = SharedBlock.create()
         self._layout: Layout | None = None
         self._layout_lock = threading.Lock()
+        self._unreserved = False
         self._reserving: threading.Thread | None = None
         self._drained = False
         self._closed = False
@@ -158,6 +159,8 @@ class LiveSegmenter:
                 raise
             self._ledger.commit(ticket)
             self._supervisor.wake()
+        if self._unreserved:
+            self._reserve_soon()
         return ticket.index
 
     def results(self) -> Iterator[LiveResult]:
@@ -250,8 +253,7 @@ class LiveSegmenter:
         with self._layout_lock:
             if self._layout is None:
                 self._lay_out(frame.nbytes, frame.size)
-                self._reserving = threading.Thread(target=self._reserve, name="edgescope-live-reserve", daemon=True)
-                self._reserving.start()
+                self._unreserved = True
             layout = self._layout
         assert layout is not None
         if frame.nbytes > layout.slot_bytes or self._result_bytes(frame.size) > layout.result_bytes:
@@ -266,6 +268,14 @@ class LiveSegmenter:
         layout = Layout.for_frames(self._slots, frame_bytes, RESULTS, self._result_bytes(pixels))
         self._block.map(layout)
         self._layout = self._supervisor.layout = layout
+
+    def _reserve_soon(self) -> None:
+        """In a thread, and only now that the first frame is in: the two would hold each other up."""
+        with self._layout_lock:
+            if self._unreserved:
+                self._unreserved = False
+                self._reserving = threading.Thread(target=self._reserve, name="edgescope-live-reserve", daemon=True)
+                self._reserving.start()
 
     def _reserve(self) -> None:
         assert self._layout is not None

@@ -227,11 +227,10 @@ class Supervisor:
     def _segmentation(self, picture: Picture, turn: int, link: Link, flags: tuple[str, ...]) -> Segmentation:
         assert self.layout is not None
         channels = link.manifest.channels
-        maps = self._block.array(self.layout.result(turn), (len(channels), *picture.shape), np.float32)
-        core = maps[channels.index("core")].copy() if "core" in channels else None
+        maps = self._block.copy_out(self.layout.result(turn), (len(channels), *picture.shape), np.float32)
         return Segmentation(
-            probability=maps[channels.index("foreground")].copy(),
-            core=core,
+            probability=maps[channels.index("foreground")],
+            core=maps[channels.index("core")] if "core" in channels else None,
             threshold=link.manifest.threshold,
             rule=link.manifest.objects,
             pixel_size_um=picture.pixel_size_um,

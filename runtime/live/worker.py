@@ -14,6 +14,7 @@ import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -177,8 +178,16 @@ def _quiet_output() -> Any:
 
 
 def _step_back() -> None:
-    """The processor is for the acquisition first. On Windows the host has set the priority already."""
-    if hasattr(os, "nice"):
+    """The processor is for the acquisition first. On Windows the host has set the priority already.
+
+    On Linux a priority belongs to a thread, and those that the backend has started keep their own: all are set.
+    """
+    threads = Path("/proc/self/task")
+    if threads.is_dir():
+        for thread in threads.iterdir():
+            with suppress(OSError):  # one that ended meanwhile
+                os.setpriority(os.PRIO_PROCESS, int(thread.name), NICENESS)
+    elif hasattr(os, "nice"):
         os.nice(NICENESS)
 
 
