@@ -17,7 +17,10 @@ from distill.spec import spec_of
 from runtime.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from distill.config import Config
     from distill.crops import Field
@@ -76,11 +79,12 @@ class TrainingData(lightning.LightningDataModule):
         for data, share in zip(self.train, section.share or (1.0,) * len(self.train), strict=True):
             labelled, alone = self._divided(data)
             self.used.append(data.subset([sample.name for sample in (*labelled, *alone)]))
+            soft = self._soft(data, {sample.name: sample for sample in (*labelled, *alone)})
             if labelled:
-                groups.append(self._fields(labelled, with_labels=True))
+                groups.append(self._fields(labelled, soft, with_labels=True))
                 shares.append(share * (1 - section.taught) if alone else share)
             if alone:
-                groups.append(self._fields(alone, with_labels=False))
+                groups.append(self._fields(alone, soft, with_labels=False))
                 shares.append(share * section.taught if labelled else share)
         if not groups or (self.config.loss.supervised and not any(group[0].labelled for group in groups)):
             raise _other_labels(self.train[0][0], section.labels)
@@ -98,15 +102,25 @@ class TrainingData(lightning.LightningDataModule):
             return labelled, []
         return labelled, [*(sample for sample in samples if self.config.data.labels not in sample.labels), *rest]
 
-    def _fields(self, samples: Sequence[Sample], with_labels: bool) -> list[Field]:
-        how, channels, kind = self.spec.normalization, self.spec.channels, self.config.data.labels
-        fields = [ready(s.planes(channels), s.labels[kind] if with_labels else None, how) for s in samples]
+    def _soft(self, data: Dataset, decoded: Mapping[str, Sample]) -> dict[str, NDArray[np.uint8]]:
+        """What the teacher says of each image, by name; empty without one.
+
+        Of the whole set, as `label` does, whatever part of it keeps its labels: the planes of "shuffled" are of
+        another image of the set.
+        """
         if not self.config.teacher.name:
-            return fields
+            return {}
         from distill import soft_labels  # zarr, for those who have a teacher
 
-        soft = soft_labels.obtain(self.config.teacher, samples)
-        return [replace(field, soft=plane) for field, plane in zip(fields, soft, strict=True)]
+        samples = [decoded[name] if name in decoded else data.read(name) for name in data.names]
+        return dict(zip(data.names, soft_labels.obtain(self.config.teacher, samples), strict=True))
+
+    def _fields(
+        self, samples: Sequence[Sample], soft: Mapping[str, NDArray[np.uint8]], *, with_labels: bool
+    ) -> list[Field]:
+        how, channels, kind = self.spec.normalization, self.spec.channels, self.config.data.labels
+        fields = [ready(s.planes(channels), s.labels[kind] if with_labels else None, how) for s in samples]
+        return [replace(field, soft=soft.get(s.name)) for field, s in zip(fields, samples, strict=True)]
 
     def _check(self) -> None:
         for data, spec in zip(self.train, self.config.data.train, strict=True):

@@ -1,5 +1,6 @@
 """What a training sees: which images keep their labels, which a teacher speaks for, and the same crops for all rows."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +11,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distill import datasets
+from distill import datasets, soft_labels
 from distill.config import Config
+from distill.datasets import Sample
 from distill.sections import DataSection, LossSection, PhaseSection, TeacherSection, TrainerSection
 from distill.training_data import TrainingData, divide
 from runtime.errors import InputError
@@ -148,6 +150,23 @@ def test_with_a_teacher_they_are_taught(taught: Config):
     assert data.share == pytest.approx([0.6, 0.4])
     assert [len(used) for used in data.used] == [8]
     assert all(field.soft is not None for group in data.groups for field in group)
+
+
+def test_the_teacher_is_asked_about_the_whole_set_whatever_keeps_its_labels(
+    taught: Config, monkeypatch: pytest.MonkeyPatch
+):
+    """So "shuffled" takes the membrane of the same partner at every share of labels, and a single label is enough."""
+    asked, obtain = [], soft_labels.obtain
+
+    def note(section: TeacherSection, samples: Sequence[Sample]) -> list[np.ndarray]:
+        asked.append([sample.name for sample in samples])
+        return obtain(section, samples)
+
+    monkeypatch.setattr(soft_labels, "obtain", note)
+    for share in (1.0, 0.25, 0.01):
+        TrainingData(replace(taught, data=replace(taught.data, labelled=share)))
+    assert len(asked[0]) == 8
+    assert asked == [asked[0]] * 3
 
 
 def test_the_labels_of_unlabelled_images_are_not_seen(taught: Config):
