@@ -10,14 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from distill import datasets, teachers
-from distill.objective import check_heard, terms_of
+from distill import student as student_files
+from distill.devices import check_trainer
+from distill.objective import Objective, check_heard
+from distill.probes import choose_probes
+from distill.views import check_control
 from runtime.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from distill.config import Config
-    from distill.datasets import Dataset
+    from distill.datasets import Dataset, Sample
+
+    Ask = Callable[[Sample], object]  # Teacher.reference: InputError where the image lacks what the teacher wants
 
 CHANNELS_OF = {"sam": "rgb", "cellsam": "rgb"}  # teachers whose channels the configuration names
 
@@ -34,7 +40,8 @@ class Examination:
         try:
             fact = step()
         except InputError as error:
-            self.problems.append(str(error))
+            if str(error) not in self.problems:  # one path may serve as several sets
+                self.problems.append(str(error))
         else:
             if fact:
                 self.facts.append(fact)
@@ -47,47 +54,90 @@ class Examination:
 
 def examine(config: Config) -> Examination:
     """Examine the configuration of a training."""
-    found = examine_data(config)
+    found = Examination()
+    channels, asked = examine_teacher(config, found)
+    examine_data(config, found, channels, asked)
+    for folder in config.teacher.undistilled if config.teacher.name else ():
+        found.attempt(lambda folder=folder: f"undistilled student {student_files.load(folder).spec.name}")
     found.attempt(lambda: _losses(config))
     return found
 
 
-def examine_data(config: Config, test: Sequence[str] = (), channels: Sequence[str] = ()) -> Examination:
-    """Open every image that a configuration names, and its teacher.
+def examine_data(
+    config: Config, found: Examination, taught_on: Sequence[str], asked: Sequence[Ask], test: Sequence[str] = ()
+) -> None:
+    """Open every image that a configuration names, and look for the device that trains.
 
+    taught_on : the channels that a teacher sees; asked : what teachers take of an image besides
     test : further data specs that are scored
-    channels : what a teacher sees that is still to be trained; its weights cannot be there yet
     """
-    found = Examination()
-    taught_on = channels or _taught_on(config, found)
     wanted, labels = tuple(dict.fromkeys((*config.student.channels, *taught_on))), config.data.labels
     some = 0 if config.teacher.name else 1  # a teacher speaks for images without labels
     for spec in config.data.train:
-        found.attempt(lambda spec=spec: _data(spec, "train", wanted, labels, least=some))
+        found.attempt(lambda spec=spec: _data(spec, "train", wanted, labels, asked, least=some))
     for spec in config.data.validation:
-        found.attempt(lambda spec=spec: _data(spec, "val", wanted, labels))
+        found.attempt(lambda spec=spec: _data(spec, "val", wanted, labels, asked))
     for spec in test:
-        found.attempt(lambda spec=spec: _data(spec, "test", ("nucleus",), labels))
-    return found
+        found.attempt(lambda spec=spec: _data(spec, "test", config.student.channels, labels))
+    if config.data.record:
+        found.attempt(lambda: f"record: {config.data.record}, {len(choose_probes(config))} frames")
+    found.attempt(lambda: check_trainer(config.trainer))
 
 
-def _taught_on(config: Config, found: Examination) -> Sequence[str]:
-    """The channels that the teacher looks at, where they are known."""
+def examine_teacher(config: Config, found: Examination) -> tuple[Sequence[str], list[Ask]]:
+    """The channels that the teacher looks at, where they are known, and what it takes of an image besides."""
     section = config.teacher
     if not section.name:
-        return ()
+        return (), []
     kind = teachers.load(section.name)
+    examine_store(config, found)
     if reason := kind.check(section):
         found.problems.append(reason)
-        named = section.rgb if section.name in CHANNELS_OF else ()
-    else:
-        named = section.rgb if section.name in CHANNELS_OF else kind.open(section).channels
-        weights = f", weights {Path(section.weights).name}" if section.weights else ""
-        found.facts.append(f"teacher {section.name}{weights}")
-    return tuple(name for name in named if name not in ("blank", "grey"))
+        return _seen(section.rgb) if section.name in CHANNELS_OF else (), []
+    teacher = kind.open(section)
+    weights = f", weights {Path(section.weights).name}" if section.weights else ""
+    found.facts.append(f"teacher {section.name}{weights}")
+    examine_control(config, found, teacher.channels, section.membrane)
+    held = [name for spec in config.data.validation for name in _names(spec, "val")]
+    if held:
+        found.attempt(lambda: check_control(len(held), teacher.channels, section.membrane))
+    return _seen(section.rgb) if section.name in CHANNELS_OF else teacher.channels, [teacher.reference]
 
 
-def _data(spec: str, split: str, channels: Sequence[str], labels: str, least: int | None = None) -> str:
+def examine_control(config: Config, found: Examination, channels: Sequence[str], membrane: str) -> None:
+    """Whether the membrane can be hidden from the teacher as a control wants it, in every training set."""
+    for spec in config.data.train:
+        if names := _names(spec, "train"):
+            found.attempt(lambda names=names: check_control(len(names), channels, membrane))
+
+
+def examine_store(config: Config, found: Examination) -> None:
+    """Whether there is a store or can be one; one that is there may be for reading alone."""
+    from distill.store import Store  # zarr, for those who have a teacher
+
+    def look() -> None:
+        store = Store(Path(config.teacher.store))
+        if not store.path.exists():
+            store.check_writable()
+
+    found.attempt(look)
+
+
+def _names(spec: str, split: str) -> Sequence[str]:
+    """Of the images of a set; none where it cannot be opened, which is said elsewhere."""
+    try:
+        return datasets.open(spec, split).names
+    except InputError:
+        return ()
+
+
+def _seen(rgb: Sequence[str]) -> tuple[str, ...]:
+    return tuple(name for name in rgb if name not in ("blank", "grey"))
+
+
+def _data(
+    spec: str, split: str, channels: Sequence[str], labels: str, asked: Sequence[Ask] = (), least: int | None = None
+) -> str:
     """Open every image of a set.
 
     labels : what the images must have; test data that have others are scored for those
@@ -101,6 +151,8 @@ def _data(spec: str, split: str, channels: Sequence[str], labels: str, least: in
     wanted, count = labels if labels in others else next(iter(others), labels), 0
     for sample in data:
         sample.planes(channels)
+        for ask in asked:
+            ask(sample)
         count += wanted in sample.labels
         if wanted not in sample.labels and least is None:
             there = ", ".join(sorted(sample.labels)) or "none"
@@ -118,6 +170,6 @@ def _words(data: Dataset) -> str:
 
 
 def _losses(config: Config) -> str:
-    terms = terms_of(config.loss)
+    terms = Objective(config.loss).terms
     check_heard(config.teacher.name, terms)
     return f"losses: {', '.join(f'{role} {loss.name}' for role, loss in terms.items())}; {config.loss.weighting}"

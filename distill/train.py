@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 from lightning.pytorch.utilities import rank_zero_only
 
+from distill.devices import check_trainer
 from distill.evaluate import evaluate
 from distill.graph import flatten
 from distill.headroom import headroom
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from torch.fx import GraphModule
 
     from distill.config import Config
+    from distill.probes import Probes
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +53,9 @@ def fit(config: Config, out: Path) -> Student | None:
     student and returns it, and the others return None; all of them need to see the same folder.
     """
     work = _check_place(config, out)
+    check_trainer(config.trainer)
     set_up(config)
+    probes = choose_probes(config)  # before the hours of training, which a wrong data.record would cost
     data = TrainingData(config)
     _begin(config, work)
     if config.teacher.name and rank_zero_only.rank == 0:
@@ -61,7 +65,7 @@ def fit(config: Config, out: Path) -> Student | None:
     prepared = quantized_phase(config, data, graph, work) if config.qat.steps else None
     if rank_zero_only.rank != 0:
         return None
-    student = _finish(config, data, graph, prepared)
+    student = _finish(config, data, graph, prepared, probes)
     with replacing(out) as folder:
         folder.mkdir()
         save(student, folder)
@@ -69,7 +73,9 @@ def fit(config: Config, out: Path) -> Student | None:
     return student
 
 
-def _finish(config: Config, data: TrainingData, graph: GraphModule, prepared: GraphModule | None) -> Student:
+def _finish(
+    config: Config, data: TrainingData, graph: GraphModule, prepared: GraphModule | None, probes: Probes
+) -> Student:
     """Choose thresholds with the student as it will run, and score it on the validation images in every precision."""
     log.info("choosing thresholds and scoring on %d validation images", len(data.validation))
     deployed = graph if prepared is None else prepared
@@ -87,7 +93,7 @@ def _finish(config: Config, data: TrainingData, graph: GraphModule, prepared: Gr
         "thresholds": curves,
     }
     scheme = None if prepared is None else scheme_of(prepared)
-    return Student(spec, weights, scheme, lineage(config, data.used, weights), metrics, choose_probes(config))
+    return Student(spec, weights, scheme, lineage(config, data.used, weights), metrics, probes)
 
 
 def set_up(config: Config) -> None:

@@ -28,15 +28,7 @@ class Views:
     """The planes of `channels` for each sample, (C, H, W), under one of CONTROLS; decoded when asked for."""
 
     def __init__(self, samples: Sequence[Sample], channels: tuple[str, ...], membrane: str) -> None:
-        if membrane not in CONTROLS:
-            msg = f"teacher.membrane is {membrane!r}; choose one of {', '.join(CONTROLS)}."
-            raise InputError(msg)
-        if membrane != "own" and set(channels) <= {NUCLEUS}:
-            msg = f"teacher.membrane is {membrane}, but the teacher sees no channel besides the nucleus; set it to own."
-            raise InputError(msg)
-        if membrane == "shuffled" and len(samples) == 1:
-            msg = "teacher.membrane is shuffled, but the data hold one image, and there is no other; give more data."
-            raise InputError(msg)
+        check_control(len(samples), channels, membrane)
         self.samples, self.channels, self.membrane = samples, channels, membrane
         self.partners = derangement(len(samples), SEED) if membrane == "shuffled" else range(len(samples))
 
@@ -52,6 +44,19 @@ class Views:
         partner = self.samples[self.partners[index]].planes(self.channels)
         planes = [fit(partner[place], plane.shape) if place in others else plane for place, plane in enumerate(image)]
         return np.stack(planes)
+
+
+def check_control(count: int, channels: Sequence[str], membrane: str) -> None:
+    """InputError where that cannot be done with the membrane of so many images, for a teacher of these channels."""
+    if membrane not in CONTROLS:
+        msg = f"teacher.membrane is {membrane!r}; choose one of {', '.join(CONTROLS)}."
+        raise InputError(msg)
+    if membrane != "own" and set(channels) <= {NUCLEUS}:
+        msg = f"teacher.membrane is {membrane}, but the teacher sees no channel besides the nucleus; set it to own."
+        raise InputError(msg)
+    if membrane == "shuffled" and count == 1:
+        msg = "teacher.membrane is shuffled, but the data hold one image, and there is no other; give more data."
+        raise InputError(msg)
 
 
 def labels_of(sample: Sample, kind: str) -> NDArray[np.int32]:

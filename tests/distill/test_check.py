@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+import torch
 
 from distill import config as configuration
 from distill.__main__ import main
-from distill.check import Examination, examine, examine_data
+from distill.check import Examination, examine, examine_control, examine_data
 from runtime.errors import InputError
 
 CONFIG = """
@@ -37,6 +38,12 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def load(*overrides: str) -> configuration.Config:
     return configuration.load(Path("config.toml"), overrides)
+
+
+def data_of(config: configuration.Config, taught_on: tuple[str, ...] = (), test: tuple[str, ...] = ()) -> Examination:
+    found = Examination()
+    examine_data(config, found, taught_on, (), test)
+    return found
 
 
 TEACHER = ("teacher.name=masks", "loss.matching=mse")
@@ -96,7 +103,11 @@ def test_images_without_labels_need_a_teacher(here: Path):
     without = examine(load()).problems
     assert "None of the 2 images of multiplex:fields?tile=64 has labels 'cells'" in without[0]
     assert "has labels none, not 'cells'" in without[1]  # a held-out image must have them
-    assert len(examine(load(*TEACHER, "teacher.weights=labels:nuclei")).problems) == 1
+    (here / "masks").mkdir()
+    for number in range(3):
+        tifffile.imwrite(here / "masks" / f"f{number}.tif", np.eye(64, dtype=np.uint16))
+    taught = examine(load(*TEACHER, "teacher.weights=masks")).problems
+    assert ["has labels none, not 'cells'" in problem for problem in taught] == [True]
 
 
 def test_a_teacher_that_nothing_listens_to_is_a_problem(here: Path):
@@ -106,8 +117,8 @@ def test_a_teacher_that_nothing_listens_to_is_a_problem(here: Path):
 
 def test_channels_of_a_teacher_that_is_still_to_be_trained_are_looked_for(here: Path):
     settings = load("teacher.name=unet")
-    assert not examine_data(settings, channels=("nucleus", "membrane")).problems
-    assert len(examine_data(settings, channels=("nucleus", "actin")).problems) == 2  # of training and validation
+    assert not data_of(settings, ("nucleus", "membrane")).problems
+    assert len(data_of(settings, ("nucleus", "actin")).problems) == 2  # of training and validation
 
 
 def test_test_data_of_other_labels_are_scored_for_those(here: Path):
@@ -116,10 +127,58 @@ def test_test_data_of_other_labels_are_scored_for_those(here: Path):
         folder.mkdir(parents=True)
         tifffile.imwrite(folder / "nucleus.tif", np.zeros((64, 64), np.uint8))
         tifffile.imwrite(folder / "nuclei.tif", np.eye(64, dtype=np.uint8))
-    found = examine_data(load(), test=("multiplex:other",))
+    found = data_of(load(), test=("multiplex:other",))
     assert "test: multiplex:other, 3 images, channels nucleus, labels nuclei of 3" in found.facts
     (here / "other" / "f1" / "nuclei.tif").unlink()
-    assert len(examine_data(load(), test=("multiplex:other",)).problems) == 1
+    assert len(data_of(load(), test=("multiplex:other",)).problems) == 1
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("loss.weighting=magic", "Unknown weighting 'magic'"),
+        ("loss.supervised_weight=nan", "The weight of the loss 'supervised' is nan"),
+        ("data.record=folder:nowhere", "'nowhere' does not exist"),
+        ("data.record=synthetic:3?size=64", ""),
+        ("teacher.undistilled=['nowhere']", "There is no student 'nowhere'"),
+        ("teacher.weights=labels:nuclei", "has no labels 'nuclei' for the teacher"),
+        ("teacher.weights=fields", "'fields' holds no TIFF or PNG"),
+        ("teacher.store=config.toml", "config.toml is no store of soft labels"),
+        ("teacher.store=config.toml/store", "config.toml is no folder that can be written to"),
+        ("teacher.membrane=blank", "sees no channel besides the nucleus"),
+    ],
+)
+def test_whatever_would_fail_after_the_hours_is_found_before(here: Path, setting: str, said: str):
+    problems = examine(load(*TEACHER, "teacher.weights=labels:cells", setting)).problems
+    assert [said in problem for problem in problems[:1]] == ([True] if said else [])
+
+
+def test_a_mask_that_one_image_lacks_is_found(here: Path):
+    (here / "masks").mkdir()
+    tifffile.imwrite(here / "masks" / "f0.tif", np.zeros((64, 64), np.uint16))
+    problems = examine(load(*TEACHER, "teacher.weights=masks")).problems
+    assert all("has no masks of f" in problem for problem in problems)
+    assert len(problems) == 2  # of training and validation
+
+
+def test_one_image_cannot_be_shuffled(here: Path):
+    settings = ("teacher.name=head", "teacher.membrane=shuffled", "loss.matching=mse")
+    found = Examination()
+    examine_control(load(*settings), found, ("nucleus", "membrane"), "shuffled")
+    assert not found.problems
+    one = load(*settings, "data.train=['synthetic:2?size=64']")
+    examine_control(one, found, ("nucleus", "membrane"), "shuffled")
+    assert ["the data hold one image" in problem for problem in found.problems] == [True]
+
+
+def test_a_path_that_serves_twice_is_one_problem(here: Path):
+    assert len(examine(load("data.train=['multiplex:nowhere']", "data.validation=['multiplex:nowhere']")).problems) == 1
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_device_that_is_not_here_is_a_problem(here: Path):
+    problems = examine(load("trainer.accelerator=cuda")).problems
+    assert problems == ["trainer.accelerator is cuda, but there is none here; set it to cpu or auto."]
 
 
 def test_a_fact_or_a_problem_is_noted():

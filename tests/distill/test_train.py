@@ -82,6 +82,24 @@ def stop(process: subprocess.Popen[str], number: signal.Signals, when: Path, aft
     return process.returncode, said
 
 
+def test_a_record_that_is_not_there_costs_no_training(config: Config, tmp_path: Path):
+    with pytest.raises(InputError, match="'nowhere' does not exist"):
+        fit(replace(config, data=replace(config.data, record="folder:nowhere")), tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_record_of_other_labels_costs_no_training(config: Config, tmp_path: Path):
+    data = replace(config.data, record="synthetic:2?size=64", labels="rims")
+    with pytest.raises(InputError, match=r"has labels cells, nuclei, not 'rims'; name other images as data\.record"):
+        fit(replace(config, data=data), tmp_path / "out")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_device_that_is_not_here_is_said_at_once(config: Config, tmp_path: Path):
+    with pytest.raises(InputError, match=r"trainer\.accelerator is gpu, but there is none here"):
+        fit(replace(config, trainer=replace(config.trainer, accelerator="gpu")), tmp_path / "out")
+
+
 @pytest.mark.slow
 def test_a_training_that_is_killed_and_resumed_gives_the_same_weights(trained: Path, config_file: Path, tmp_path: Path):
     out, work = tmp_path / "student", tmp_path / "student.training"

@@ -4,7 +4,9 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
 
 from distill.config import Config
 from distill.sections import DataSection, StudySection, TeacherSection, TrainedTeacher
@@ -55,6 +57,49 @@ def test_every_problem_is_found(config: Config, tmp_path: Path):
     assert len(problems) == 3
     for problem, said in zip(problems, ("'nowhere'", "'elsewhere'", "about prompts"), strict=True):
         assert said in problem
+
+
+@pytest.mark.parametrize(
+    ("teacher", "said"),
+    [
+        (TrainedTeacher(steps=70), "study.teacher.steps is 70; it must be a multiple of trainer.interval 50; try 50."),
+        (TrainedTeacher(steps=50, folds=9), ""),
+        (TrainedTeacher(steps=50, channels=("nucleus",)), "the teacher sees no channel besides the nucleus"),
+    ],
+)
+def test_a_teacher_that_cannot_be_trained_is_a_problem(
+    config: Config, tmp_path: Path, teacher: TrainedTeacher, said: str
+):
+    study = replace(config.study, rows=("undistilled", "blanked"), teacher=teacher)
+    problems = examine(replace(config, study=study), tmp_path).problems
+    assert [said in problem for problem in problems] == ([True] if said else [])
+
+
+def test_a_fold_without_labels_is_a_problem(config: Config, tmp_path: Path):
+    few = replace(config.study, fractions=(0.1,), teacher=TrainedTeacher(steps=50, folds=2))
+    problems = examine(replace(config, study=few), tmp_path).problems
+    assert problems == ["data.fold [0, 2] leaves none of the 1 labelled image(s); give fewer folds."]
+
+
+def test_labels_that_a_control_is_prompted_with_are_looked_for(config: Config, tmp_path: Path, sam_weights: Path):
+    fields = tmp_path / "fields"
+    for number in range(3):
+        (fields / f"f{number}").mkdir(parents=True)
+        for name in ("nucleus", "membrane", "cells"):
+            tifffile.imwrite(fields / f"f{number}" / f"{name}.tif", np.eye(64, dtype=np.uint16))
+    data = replace(config.data, train=(f"multiplex:{fields}",), validation=(f"multiplex:{fields}",))
+    teacher = TeacherSection(name="sam", weights=str(sam_weights), size="vit_b", store=str(tmp_path / "store"))
+    settings = replace(config, data=data, teacher=teacher)
+    assert not examine(settings, tmp_path / "out").problems
+    rows = replace(config.study, rows=("undistilled", "paper", "nucleus-nuclear-boxes"))
+    problems = examine(replace(settings, study=rows), tmp_path / "out").problems
+    assert ["has no labels 'nuclei' for the teacher" in problem for problem in problems] == [True, True]
+
+
+def test_a_place_that_is_no_folder_is_a_problem(config: Config, tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    problems = examine(config, tmp_path / "file").problems
+    assert ["is no folder that can be written to; choose another --out" in problem for problem in problems] == [True]
 
 
 def test_several_devices_are_refused(config: Config, tmp_path: Path):
