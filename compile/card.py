@@ -14,7 +14,6 @@ WHERE = {
     "jetson": "NVIDIA Jetson with TensorRT",
     "microscope": "embedded microscope hosts with LiteRT (TFLite)",
 }
-CLAUSE = "non-commercial"
 
 
 def write_card(manifest: Manifest, name: str) -> str:
@@ -93,7 +92,7 @@ def _origin(manifest: Manifest) -> Iterator[str]:
     yield f"- teacher: {lineage.teacher or 'none; trained on labels'}"
     yield from (f"- data: {source.name} ({source.licence}): {source.note}" for source in lineage.data)
     yield f"- licences: {', '.join(lineage.licences)}"
-    if any(CLAUSE in licence.lower() for licence in lineage.licences):
+    if lineage.non_commercial:
         yield "- **This student may be used for non-commercial purposes only, as its teacher or data require.**"
     yield f"- weights: sha256 {lineage.weights_sha256}"
     yield f"- made by: `{lineage.command}` with {', '.join(f'{k} {v}' for k, v in lineage.versions.items())}"

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 FORMAT = "0.3.0"
 LICENCE = "Apache-2.0"
-NON_COMMERCIAL = "non-commercial"
 
 
 def write_rdf(manifest: Manifest, name: str) -> str:
@@ -38,7 +37,7 @@ def write_rdf(manifest: Manifest, name: str) -> str:
 def _content(manifest: Manifest, name: str) -> dict[str, Any]:
     accuracy = manifest.accuracy
     licences = manifest.lineage.licences
-    free = not any(NON_COMMERCIAL in licence.lower() for licence in licences)
+    free = not manifest.lineage.non_commercial
     return {
         "format_version": FORMAT,
         "type": "generic",

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 OBJECTS = {"nuclei": "nuclei", "cells": "whole cells"}
 MEANING = {"foreground": "foreground", "core": "core (the eroded interior of each object)"}
-NON_COMMERCIAL = "non-commercial"
 FIGURES = (
     ("Dice, mean over images", "dice_mean"),
     ("Dice, all pixels pooled", "dice_pooled"),
@@ -59,7 +58,7 @@ def _head(student: Student, config: Config) -> str:
         f"{'planes of one field' if several else 'one frame'} in, two-dimensional, of any size; per pixel the "
         f"probability of {outputs} out. {quantized}",
     ]
-    if any(NON_COMMERCIAL in licence.lower() for licence in student.lineage.licences):
+    if student.lineage.non_commercial:
         lines.append("**For non-commercial purposes only: its teacher or its data require that; see the licences.**")
     return "\n\n".join(lines)
 

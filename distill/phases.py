@@ -23,6 +23,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from distill import students
 from distill.history import VALIDATION
 from distill.module import Phase
+from distill.objective import terms_of
 from distill.progress import progress
 from distill.quantize import prepare, stop_observing
 from distill.quiet import quiet
@@ -105,7 +106,7 @@ def _trainer(name: str, plan: PhaseSection, config: Config, work: Path, callback
         gradient_clip_val=plan.clip or None,
         deterministic=True,
         logger=[CSVLogger(work / "logs", name), TensorBoardLogger(work / "tensorboard", name)],
-        log_every_n_steps=1 if config.teacher.name else min(10, section.interval),
+        log_every_n_steps=1 if config.teacher.name or len(terms_of(config.loss)) > 1 else min(10, section.interval),
         callbacks=[*callbacks, *shown],
         enable_progress_bar=False,
         enable_checkpointing=False,

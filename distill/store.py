@@ -50,6 +50,7 @@ class Store:
     _begun: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
+        self.path = self.path.expanduser()
         if self.path.is_file() or (self.path.is_dir() and not (self.path / GROUP).exists() and _holds(self.path)):
             msg = f"{self.path} is no store of soft labels; name a folder that does not exist yet as teacher.store."
             raise InputError(msg)

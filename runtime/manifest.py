@@ -8,6 +8,7 @@ unknown schema version, or with an unknown or missing field, is refused by name;
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, cast
@@ -16,6 +17,8 @@ from .errors import InputError
 from .records import OPTIONAL, Record, parse_json
 
 SCHEMA_VERSION = 1
+
+NON_COMMERCIAL = re.compile(r"non[- ]?commercial|\bcc[- ]by[- ]nc\b", re.IGNORECASE)
 
 JSON: TypeAlias = Any  # free-form: None, bool, number, text, list or object
 
@@ -139,6 +142,11 @@ class Lineage(Record):
     versions: Mapping[str, str]
     command: str
     trained_on: tuple[str, ...] = ()
+
+    @property
+    def non_commercial(self) -> bool:
+        """Whether one of the licences allows non-commercial use alone: it says so, or is a CC ... NC."""
+        return any(NON_COMMERCIAL.search(licence) for licence in self.licences)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from runtime.errors import InputError
 
 from .members import Members
-from .pictures import PNG, TIFF, decode, size_of
+from .pictures import PNG, TIFF, check_finite, decode, size_of
 from .sample import MEMBRANE, NUCLEUS, Dataset, Reader, Sample
 from .splits import choose
 
@@ -114,6 +114,7 @@ def _planes(picture: NDArray, name: str) -> NDArray:
     if picture.dtype.name not in DTYPES:
         msg = f"Image {name!r} is {picture.dtype}; save it as one of {', '.join(DTYPES)}."
         raise InputError(msg)
+    check_finite(picture, name)
     return np.ascontiguousarray(picture, picture.dtype.newbyteorder("="))
 
 

@@ -21,7 +21,7 @@ from runtime.errors import InputError
 
 from .folder import instances
 from .members import Members
-from .pictures import TIFF, decode, size_of
+from .pictures import TIFF, check_finite, decode, size_of
 from .sample import NUCLEUS, Dataset, Reader, Sample
 from .splits import choose
 
@@ -81,6 +81,7 @@ class Fields:
         if plane.dtype.name not in ("uint8", "uint16", "float32"):
             msg = f"{file!r} is {plane.dtype}; save it as uint8, uint16 or float32."
             raise InputError(msg)
+        check_finite(plane, file)
         return plane
 
     def _labels(self, file: str, window: Window) -> NDArray[np.int32]:

@@ -52,6 +52,14 @@ def open_png(data: bytes, name: str) -> "Image":
     return picture
 
 
+def check_finite(picture: "NDArray", name: str) -> None:
+    """InputError naming the file where a picture of floats holds a value that is none."""
+    if picture.dtype.kind == "f" and (bad := int(np.count_nonzero(~np.isfinite(picture)))):
+        first = tuple(map(int, np.argwhere(~np.isfinite(picture))[0]))
+        msg = f"{name!r} holds {bad} value(s) that are not finite, the first at {first}; replace them, e.g. by 0."
+        raise InputError(msg)
+
+
 def size_of(data: bytes, name: str) -> tuple[int, int]:
     """(height, width) from the header alone: nothing is decoded."""
     if PurePosixPath(name).suffix.lower() not in TIFF:

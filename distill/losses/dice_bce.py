@@ -39,7 +39,8 @@ class DiceBCE:
 
 def dice_bce(logits: Tensor, target: Tensor) -> dict[str, Tensor]:
     """logits, target : (N, C, H, W), target in [0, 1]. Returns scalars "dice" and "bce", to be summed."""
-    logits = logits.float()
+    logits = logits if logits.dtype.itemsize > 4 else logits.float()
+    target = target.to(logits.dtype)
     probability = torch.sigmoid(logits)
     axes = (2, 3)
     overlap = (probability * target).sum(axes)

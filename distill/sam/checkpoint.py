@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import pickle
+import warnings
 import zipfile
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -31,7 +32,7 @@ OFFICIAL = {
 }
 WIDTHS = {768: "vit_b", 1024: "vit_l", 1280: "vit_h"}  # channels of the image encoder
 LICENCE = "Apache-2.0"
-BROKEN = (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError, zipfile.BadZipFile)
+BROKEN = (OSError, RuntimeError, ValueError, EOFError, KeyError, zipfile.BadZipFile)
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,15 @@ def _width(state: Mapping[str, Any]) -> int:
 def read(path: Path) -> Mapping[str, torch.Tensor]:
     """The tensors of a checkpoint, mapped from the file; only tensors are unpickled."""
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of torch about a pickle that it then refuses
+            state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except pickle.UnpicklingError as error:
+        msg = (
+            f"{path} cannot be loaded as a checkpoint: it is damaged, or holds more than tensors, of which nothing was "
+            "run; download it again."
+        )
+        raise InputError(msg) from error
     except BROKEN as error:
         reason = " ".join(str(error).split())[:120]
         msg = f"{path} cannot be loaded as a checkpoint ({type(error).__name__}: {reason}); download it again."

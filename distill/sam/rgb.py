@@ -58,6 +58,9 @@ class Rgb:
 
     def picture(self, image: NDArray[Any]) -> NDArray[np.uint8]:
         """image : the planes of `channels`, (C, H, W). Returns uint8 (H, W, 3), red first."""
+        if len(image) != len(self.channels):
+            msg = f"SAM is shown {', '.join(self.channels)}, and the image has {len(image)} plane(s); give one of each."
+            raise InputError(msg)
         shown = {name: _eight_bit(plane) for name, plane in zip(self.channels, image, strict=True)}
         black = np.zeros(image.shape[1:], np.uint8)
         picture = np.stack([shown.get(name, black) for name in self.colours], axis=-1)

@@ -83,8 +83,8 @@ def ask_teacher(job: Job, study: Config, out: Path) -> dict[str, Any]:
         if held.name != score.VALIDATION and not _can_answer(section, held.samples):
             continue
         soft = soft_labels.obtain(section, held.samples)
-        said = {sample.name: plane for sample, plane in zip(held.samples, soft, strict=True)}
-        scores[held.name] = score.score(lambda s, said=said: said[s.name] / 255, held, 0.5, study.study.block)
+        said = dict(zip(held.samples, soft, strict=True))  # by sample: several sets may call theirs alike
+        scores[held.name] = score.score(lambda s, said=said: said[s] / 255, held, 0.5, study.study.block)
     result = described | {"threshold": 0.5, "scores": scores}
     write(result, out)
     return result

@@ -129,6 +129,9 @@ class CellSam:
     ) -> list[NDArray[np.float32]]:
         """Boxes of each field in its own pixels."""
         if self.needs_instances:
+            if any(labels is None for labels in instances):
+                msg = 'CellSAM is prompted with boxes of labels, and got none; give them, or teacher.prompts = "none".'
+                raise InputError(msg)
             return [prompts.boxes(labels) for labels in instances if labels is not None]
         found = _call(self._model.generate_bounding_boxes, squares, self.device)
         found = [None] * len(images) if found is None else found

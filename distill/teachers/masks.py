@@ -1,4 +1,4 @@
-"""Any segmenter's saved output teaches: label images, masks or probability maps, as TIFF or PNG.
+"""Any segmenter's saved output teaches: label images, masks or probability maps, as TIFF, PNG or .npy.
 
     weights = "PATH"              label images (foreground is what is not 0), masks, or float probabilities
     weights = "probability:PATH"  the same, whole numbers being probabilities: 255 (or 65535) is 1
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from distill.datasets import Sample
     from distill.sections import TeacherSection
 
+NPY = (".npy",)
 LABELS, PROBABILITY = "labels:", "probability:"
 TILE = re.compile(r"(?P<field>.+)@y(?P<row>\d+)x(?P<col>\d+)")
 LICENCE = "unknown: of the segmenter that wrote the masks (teacher.licence says it)"
@@ -81,7 +82,9 @@ class Masks:
 
     def probability(self, image: NDArray[Any], instances: NDArray[Any] | None = None) -> NDArray[np.float32]:
         """What the saved plane (instances, of any dtype) says, whatever the image."""
-        assert instances is not None
+        if instances is None:
+            msg = "The teacher 'masks' has nothing to say of pixels; give the saved plane, Masks.reference(sample)."
+            raise InputError(msg)
         if instances.dtype.kind == "f":
             return instances.astype(np.float32)
         if self.whole_numbers == "probabilities" and instances.dtype.kind != "b":
@@ -142,12 +145,12 @@ class MasksKind:
 def _files(path: Path) -> dict[str, Path]:
     """Stem -> file, of a folder or of one file."""
     if not path.exists():
-        msg = f"There are no masks {str(path)!r}; name a folder of TIFF or PNG files, or one such file."
+        msg = f"There are no masks {str(path)!r}; name a folder of TIFF, PNG or .npy files, or one such file."
         raise InputError(msg)
     candidates = sorted(path.iterdir()) if path.is_dir() else [path]
     found: dict[str, Path] = {}
     for file in candidates:
-        if file.suffix.lower() not in TIFF + PNG or file.name.startswith("."):
+        if file.suffix.lower() not in TIFF + PNG + NPY or file.name.startswith("."):
             continue
         stem = file.stem.removesuffix(".ome")
         if stem in found:
@@ -155,7 +158,7 @@ def _files(path: Path) -> dict[str, Path]:
             raise InputError(msg)
         found[stem] = file
     if not found:
-        msg = f"{str(path)!r} holds no TIFF or PNG; save the masks as one of them, called as the samples."
+        msg = f"{str(path)!r} holds no TIFF, PNG or .npy; save the masks as one of them, called as the samples."
         raise InputError(msg)
     return found
 
@@ -163,7 +166,7 @@ def _files(path: Path) -> dict[str, Path]:
 def _read(file: Path) -> NDArray[Any]:
     """One plane (H, W): bool, whole numbers from 0, or probabilities as float."""
     try:
-        plane = decode(file.read_bytes(), str(file))
+        plane = _array(file) if file.suffix.lower() in NPY else decode(file.read_bytes(), str(file))
     except OSError as error:
         msg = f"Masks {str(file)!r} cannot be read: {error.strerror or error}."
         raise InputError(msg) from error
@@ -182,6 +185,16 @@ def _read(file: Path) -> NDArray[Any]:
         msg = f"Masks {str(file)!r} hold {low}; labels begin at 0, the background."
         raise InputError(msg)
     return plane
+
+
+def _array(file: Path) -> NDArray[Any]:
+    """What numpy.save wrote; objects, which would have to be unpickled, are refused."""
+    try:
+        with file.open("rb") as source:
+            return np.lib.format.read_array(source, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        msg = f"Masks {str(file)!r} are no whole array of numbers; save them with numpy.save, one plane (H, W)."
+        raise InputError(msg) from error
 
 
 def _check_labels(plane: NDArray[Any], file: Path) -> None:

@@ -94,7 +94,13 @@ class SamTeacher:
     def _prompts(self, image: NDArray[Any], instances: NDArray[Any] | None) -> NDArray[np.float32]:
         if not self.needs_instances:
             return prompts.grid(image.shape[1:])
-        assert instances is not None
+        if instances is None or instances.shape != image.shape[1:]:
+            got = "none" if instances is None else f"{instances.shape} pixels of them"
+            msg = (
+                f"SAM is prompted with {self.section.prompts} of labels, and got {got} for a field of "
+                f'{image.shape[1:]}; give labels of the field\'s size, or take teacher.prompts = "grid".'
+            )
+            raise InputError(msg)
         return prompts.boxes(instances) if self.section.prompts == "boxes" else prompts.points(instances)
 
     def _answer(self, encoded: Encoded, asked: NDArray[np.float32]) -> NDArray[np.float32]:

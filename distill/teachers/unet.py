@@ -102,7 +102,7 @@ class UnetKind:
         if not section.weights:
             msg = "teacher.weights is empty; name the folder of a student that fit trained with several channels."
             raise InputError(msg)
-        members = [load(folder) for folder in _folders(Path(section.weights))]
+        members = [load(folder) for folder in _folders(Path(section.weights).expanduser())]
         channels = members[0].spec.channels
         if any(member.spec.channels != channels for member in members):
             msg = f"The students in {section.weights} see different channels; give the folds of one teacher."

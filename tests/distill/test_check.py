@@ -142,7 +142,7 @@ def test_test_data_of_other_labels_are_scored_for_those(here: Path):
         ("data.record=synthetic:3?size=64", ""),
         ("teacher.undistilled=['nowhere']", "There is no student 'nowhere'"),
         ("teacher.weights=labels:nuclei", "has no labels 'nuclei' for the teacher"),
-        ("teacher.weights=fields", "'fields' holds no TIFF or PNG"),
+        ("teacher.weights=fields", "'fields' holds no TIFF, PNG or .npy"),
         ("teacher.store=config.toml", "config.toml is no store of soft labels"),
         ("teacher.store=config.toml/store", "config.toml is no folder that can be written to"),
         ("teacher.membrane=blank", "sees no channel besides the nucleus"),

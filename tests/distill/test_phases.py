@@ -109,6 +109,13 @@ def test_terms_and_weights_of_a_distilled_student_are_logged_at_every_step(confi
         assert len(set(weights.values())) > 1  # they are learnt
 
 
+@pytest.mark.slow
+def test_weights_are_logged_at_every_step_without_a_teacher_as_well(config: Config, tmp_path: Path):
+    settings = replace(config, loss=LossSection(boundary="gradient", weighting="liebel"))
+    float_phase(settings, TrainingData(settings), tmp_path)
+    assert sorted(course(tmp_path, "float", "train/weight_boundary")) == [1, 2, 3, 4]
+
+
 def test_a_finished_phase_is_not_trained_again(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     from distill.students import load
 

@@ -211,3 +211,9 @@ def test_a_place_that_cannot_be_written_is_said_before_the_work(tmp_path: Path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):
         Store(tmp_path / "file" / "soft.zarr").check_writable()
+
+
+def test_a_home_folder_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    Store(Path("~/soft.zarr")).write("abc", np.zeros((4, 4), np.uint8), {})
+    assert (tmp_path / "soft.zarr" / "abc").is_dir()

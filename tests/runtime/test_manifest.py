@@ -149,3 +149,19 @@ def test_an_optional_field_may_be_missing_and_is_checked_where_it_is(manifest: M
     with pytest.raises(InputError, match="1 quantiles, 0 lowest"):
         known = {"quantiles": [50], "lowest": [], "highest": [0.2], "focus": 0.1, "frames": 1}
         Manifest.from_json(changed(manifest, lambda m: m.update(intensity=known)))
+
+
+@pytest.mark.parametrize(
+    ("licence", "said"),
+    [
+        ("TissueNet licence, modified Apache-2.0: non-commercial, academic use", True),
+        ("Noncommercial", True),
+        ("CC BY-NC 4.0", True),
+        ("cc-by-nc-sa-4.0", True),
+        ("CC BY 4.0", False),
+        ("Apache-2.0", False),
+        ("MIT; of NCI's data", False),
+    ],
+)
+def test_a_licence_for_non_commercial_use_alone_is_known(licence: str, said: bool):
+    assert Lineage(None, "", (), ("MIT", licence), {}, "").non_commercial is said

@@ -181,3 +181,11 @@ def test_a_broken_image_is_named_when_a_split_needs_its_size(root):
     empty_tiff(root)
     with pytest.raises(InputError, match=r"'images/a\.tif' is empty"):
         datasets.open(f"folder:{root}", "train")
+
+
+def test_a_value_that_is_no_number_is_named_with_its_file(root: Path):
+    frame = FRAME.astype(np.float32)
+    frame[0, 1] = np.nan
+    write(root / "images" / "a.tif", frame)
+    with pytest.raises(InputError, match=r"a\.tif' holds 1 value\(s\) that are not finite"):
+        only(root)

@@ -254,3 +254,12 @@ def test_the_real_field_is_read(shared_data: Path):
     assert {"nucleus", "membrane"} <= set(train[0].channels)
     assert train[0].labels["cells"].any()
     assert len(val) == 1
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_value_that_is_no_number_is_named_with_its_file(field: Path, value: float):
+    plane = NUCLEUS.astype(np.float32)
+    plane[3, 5] = value
+    write(field, membrane=plane)
+    with pytest.raises(InputError, match=r"membrane\.tif' holds 1 value.* not finite, the first at \(3, 5\)"):
+        list(opened(field))

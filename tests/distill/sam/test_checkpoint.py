@@ -2,6 +2,7 @@
 
 import logging
 import os
+import pickle
 from pathlib import Path
 
 import pytest
@@ -111,3 +112,10 @@ def test_a_truncated_checkpoint_is_named(sam_weights: Path):
 def test_a_wrong_name_is_refused(weights: str, size: str, said: str):
     with pytest.raises(InputError, match=said):
         inspect(weights, size)
+
+
+def test_a_pickle_of_something_else_is_one_error_and_no_warning(tmp_path: Path):
+    (tmp_path / "a.pth").write_bytes(pickle.dumps(Trap(tmp_path / "sprung"), protocol=4))
+    with pytest.raises(InputError, match="holds more than tensors, of which nothing was run"):
+        inspect(str(tmp_path / "a.pth"), "vit_b")
+    assert not (tmp_path / "sprung").exists()

@@ -3,7 +3,9 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
 
 from distill.config import Config
 from distill.sections import DataSection, StudySection, TeacherSection, TrainedTeacher
@@ -77,3 +79,18 @@ def test_the_trivial_row_is_scored_without_training(config: Config):
     assert found["radius"] in (0, 3)
     assert set(found["scores"]) == {"validation"}
     assert all(0 <= unit["dice"] <= 1 for unit in found["scores"]["validation"]["units"])
+
+
+def test_a_teacher_is_scored_on_sets_that_call_their_images_alike(tmp_path: Path):
+    rng = np.random.default_rng(0)
+    for data in "ab":
+        for field in ("f0", "f1"):
+            (tmp_path / data / field).mkdir(parents=True)
+            tifffile.imwrite(tmp_path / data / field / "nucleus.tif", rng.integers(0, 9, (64, 64)).astype(np.uint16))
+            tifffile.imwrite(tmp_path / data / field / "cells.tif", rng.integers(0, 2, (64, 64)).astype(np.uint8))
+    specs = tuple(f"multiplex:{tmp_path / data}" for data in "ab")
+    teacher = TeacherSection(name="masks", weights="labels:cells", store=str(tmp_path / "soft.zarr"))
+    settings = replace(Config(), data=DataSection(train=specs, validation=specs, labels="cells"), teacher=teacher)
+    (job,) = plan(replace(settings, study=StudySection(rows=("paper",), seeds=1)), tmp_path).distilled
+    units = jobs.ask_teacher(job, settings, tmp_path / "out")["scores"]["validation"]["units"]
+    assert [unit["dice"] for unit in units] == [1.0, 1.0]

@@ -171,3 +171,28 @@ def test_the_licence_is_said_by_the_user_or_unknown(tmp_path: Path):
     section = TeacherSection(name="masks", weights="labels:cells")
     assert "unknown" in TEACHER.open(section).licence
     assert TEACHER.open(replace(section, licence="CC-BY-4.0")).licence == "CC-BY-4.0"
+
+
+@pytest.mark.parametrize("plane", [LABELS, LABELS > 0, np.float32(LABELS > 0) / 2])
+def test_a_plane_may_be_what_numpy_saved(tmp_path: Path, plane: np.ndarray):
+    np.save(tmp_path / "a.npy", plane)
+    assert np.array_equal(says(tmp_path, sample("a")), plane if plane.dtype == np.float32 else LABELS > 0)
+
+
+@pytest.mark.parametrize("content", ["objects", "torn", "archive", "empty"])
+def test_what_numpy_did_not_save_as_a_plane_is_refused(tmp_path: Path, content: str):
+    file = tmp_path / "a.npy"
+    np.save(file, np.array([{"masks": LABELS}], object) if content == "objects" else LABELS, allow_pickle=True)
+    if content == "archive":
+        np.savez(tmp_path / "b.npz", LABELS)
+        (tmp_path / "b.npz").replace(file)
+    elif content != "objects":
+        file.write_bytes(file.read_bytes()[: 200 if content == "torn" else 0])
+    with pytest.raises(InputError, match=r"a\.npy' are no whole array of numbers"):
+        says(tmp_path, sample("a"))
+
+
+def test_without_a_plane_there_is_nothing_to_say(tmp_path: Path):
+    teacher = TEACHER.open(TeacherSection(name="masks", weights="labels:cells"))
+    with pytest.raises(InputError, match="give the saved plane"):
+        teacher.probability(np.zeros((1, 4, 4), np.uint8))

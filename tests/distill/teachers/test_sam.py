@@ -144,3 +144,18 @@ def test_the_true_vit_b_reads_its_own_format_and_labels_a_field(tmp_path: Path):
     (soft,) = obtain(section, DATA[:1])
     assert soft.shape == (96, 80)
     assert soft.std() > 0
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"), [(None, "got none for a field"), (np.ones((5, 5), np.int32), r"got \(5, 5\) pixels of them")]
+)
+def test_prompts_that_are_not_given_are_asked_for(section, labels, said: str):
+    teacher = TEACHER.open(section)
+    with pytest.raises(InputError, match=said):
+        teacher.probability(DATA[0].planes(teacher.channels), labels)
+
+
+def test_an_image_of_other_planes_is_refused(section):
+    teacher = TEACHER.open(section)
+    with pytest.raises(InputError, match=r"SAM is shown nucleus, membrane, and the image has 1 plane"):
+        teacher.probability(DATA[0].planes(("nucleus",)), teacher.reference(DATA[0]))
