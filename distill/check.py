@@ -30,9 +30,13 @@ CHANNELS_OF = {"sam": "rgb", "cellsam": "rgb"}  # teachers whose channels the co
 
 @dataclass
 class Examination:
-    """facts : what is there, in words; problems : what is not, each with the next step"""
+    """facts : what is there, in words; problems : what is not, each with the next step
+
+    notes : what is not here, and may be where the training will be run
+    """
 
     facts: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
     def attempt(self, step: Callable[[], str | None]) -> None:
@@ -81,7 +85,10 @@ def examine_data(
         found.attempt(lambda spec=spec: _data(spec, "test", config.student.channels, labels))
     if config.data.record:
         found.attempt(lambda: f"record: {config.data.record}, {len(choose_probes(config))} frames")
-    found.attempt(lambda: check_trainer(config.trainer))
+    try:
+        check_trainer(config.trainer)
+    except InputError as error:
+        found.notes.append(str(error))
 
 
 def examine_teacher(config: Config, found: Examination) -> tuple[Sequence[str], list[Ask]]:

@@ -73,6 +73,8 @@ def show_check(found: Examination, json_file: Path | None) -> int:
         write_bytes(json_file, (json.dumps(asdict(found), indent=2) + "\n").encode())
     for fact in found.facts:
         print(f"ok: {fact}")
+    for note in found.notes:
+        print(f"note: {note}")
     found.raise_problems()
     print("all of it is there; nothing was trained")
     return 0

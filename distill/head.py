@@ -18,6 +18,7 @@ from torch.nn import functional
 from distill import datasets
 from distill.devices import choose
 from distill.lineage import lineage
+from distill.places import check_writable
 from distill.sam import checkpoint
 from distill.sam.embeddings import Embeddings
 from distill.sam.head import Head, HeadSpec, save
@@ -62,6 +63,7 @@ def train(config: Config, out: Path, progress: Callable[[int, float], None]) -> 
     if out.exists():
         msg = f"{out} exists; choose another --out, or remove it to train again."
         raise InputError(msg)
+    check_writable(out, "choose another --out")
     embeddings, spec = _set_up(config)
     sets = [datasets.open(spec, "train") for spec in config.data.train]
     examples = [_example(embeddings, sample, spec.labels) for data in sets for sample in data]
@@ -101,9 +103,12 @@ def _set_up(config: Config) -> tuple[Embeddings, HeadSpec]:
 
 
 def _example(embeddings: Embeddings, sample: Sample, labels: str) -> Example:
+    if labels not in sample.labels:
+        msg = f"{sample.name} has labels {', '.join(sorted(sample.labels)) or 'none'}, not {labels!r}; set data.labels."
+        raise InputError(msg)
     image = sample.planes(embeddings.rgb.channels)
     (encoded,) = embeddings.of([image], [sample.name])
-    truth, field = target(labels_of(sample, labels), encoded)
+    truth, field = target(sample.labels[labels], encoded)
     log.info("head: the embedding of %s is there", sample.name)
     return Example(sample.name, embeddings.key(embeddings.rgb.picture(image)), quantize(truth), quantize(field))
 

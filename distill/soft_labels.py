@@ -11,6 +11,7 @@ import hashlib
 import json
 import logging
 import os
+import time
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+EVERY = 30.0  # seconds between two lines of a training that waits for its teacher
 SCHEMA = 1  # of what a key is made of and how a probability is stored
 
 
@@ -75,10 +77,13 @@ def obtain(
     progress : called once a sample. The teacher's network is loaded only where something is missing.
     InputError where a sample lacks a channel or labels that the teacher wants.
     """
-    found = {}
+    found, last = {}, time.monotonic()
     for label in label_all(section, samples):
         found[label.index] = label.probability
         progress()
+        if time.monotonic() - last >= EVERY:
+            last = time.monotonic()
+            log.info("soft labels: %d of %d images", len(found), len(samples))
     return [found[index] for index in range(len(samples))]
 
 

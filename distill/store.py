@@ -20,6 +20,7 @@ import zarr
 from zarr.codecs import ZstdCodec
 from zarr.storage import LocalStore
 
+from distill.places import check_writable
 from runtime.atomic import remove, replacing, write_bytes
 from runtime.errors import EdgescopeError, InputError
 
@@ -74,10 +75,7 @@ class Store:
 
     def check_writable(self) -> None:
         """InputError when nothing can be written there; writes nothing."""
-        ground = next(folder for folder in (self.path, *self.path.absolute().parents) if folder.exists())
-        if not ground.is_dir() or not os.access(ground, os.W_OK):
-            msg = f"{self.path} cannot be written: {ground} is no folder that can be written to; set teacher.store."
-            raise InputError(msg)
+        check_writable(self.path, "set teacher.store")
 
     def has(self, key: str) -> bool:
         """Whether there is an array under this key; its checksum is not looked at."""

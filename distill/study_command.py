@@ -58,12 +58,14 @@ def study(
         settings = replace(settings, study=replace(settings.study, seeds=seeds))
     folder = out or RUNS / config.stem
     with trainer_libraries():
+        from .devices import check_trainer
         from .study.check import examine
         from .study.flow import study as run
     examined = examine(settings, folder)
     if check:
         return show_check(examined, json_file)
     examined.raise_problems()
+    check_trainer(settings.trainer)
     with log_to_stderr(), stoppable(), _progress(settings, folder) as step:
         found = run(settings, folder, workers, step)
     _show(found, folder)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -21,6 +20,7 @@ from distill.graph import flatten
 from distill.headroom import headroom
 from distill.lineage import lineage
 from distill.phases import float_phase, quantized_phase
+from distill.places import check_writable
 from distill.predict import predictor
 from distill.probes import choose_probes
 from distill.quantize import scheme_of
@@ -113,10 +113,7 @@ def _check_place(config: Config, out: Path) -> Path:
     if note.exists() and note.read_text(encoding="utf-8") != _note(config):
         msg = f"{work} holds the unfinished work of another configuration; remove it or choose another --out."
         raise InputError(msg)
-    ground = next(folder for folder in (work, *work.absolute().parents) if folder.exists())
-    if not ground.is_dir() or not os.access(ground, os.W_OK):
-        msg = f"{work} cannot be written: {ground} is no folder that can be written to; choose another --out."
-        raise InputError(msg)
+    check_writable(work, "choose another --out")
     return work
 
 

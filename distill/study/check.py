@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from distill import check, datasets, teachers
 from distill.check import Examination
 from distill.limits import check_steps
+from distill.places import check_writable
 from distill.study import job as jobs
 from distill.study.plan import plan, trains_teachers
 from distill.training_data import divide
@@ -31,7 +31,7 @@ def examine(config: Config, out: Path) -> Examination:
     check.examine_data(config, found, channels, asked, config.study.test)
     if config.trainer.devices * config.trainer.nodes > 1:
         found.problems.append("A study trains on one device a row; set trainer.devices and nodes to 1, use --workers.")
-    found.attempt(lambda: _check_folder(out))
+    found.attempt(lambda: check_writable(out, "choose another --out"))
     if reason:
         found.problems.append(reason)
         return found
@@ -92,13 +92,6 @@ def _trainings(config: Config, todo: Sequence[Job], found: Examination) -> None:
 def _fold(job: Job) -> None:
     for spec in job.config.data.train:
         divide(datasets.open(spec, "train"), job.config.data, job.seed)
-
-
-def _check_folder(out: Path) -> None:
-    ground = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
-    if not ground.is_dir() or not os.access(ground, os.W_OK):
-        msg = f"{out} cannot be written: {ground} is no folder that can be written to; choose another --out."
-        raise InputError(msg)
 
 
 def _loss(job: Job) -> None:

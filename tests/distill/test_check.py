@@ -176,9 +176,15 @@ def test_a_path_that_serves_twice_is_one_problem(here: Path):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_a_device_that_is_not_here_is_a_problem(here: Path):
-    problems = examine(load("trainer.accelerator=cuda")).problems
-    assert problems == ["trainer.accelerator is cuda, but there is none here; set it to cpu or auto."]
+def test_a_device_that_is_not_here_is_noted_and_needed_to_train(here: Path, capsys: pytest.CaptureFixture[str]):
+    said = "trainer.accelerator is cuda, but there is none here; set it to cpu or auto."
+    found = examine(load("trainer.accelerator=cuda"))
+    assert (found.problems, found.notes) == ([], [said])  # it may be on the machine that trains
+    settings = ["--set", "trainer.accelerator=cuda", "--set", "qat.steps=0", "--set", "study.rows=['undistilled']"]
+    assert main(["study", "config.toml", "--check", *settings]) == 0
+    assert f"note: {said}" in capsys.readouterr().out
+    assert main(["study", "config.toml", *settings]) == 2
+    assert said in capsys.readouterr().err
 
 
 def test_a_fact_or_a_problem_is_noted():

@@ -208,3 +208,10 @@ def test_processes_share_a_store(tmp_path: Path):
     fields = [path for path in (tmp_path / "soft.zarr").iterdir() if path.is_dir()]
     assert sum(counts) >= len(fields) > 12
     assert not any(label.computed for label in soft_labels.label_all(section, data))
+
+
+def test_a_training_that_waits_for_its_teacher_says_how_far_it_is(teacher, section, monkeypatch, caplog):
+    monkeypatch.setattr(soft_labels, "EVERY", 0.0)
+    with caplog.at_level("INFO", "distill"):
+        obtain(section, DATA)
+    assert f"soft labels: {len(DATA)} of {len(DATA)} images" in caplog.messages

@@ -200,3 +200,14 @@ def test_a_head_that_knew_the_target_would_predict_the_labels():
     truth, _ = target(labels, encoded)
     found = predict(lambda embedding: 20 * (truth[None] - 0.5), encoded) > 0.5
     assert (found != (labels > 0)).mean() < 0.03
+
+
+def test_labels_that_the_data_lack_are_named_with_their_setting(config, tmp_path: Path):
+    with pytest.raises(InputError, match=r"has labels cells, nuclei, not 'rims'; set data\.labels"):
+        train(replace(config, data=replace(config.data, labels="rims")), tmp_path / "head", lambda step, loss: None)
+
+
+def test_a_head_that_could_not_be_written_is_not_trained(config, tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="is no folder that can be written to; choose another --out"):
+        train(config, tmp_path / "file" / "head", lambda step, loss: None)
