@@ -96,10 +96,8 @@ def label(
 ) -> int:
     """Compute a teacher's probabilities once; run again to go on, in several processes to be faster."""
     settings = configuration.load(config, override or ())
-    sets = _sets(settings, validation)
     with log_to_stderr(), stoppable():
-        _check_teacher(settings)
-        found = _check(settings, sets) if check else _label(settings, sets)
+        found = _check(settings, validation) if check else _label(settings, validation)
     if json_file:
         write_bytes(json_file, (json.dumps(found, indent=2) + "\n").encode())
     return 0
@@ -117,36 +115,53 @@ def _check_teacher(settings: "Config") -> None:
     Store(Path(section.store)).check_writable()
 
 
-def _sets(settings: "Config", validation: bool) -> "dict[str, Dataset]":
-    """The data as `fit` opens them: what a control shuffles, it shuffles within one of these."""
-    sets = {f"{spec} (train)": datasets.open(spec, "train") for spec in settings.data.train}
-    if validation:
-        sets |= {f"{spec} (val)": datasets.open(spec, "val") for spec in settings.data.validation}
-    for name, data in sets.items():
-        if not len(data):
-            msg = f"{name} holds no images."
-            raise InputError(msg)
-    return sets
+def _specs(settings: "Config", validation: bool) -> list[tuple[str, str]]:
+    """The data as `fit` opens them, and their split: what a control shuffles, it shuffles within one of these."""
+    held = [(spec, "val") for spec in settings.data.validation] if validation else []
+    return [*((spec, "train") for spec in settings.data.train), *held]
 
 
-def _check(settings: "Config", sets: "dict[str, Dataset]") -> dict[str, Any]:
-    from .soft_labels import stored
+def _open(spec: str, split: str) -> "Dataset":
+    data = datasets.open(spec, split)
+    if not len(data):
+        msg = f"{spec} ({split}) holds no images."
+        raise InputError(msg)
+    return data
 
-    found = {}
-    for name, data in sets.items():
-        there = stored(settings.teacher, data)
-        found[name] = {"images": len(data), "stored": there}
-        print(f"{name}: {len(data)} images have what {settings.teacher.name} wants; {there} are stored")
+
+def _check(settings: "Config", validation: bool) -> dict[str, Any]:
+    """All problems at once; the images are asked for what the teacher wants where that is there."""
+    with trainer_libraries():
+        from .check import Examination
+        from .soft_labels import stored
+
+    examined, found = Examination(), {}
+    examined.attempt(lambda: _check_teacher(settings))
+    ready = not examined.problems
+
+    def look(spec: str, split: str) -> None:
+        data = _open(spec, split)
+        if ready:
+            found[f"{spec} ({split})"] = {"images": len(data), "stored": stored(settings.teacher, data)}
+
+    for spec, split in _specs(settings, validation):
+        examined.attempt(lambda spec=spec, split=split: look(spec, split))
+    for name, count in found.items():
+        wants = f"images have what {settings.teacher.name} wants"
+        print(f"{name}: {count['images']} {wants}; {count['stored']} are stored")
+    examined.raise_problems()
     return {"teacher": settings.teacher.name, "store": settings.teacher.store, "data": found}
 
 
-def _label(settings: "Config", sets: "dict[str, Dataset]") -> dict[str, Any]:
+def _label(settings: "Config", validation: bool) -> dict[str, Any]:
+    sets = [_open(spec, split) for spec, split in _specs(settings, validation)]
+    _check_teacher(settings)
     from .soft_labels import label_all
 
     account = Account(settings.teacher.name, settings.teacher.store)
-    total = sum(map(len, sets.values()))
+    total = sum(map(len, sets))
     with _meter(total) as show:
-        for data in sets.values():
+        for data in sets:
             clock = time.perf_counter()
             for soft in label_all(settings.teacher, data):
                 now = time.perf_counter()

@@ -96,6 +96,14 @@ def test_what_cannot_be_labelled_is_one_line_and_exit_2(call, tmp_path: Path, se
     assert not (tmp_path / "soft.zarr").exists()
 
 
+def test_check_says_all_that_is_missing_at_once(call):
+    missing = ("teacher.weights=nowhere", "data.train=['folder:here']", "data.validation=['multiplex:there']")
+    code, _, err = call("--check", "--validation", *(part for one in missing for part in ("--set", one)))
+    assert code == 2
+    for said in ("There are no masks 'nowhere'", "'here' does not exist", "'there' does not exist"):
+        assert said in err
+
+
 def test_the_account_knows_speed_and_what_is_left():
     account = Account("sam", "soft.zarr")
     label = SoftLabel(0, "a", None, computed=True, rounding=(0.002, 1e-6), bytes=100)  # type: ignore[arg-type]
