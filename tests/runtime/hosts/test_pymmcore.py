@@ -99,6 +99,21 @@ def test_a_decision_that_fails_ends_the_run_and_is_told_at_the_end(core: Any, ar
         segmentation.close()
 
 
+def test_a_decision_may_be_none_and_a_second_run_is_refused(core: Any, artifact_path: Path):
+    with attach(core, artifact_path, decide=lambda _: None, spare=False) as segmentation:
+        core.mda.run(segmentation.events([useq.MDAEvent()]))
+        assert segmentation.counters.done == 1
+        with pytest.raises(InputError, match="attach anew"):
+            segmentation.events([useq.MDAEvent()])
+
+
+@pytest.mark.parametrize("first", [[], [useq.MDAEvent(action=useq.CustomAction(name="wait"))]], ids=["none", "custom"])
+def test_a_run_whose_events_bring_no_frame_ends(first: list[Any]):
+    feedback = Feedback(lambda _: [], lambda: True)
+    feedback.add(first)
+    assert list(feedback) == first
+
+
 def test_an_overflow_with_policy_stop_ends_the_mda(core: Any, artifact_path: Path):
     segmentation = attach(core, artifact_path, policy="stop", slots=3, spare=False)
     finished: list[Any] = []
