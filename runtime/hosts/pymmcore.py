@@ -143,6 +143,11 @@ class Attachment:
         return self._feedback
 
     @property
+    def closed(self) -> bool:
+        """Whether the live segmenter has been closed."""
+        return self.live.closed
+
+    @property
     def counters(self) -> Counters:
         """Those of the live segmenter."""
         return self.live.counters

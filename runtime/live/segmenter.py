@@ -177,6 +177,11 @@ class LiveSegmenter:
         return self._outbox.results(self._is_over)
 
     @property
+    def closed(self) -> bool:
+        """Whether close() or abort() has ended it."""
+        return self._closed
+
+    @property
     def counters(self) -> Counters:
         """A snapshot: seen == done + dropped + failed + pending."""
         return self._ledger.counters
