@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 Buffer: TypeAlias = Literal["pop", "peek", "leave"]
 IDLE_S = 0.002  # between two looks into an empty buffer: short against a frame, long against the look
 STOP_S = 5.0  # for the thread to end
+FEEDBACK_S = 60.0  # an event-driven acquisition waits for results anyway; a slow model is no reason to end it
 LOOK_S = 0.1  # between two looks whether an acquisition that waits for events was cancelled
 
 
@@ -66,7 +67,7 @@ def attach(
 
     on_result : called with each LiveResult, in a thread of its own; without it take them from `results()`
     decide : what to acquire next, given a result, or None for nothing; see Attachment.events. The policy is then
-        "block"
+        "block", with a block_timeout_s of a minute unless another is given
     buffer : for sequences outside of an MDA. "pop" takes every frame out of the camera's buffer: for a host that does
         not read it. "peek" looks at the newest one and leaves it there: for a host that pops frames itself.
         "leave" keeps off: then hand frames over with `submit`
@@ -96,6 +97,8 @@ class Attachment:
         if decide is not None and options.setdefault("policy", "block") != "block":
             msg = f"Policy is {options['policy']!r}, but events that follow from results need every one: use 'block'."
             raise InputError(msg)
+        if decide is not None:
+            options.setdefault("block_timeout_s", FEEDBACK_S)
         self._core, self._buffer = core, buffer
         self._on_result = on_result
         self._feedback = None if decide is None else Feedback(decide, core.mda.is_running)

@@ -143,6 +143,22 @@ def test_options_that_make_no_sense_are_refused(core: Any, artifact_path: Path, 
         attach(core, artifact_path, **options)
 
 
+@pytest.mark.parametrize(("options", "due"), [({}, 60.0), ({"block_timeout_s": 2.0}, 2.0)])
+def test_an_event_driven_run_has_patience_with_a_slow_model(
+    core: Any, artifact_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], due: float
+):
+    given: list[float] = []
+
+    def refuse(*_: Any, block_timeout_s: float, **__: Any) -> None:
+        given.append(block_timeout_s)
+        raise InputError
+
+    monkeypatch.setattr("runtime.hosts.pymmcore.LiveSegmenter", refuse)
+    with pytest.raises(InputError):
+        attach(core, artifact_path, decide=lambda _: [], **options)
+    assert given == [due]
+
+
 def test_without_decide_there_are_no_events(core: Any, artifact_path: Path):
     with attach(core, artifact_path, spare=False) as segmentation, pytest.raises(InputError, match="decide="):
         segmentation.events([])
