@@ -137,8 +137,15 @@ def _demo_camera(stream: Stream) -> Iterator[Any]:
             "OnCameraCCDYSize": str(stream.height),
             "FastImage": "1",
         }
-        for name, value in properties.items():
-            core.setProperty(LABEL, name, value)
+        try:
+            for name, value in properties.items():
+                core.setProperty(LABEL, name, value)
+        except RuntimeError as error:
+            msg = (
+                f"The demo camera has no frames of {stream.height}x{stream.width} pixels and {stream.bits} bits "
+                f"({error}); give smaller ones, or --source synthetic."
+            )
+            raise InputError(msg) from error
         core.setExposure(1e3 / stream.rate)
         core.setCircularBufferMemoryFootprint(BUFFER_MB)
         yield core

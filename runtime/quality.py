@@ -3,6 +3,7 @@
 saturated      many pixels are at the camera's ceiling: their intensities are lost
 black          nothing was recorded: all is 0, or the frame is dark and neighbouring pixels have nothing in common
 constant       every pixel has the same value
+dim            few grey levels lie between the background and the brightest objects: too short an exposure
 intensity      the intensities are distributed otherwise than in every frame that the student was calibrated with
 out_of_focus   edges are much softer than in any of those frames
 pixel_size     the pixels are far from the student's size, and the frame was not rescaled
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from .manifest import Normalization
     from .normalize import Counts, Frame
 
-SATURATED, BLACK, CONSTANT = "saturated", "black", "constant"
+SATURATED, BLACK, CONSTANT, DIM = "saturated", "black", "constant", "dim"
 INTENSITY, OUT_OF_FOCUS = "intensity", "out_of_focus"
 PIXEL_SIZE, RESCALED = "pixel_size", "rescaled"
 
@@ -34,6 +35,7 @@ PIXEL_SIZE, RESCALED = "pixel_size", "rescaled"
 CEILINGS = (255, 1023, 4095, 16383, 65535, 4095 << 4, 16383 << 2, 1.0)
 SATURATED_SHARE = 0.001  # of the pixels; hot pixels are fewer
 DARK_SHARE = 0.01  # of the type's range: a frame with less than this is dark
+DIM_LEVELS = 16  # of whole numbers; the dimmest of 140 frames of BBBC038 has 25
 ALIKE = 0.1  # correlation of neighbouring pixels, from which there is a picture in the noise
 QUANTILES = (5.0, 25.0, 50.0, 75.0)  # how much is bright depends on how many objects there are, and is left out
 MARGIN = (
@@ -63,6 +65,8 @@ def flags(
         found.append(BLACK)
     if most == least:
         return (*found, CONSTANT)
+    if frame.dtype.kind == "u" and limits[1] - limits[0] < DIM_LEVELS and BLACK not in found:
+        found.append(DIM)
     if known is not None:
         if _is_far(quantiles(frame, counts, limits, known.quantiles), known):
             found.append(INTENSITY)

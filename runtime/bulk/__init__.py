@@ -17,6 +17,7 @@ from ..hosts import dask as host
 from ..ome_zarr import VERSIONS, size_um
 from ..stitching import MARGIN, join
 from . import tasks
+from .lock import only_run
 from .run import Run, chunk_of, component, name_of
 from .source import Source, open_source
 
@@ -60,7 +61,8 @@ def segment_image(path: Path, out: Path, wanted: Wanted, tell: Tell) -> dict[str
     the axes, pixel sizes and NGFF version of the source.
     Returns planes, height, width, blocks, foreground (share), objects (None without labels), and how many of the
     blocks an earlier run had done.
-    InputError when `out` is something else; EdgescopeError when workers are lost for good: call it again then.
+    InputError when `out` is something else; EdgescopeError when another process makes it just now, and when workers
+    are lost for good: call it again then.
     """
     manifest, model = host.describe(wanted.artifact, wanted.device, wanted.threads, wanted.backend)
     source = open_source(path, wanted.channel)
@@ -68,19 +70,30 @@ def segment_image(path: Path, out: Path, wanted: Wanted, tell: Tell) -> dict[str
     _compare_pixel_size(source, manifest)
     run = Run(out, _request(path, source, wanted, model), source, wanted.block, wanted.margin, _images(wanted), tell)
     if (made_by := run.finished()) is not None:
-        return {**made_by["summary"], "found_done": made_by["summary"]["blocks"]}
+        return _as_found(made_by)
+    with only_run(out), host.scheduler(wanted.scheduler, wanted.workers) as run.width:
+        if (made_by := run.finished()) is not None:  # by another process, until a moment ago
+            return _as_found(made_by)
+        return _make(run, wanted, manifest, model)
+
+
+def _as_found(made_by: Mapping[str, Any]) -> dict[str, Any]:
+    return {**made_by["summary"], "found_done": made_by["summary"]["blocks"]}
+
+
+def _make(run: Run, wanted: Wanted, manifest: Manifest, model: Model) -> dict[str, Any]:
+    """All stages, as far as an earlier run has not done them."""
     run.take_up({"probability": "float32", "core": "float32", "local": "int32"} if wanted.labels else {})
     found_done = sum(run.done(f"maps-{name}") for _, _, name in run.each())
-    with host.scheduler(wanted.scheduler, wanted.workers) as run.width:
-        limits = run.do("intensities", _measure(run, manifest))
-        maps = run.do("segment", _segment(run, manifest, model, limits))
-        objects = _label(run, manifest) if wanted.labels else None
-        for level in range(1, run.layout.levels):
-            run.do(f"level {level}", _halve(run, level))
-    height, width = source.array.shape[-2:]
-    pixels = len(source.planes) * height * width
+    limits = run.do("intensities", _measure(run, manifest))
+    maps = run.do("segment", _segment(run, manifest, model, limits))
+    objects = _label(run, manifest) if wanted.labels else None
+    for level in range(1, run.layout.levels):
+        run.do(f"level {level}", _halve(run, level))
+    height, width = run.source.array.shape[-2:]
+    pixels = len(run.source.planes) * height * width
     summary: dict[str, Any] = {
-        "planes": len(source.planes),
+        "planes": len(run.source.planes),
         "height": height,
         "width": width,
         "blocks": len(maps),

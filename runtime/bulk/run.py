@@ -99,8 +99,10 @@ class Run:
         """Begin, or go on where an earlier run of the same request stopped. scratch: names and dtypes of arrays."""
         file = self.work / "run.json"
         if file.is_file() and json.loads(file.read_text("utf-8")) != self.request:
-            msg = f"{self.work} holds a run with other images or options; remove it, or give another OUT."
-            raise InputError(msg)
+            if any((self.work / "done").glob("maps-*")):
+                msg = f"{self.work} holds a run with other images or options; remove it, or give another OUT."
+                raise InputError(msg)
+            shutil.rmtree(self.work)  # it has done no block, so that nothing is lost
         atomic.write_bytes(file, json.dumps(self.request, indent=2).encode())
         for image, dtype in self.images.items():
             for level in range(self.layout.levels):
@@ -139,7 +141,7 @@ class Run:
             ome_zarr.write_image_metadata(self.result, image, self.layout, name, more)
         ome_zarr.write_attributes(self.result, {ATTRIBUTE: {**made_by, "request": self.request}})
         self.result.rename(self.out)
-        shutil.rmtree(self.work)
+        shutil.rmtree(self.work, ignore_errors=True)  # what is left is removed by the next call
 
 
 def component(image: str, level: int) -> str:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import argparse
 
 NAME = "segment"
+LOG_S = 30.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -81,21 +82,23 @@ def _check(args: argparse.Namespace) -> None:
 
 
 class _Progress:
-    """One line that is written over, on a terminal only: stage, blocks, and the time that is left of it."""
+    """One line that is written over: stage, blocks, and the time that is left; in a log, a line every LOG_S seconds."""
 
     def __init__(self) -> None:
         self.stage, self.first, self.start = "", 0, 0.0
+        self.logged = perf_counter()
 
     def __call__(self, stage: str, done: int, of: int) -> None:
-        if not sys.stderr.isatty():
-            return
+        now = perf_counter()
         if stage != self.stage:
-            self.stage, self.first, self.start = stage, done, perf_counter()
+            self.stage, self.first, self.start = stage, done, now
         left = ""
         if done > self.first:
-            seconds = (perf_counter() - self.start) / (done - self.first) * (of - done)
-            left = f", about {seconds:.0f} s left"
-        sys.stderr.write(f"\r\x1b[K{stage}: {done} of {of}{left}")
-        if done == of:
-            sys.stderr.write("\r\x1b[K")
+            left = f", about {(now - self.start) / (done - self.first) * (of - done):.0f} s left"
+        line = f"{stage}: {done} of {of}{left}"
+        if sys.stderr.isatty():
+            sys.stderr.write(f"\r\x1b[K{line}" if done < of else "\r\x1b[K")
+        elif now - self.logged >= LOG_S:
+            self.logged = now
+            sys.stderr.write(f"{line}\n")
         sys.stderr.flush()

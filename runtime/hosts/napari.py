@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -61,7 +62,7 @@ class LiveLayer:
         on_result : called with each result in the thread that takes them
         """
         _check_shown(shown)
-        self._viewer, self._name, self._on_result = viewer, name, on_result
+        self._viewer, self._live, self._name, self._on_result = viewer, live, name, on_result
         self._shown: Shown = shown
         self._newest: tuple[NDArray[Any], float | None] | None = None
         self._lock = threading.Lock()
@@ -92,17 +93,28 @@ class LiveLayer:
         self._timer.stop()
 
     def _follow(self, results: Iterator[LiveResult]) -> None:
-        for result in results:
-            if self._closed:
+        while not self._closed:
+            for result in results:
+                if self._closed:
+                    return
+                try:
+                    self._take(result)
+                except Exception:  # of on_result, or of finding the objects; the next one may do better
+                    log.exception("frame %d is not shown", result.index)
+            if getattr(self._live, "closed", True):
                 return
-            if self._on_result is not None:
-                self._on_result(result)
-            if result.segmentation is None:
-                log.warning("frame %d was not segmented: %s", result.index, result.error)
-                continue
-            array = array_of(result.segmentation, self._shown)
-            with self._lock:
-                self._newest = array, result.segmentation.pixel_size_um
+            time.sleep(REDRAW_MS / 1e3)  # it was drained, and further frames may come
+            results = self._live.results()
+
+    def _take(self, result: LiveResult) -> None:
+        if self._on_result is not None:
+            self._on_result(result)
+        if result.segmentation is None:
+            log.warning("frame %d was not segmented: %s", result.index, result.error)
+            return
+        array = array_of(result.segmentation, self._shown)
+        with self._lock:
+            self._newest = array, result.segmentation.pixel_size_um
 
 
 def array_of(segmentation: Segmentation, shown: Shown) -> NDArray[Any]:
@@ -115,18 +127,19 @@ def array_of(segmentation: Segmentation, shown: Shown) -> NDArray[Any]:
 def put_layer(
     viewer: Any, array: NDArray[Any], shown: Shown, name: str, pixel_size_um: float | None = None, like: Any = None
 ) -> Any:
-    """Show an array in the layer of this name, which is made where there is none; returns the layer.
+    """Show an array in our own layer of this name, which is made where there is none; returns the layer.
 
+    A layer of the same name that is somebody else's, or shows something else, stays as it is.
     like : a layer whose place and scale the new one takes; without it the scale is the pixel size
     """
-    if name in viewer.layers:
-        layer = viewer.layers[name]
-        layer.data = array
-        return layer
+    metadata = {OURS: (shown, name)}
+    for layer in viewer.layers:
+        if layer.metadata.get(OURS) == metadata[OURS]:
+            layer.data = array
+            return layer
     place: dict[str, Any] = {"scale": (pixel_size_um,) * 2} if pixel_size_um else {}
     if like is not None:
         place = {"scale": like.scale[-2:], "translate": like.translate[-2:]}
-    metadata = {OURS: shown}
     if shown == "probability":
         return viewer.add_image(
             array, name=name, contrast_limits=(0, 1), blending="additive", metadata=metadata, **place

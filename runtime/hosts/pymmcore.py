@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 Buffer: TypeAlias = Literal["pop", "peek", "leave"]
 IDLE_S = 0.002  # between two looks into an empty buffer: short against a frame, long against the look
 STOP_S = 5.0  # for the thread to end
+FEEDBACK_S = 60.0  # an event-driven acquisition waits for results anyway; a slow model is no reason to end it
 LOOK_S = 0.1  # between two looks whether an acquisition that waits for events was cancelled
 
 
@@ -58,14 +59,15 @@ def attach(
     artifact: str | Path,
     *,
     on_result: Callable[[LiveResult], object] | None = None,
-    decide: Callable[[LiveResult], Iterable[Any]] | None = None,
+    decide: Callable[[LiveResult], Iterable[Any] | None] | None = None,
     buffer: Buffer = "pop",
     **options: Any,
 ) -> Attachment:
     """Segment what `core`, a CMMCorePlus, acquires, until the attachment is closed.
 
     on_result : called with each LiveResult, in a thread of its own; without it take them from `results()`
-    decide : what to acquire next, given a result; see Attachment.events. The policy is then "block"
+    decide : what to acquire next, given a result, or None for nothing; see Attachment.events. The policy is then
+        "block", with a block_timeout_s of a minute unless another is given
     buffer : for sequences outside of an MDA. "pop" takes every frame out of the camera's buffer: for a host that does
         not read it. "peek" looks at the newest one and leaves it there: for a host that pops frames itself.
         "leave" keeps off: then hand frames over with `submit`
@@ -84,7 +86,7 @@ class Attachment:
         artifact: str | Path,
         *,
         on_result: Callable[[LiveResult], object] | None = None,
-        decide: Callable[[LiveResult], Iterable[Any]] | None = None,
+        decide: Callable[[LiveResult], Iterable[Any] | None] | None = None,
         buffer: Buffer = "pop",
         **options: Any,
     ) -> None:
@@ -95,6 +97,8 @@ class Attachment:
         if decide is not None and options.setdefault("policy", "block") != "block":
             msg = f"Policy is {options['policy']!r}, but events that follow from results need every one: use 'block'."
             raise InputError(msg)
+        if decide is not None:
+            options.setdefault("block_timeout_s", FEEDBACK_S)
         self._core, self._buffer = core, buffer
         self._on_result = on_result
         self._feedback = None if decide is None else Feedback(decide, core.mda.is_running)
@@ -126,10 +130,13 @@ class Attachment:
         The MDA ends when every event has been acquired and decided on, and nothing follows. Each event is to bring one
         frame. Hardware sequencing is off until the attachment is closed: to join events into a sequence, the engine
         waits for the next event before it acquires the last, and the next one would wait for its result.
-        InputError without decide.
+        InputError without decide, and when the events of an attachment have come to their end already.
         """
         if self._feedback is None:
             msg = "Nothing decides on further events; attach with decide=..."
+            raise InputError(msg)
+        if self._feedback.over:
+            msg = "The event-driven acquisition of this attachment is over; attach anew for another one."
             raise InputError(msg)
         engine = self._core.mda.engine
         if getattr(engine, "use_hardware_sequencing", False):
@@ -137,6 +144,11 @@ class Attachment:
             self._sequencing = engine
         self._feedback.add(first)
         return self._feedback
+
+    @property
+    def closed(self) -> bool:
+        """Whether the live segmenter has been closed."""
+        return self.live.closed
 
     @property
     def counters(self) -> Counters:
@@ -288,12 +300,12 @@ class Poller:
 class Feedback:
     """Events that are decided on while they are acquired: an iterable for `core.mda.run`, and for one run alone."""
 
-    def __init__(self, decide: Callable[[LiveResult], Iterable[Any]], running: Callable[[], bool]) -> None:
+    def __init__(self, decide: Callable[[LiveResult], Iterable[Any] | None], running: Callable[[], bool]) -> None:
         self._decide, self._running = decide, running
         self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._open = 0  # events that were added and are not decided on yet
-        self._stopped = False
+        self.over = False  # nothing more is acquired
         self.error: Exception | None = None
 
     def add(self, events: Iterable[Any]) -> None:
@@ -306,9 +318,9 @@ class Feedback:
 
     def hear(self, result: LiveResult) -> None:
         """Decide on what follows from a result; without a segmentation nothing does."""
-        if result.segmentation is not None and not self._stopped:
+        if result.segmentation is not None and not self.over:
             try:
-                self.add(self._decide(result))
+                self.add(self._decide(result) or ())
             except Exception as error:  # the user's, of any kind
                 log.exception("deciding on the next events failed; the acquisition is ended")
                 self.error = error
@@ -325,18 +337,18 @@ class Feedback:
 
     def stop(self) -> None:
         """End the acquisition after the event that is under way."""
-        self._stopped = True
+        self.over = True
         self._queue.put(None)
 
     def __iter__(self) -> Iterator[Any]:
-        while not self._stopped:
+        while not self.over:
             try:
                 event = self._queue.get(timeout=LOOK_S)
             except queue.Empty:
-                if not self._running():  # cancelled while it waited
-                    return
+                if not self._open or not self._running():  # no event brings a result, or cancelled while it waited
+                    self.over = True
                 continue
-            if event is not None and not self._stopped:
+            if event is not None and not self.over:
                 yield event
 
 

@@ -127,14 +127,15 @@ class SharedBlock:
         A thread that copies tens of megabytes in one go is given whole ticks of the scheduler, 4 ms each, also where
         the thread that takes frames from the camera waits for the same processor.
         """
-        source = self.array(offset, shape, dtype).reshape(-1)
+        source = self.array(offset, (int(np.prod(shape)),), dtype)
         copy = np.empty_like(source)
         step = PIECE_BYTES // source.itemsize
         for start in range(0, source.size, step):
             if start:
                 time.sleep(PAUSE_S)
             copy[start : start + step] = source[start : start + step]
-        return copy.reshape(shape)
+        whole: NDArray[Any] = np.reshape(copy, shape)
+        return whole
 
     @property
     def mapped(self) -> bool:

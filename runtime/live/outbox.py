@@ -152,7 +152,7 @@ class Outbox:
         if self._on_result is not None:
             try:
                 self._on_result(result)
-            except Exception:
+            except BaseException:  # also SystemExit: this thread has to go on, or no result would come any more
                 log.exception("on_result failed for frame %d", result.index)
         while self._target is not None:
             try:

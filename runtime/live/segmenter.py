@@ -100,9 +100,12 @@ class LiveSegmenter:
         on_event : told once of each restart, fallback and giving up, which are also logged; it should return soon
         InputError when the artefact is damaged or cannot run here, EdgescopeError when no worker could open it.
         """
-        _check(policy, late, slots, deadline_ms, max_failures, threads)
+        _check_choices(policy, late, rescale)
+        _check_counts(slots=slots, max_frame_bytes=max_frame_bytes, max_failures=max_failures, threads=threads)
+        _check_times(deadline_ms=deadline_ms, hang_s=hang_s, open_timeout_s=open_timeout_s)
+        _check_limits(block_timeout_s, backlog_bytes)
         given = [artifact_path] if isinstance(artifact_path, (str, os.PathLike)) else artifact_path
-        chain = chains.build([Path(path) for path in given], backends)
+        chain = chains.build([Path(path) for path in given], [backends] if isinstance(backends, str) else backends)
         self._channels = max(len(link.manifest.channels) for link in chain)
         self._slots = min(slots, SLOTS_FOR_LATEST) if policy == "latest" else slots
         self._ledger = Ledger(policy, self._slots, late=late, deadline_ms=deadline_ms, block_timeout_s=block_timeout_s)
@@ -113,6 +116,7 @@ class LiveSegmenter:
         self._reserving: threading.Thread | None = None
         self._drained = False
         self._closed = False
+        self._pid = os.getpid()
         cores = usable_cores()
         hang_s = hang_s or (20.0 if deadline_ms is None else max(3.0, 5 * deadline_ms / 1e3))
         options = {"device": device, "threads": threads or max(1, cores - 1), "rescale": rescale, "hang_s": hang_s}
@@ -146,6 +150,7 @@ class LiveSegmenter:
         """
         check_form(frame)
         pixel_size.check(pixel_size_um)
+        self._refuse_fork()
         self._ledger.require_open()
         layout = self._layout_for(frame)
         dtype = f"{frame.dtype.kind}{frame.dtype.itemsize}"  # in this machine's byte order
@@ -168,7 +173,13 @@ class LiveSegmenter:
 
         With a callback or a queue, those that come from this call on. One loop at a time takes them.
         """
+        self._refuse_fork()
         return self._outbox.results(self._is_over)
+
+    @property
+    def closed(self) -> bool:
+        """Whether close() or abort() has ended it."""
+        return self._closed
 
     @property
     def counters(self) -> Counters:
@@ -190,6 +201,7 @@ class LiveSegmenter:
 
         A running loop over results() ends then; frames may be submitted afterwards, and be looped over again.
         """
+        self._refuse_fork()
         self._drained = True
         self._outbox.stir()
         return self._settle(timeout)
@@ -199,7 +211,7 @@ class LiveSegmenter:
 
         timeout : seconds, after which the rest is dropped as abort() does
         """
-        if self._closed:
+        if self._closed or self._is_forked:
             return
         self._supervisor.refuse_own_thread("close")
         self._ledger.close(_closed())
@@ -213,7 +225,7 @@ class LiveSegmenter:
 
     def abort(self) -> None:
         """End the worker at once; frames that are not done are counted as dropped. For close() without patience."""
-        if not self._closed:
+        if not (self._closed or self._is_forked):
             self._ledger.close(_closed())
             self._end(discard=True)
 
@@ -227,6 +239,16 @@ class LiveSegmenter:
             self.close()
         else:
             self.abort()
+
+    @property
+    def _is_forked(self) -> bool:
+        """Whether this is a copy of the host, which has the ring too, but none of the threads that look after it."""
+        return os.getpid() != self._pid
+
+    def _refuse_fork(self) -> None:
+        if self._is_forked:
+            msg = f"The live segmenter belongs to process {self._pid}, of which this one is a fork; open another one."
+            raise EdgescopeError(msg)
 
     def _settle(self, timeout: float | None) -> bool:
         start = time.monotonic()
@@ -312,24 +334,45 @@ def _abort_at_exit(live: LiveSegmenter) -> Callable[[], None]:
     return atexit.register(abort)
 
 
-def _check(
-    policy: object, late: object, slots: int, deadline_ms: float | None, max_failures: int, threads: int | None
-) -> None:
-    if policy not in get_args(Policy):
-        msg = f"Policy is {policy!r}; it must be one of {', '.join(get_args(Policy))}."
+def _check_choices(policy: object, late: object, rescale: object) -> None:
+    for name, value, known in (("Policy", policy, get_args(Policy)), ("late", late, get_args(Late))):
+        if value not in known:
+            msg = f"{name} is {value!r}; it must be one of {', '.join(known)}."
+            raise InputError(msg)
+    if rescale != "auto" and not isinstance(rescale, bool):
+        msg = f"rescale is {rescale!r}; it must be 'auto', True or False."
         raise InputError(msg)
-    if late not in get_args(Late):
-        msg = f"late is {late!r}; it must be one of {', '.join(get_args(Late))}."
-        raise InputError(msg)
+
+
+def _check_counts(*, slots: int, max_frame_bytes: int | None, max_failures: int, threads: int | None) -> None:
     if slots < FEWEST_SLOTS:
         msg = f"The ring has {slots} slots; it needs at least {FEWEST_SLOTS}."
         raise InputError(msg)
-    if deadline_ms is not None and not (math.isfinite(deadline_ms) and deadline_ms > 0):
-        msg = f"The deadline is {deadline_ms} ms; it must be over 0, or None."
+    if max_frame_bytes is not None and max_frame_bytes < 1:
+        msg = f"max_frame_bytes is {max_frame_bytes}; it must be at least 1, or None for the first frame's."
         raise InputError(msg)
     if max_failures < 1:
         msg = f"max_failures is {max_failures}; it must be at least 1."
         raise InputError(msg)
     if threads is not None and threads < 1:
         msg = f"Threads is {threads}; it must be at least 1, or left out."
+        raise InputError(msg)
+
+
+def _check_times(*, deadline_ms: float | None, hang_s: float | None, open_timeout_s: float) -> None:
+    if deadline_ms is not None and not (math.isfinite(deadline_ms) and deadline_ms > 0):
+        msg = f"The deadline is {deadline_ms} ms; it must be over 0, or None."
+        raise InputError(msg)
+    for name, seconds in (("hang_s", hang_s), ("open_timeout_s", open_timeout_s)):
+        if seconds is not None and not seconds > 0:
+            msg = f"{name} is {seconds}; it must be over 0 seconds."
+            raise InputError(msg)
+
+
+def _check_limits(block_timeout_s: float, backlog_bytes: int) -> None:
+    if not 0 <= block_timeout_s <= threading.TIMEOUT_MAX:
+        msg = f"block_timeout_s is {block_timeout_s}; it must be a number of seconds, 0 or more."
+        raise InputError(msg)
+    if backlog_bytes < 1:
+        msg = f"backlog_bytes is {backlog_bytes}; it must be at least 1, or no frame would ever be segmented."
         raise InputError(msg)

@@ -391,5 +391,5 @@ class Supervisor:
         if self._on_event is not None:
             try:
                 self._on_event(LiveEvent(kind, message, self.backend))
-            except Exception:
+            except BaseException:  # also SystemExit: without this thread no frame would be segmented any more
                 log.exception("on_event failed")

@@ -76,6 +76,14 @@ def test_live_with_micro_managers_demo_camera(bench, write_tiny, tmp_path: Path)
     assert (found["source"], found["acquired"]) == ("mmcore", 8)
 
 
+def test_frames_that_the_demo_camera_does_not_have_are_refused():
+    pytest.importorskip("pymmcore_plus")
+    pytest.importorskip("mm_test_adapters")
+    stream = camera.Stream(10**7, 10**7, 16, 5)
+    with pytest.raises(InputError, match="10000000x10000000 pixels"), camera.open_camera("mmcore", stream):
+        pass
+
+
 def test_frames_that_are_missing_are_noticed():
     interval = live.Interval(4, 1.0, 1.0, 0.0, None, 1.0)
     counters = {"seen": 4, "done": 3, "dropped": 1, "failed": 0, "pending": 0, "late": 0, "restarts": 0}

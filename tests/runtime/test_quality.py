@@ -77,6 +77,17 @@ def test_a_dim_frame_with_a_picture_is_not_black():
     assert "black" not in flags(dim, known=None)
 
 
+@pytest.mark.parametrize("known", [KNOWN, None])
+def test_an_exposure_that_leaves_a_few_grey_levels_is_dim(known: Intensity | None):
+    assert "dim" in flags((cells() // 200).astype(np.uint8), known)
+    assert "dim" in flags((100 + np.random.default_rng(0).poisson(cells() / 300)).astype(np.uint16), known)
+    assert "dim" not in flags((cells() // 20).astype(np.uint8), known)
+
+
+def test_an_image_scaled_to_1_is_not_dim():
+    assert flags((cells() / np.float32(4095)).astype(np.float32)) == ()
+
+
 def test_a_constant_frame_is_constant():
     assert flags(np.full((64, 64), 700, np.uint16)) == ("constant",)
 

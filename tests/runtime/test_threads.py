@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import threading
 import time
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -29,7 +30,11 @@ SIDE, WIDTH = 256, 64
 TASKS = Path("/proc/self/task")
 
 
-@pytest.fixture(scope="module", params=["openvino", "onnxruntime"])
+# the converter to TFLite needs ten seconds to import
+BACKENDS = ["openvino", "onnxruntime", pytest.param("tflite", marks=pytest.mark.slow)]
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
 def heavy(
     request: pytest.FixtureRequest,
     manifest_for: Callable[[str], Manifest],
@@ -37,33 +42,31 @@ def heavy(
 ) -> Path:
     """An artefact whose tile takes tens of milliseconds."""
     folder = tmp_path_factory.mktemp("heavy")
-    (folder / "model.onnx").write_bytes(_onnx())
-    names = ["model.onnx"]
-    if request.param == "openvino":
-        openvino = pytest.importorskip("openvino")
-        model = openvino.convert_model(folder / "model.onnx")
-        openvino.save_model(model, folder / "model.xml", compress_to_fp16=False)
-        names = ["model.xml", "model.bin"]
+    names = WRITE[request.param](folder)
     tile = (SIDE, SIDE)
+    layout, given, made = (
+        ("NHWC", (1, *tile, 1), (1, *tile, 2)) if request.param == "tflite" else ("NCHW", (1, 1, *tile), (1, 2, *tile))
+    )
     manifest = replace(
         manifest_for(request.param),
         tile=tile,
-        inputs=(TensorSpec("input", (1, 1, *tile), "float32", "NCHW", ("nucleus",)),),
-        outputs=(TensorSpec("output", (1, 2, *tile), "float32", "NCHW", ("foreground", "core")),),
+        inputs=(TensorSpec("input", given, "float32", layout, ("nucleus",)),),
+        outputs=(TensorSpec("output", made, "float32", layout, ("foreground", "core")),),
     )
     files = {name: (folder / name).read_bytes() for name in names}
     files["probes.npz"] = ProbeSet(np.zeros((3, 1, *tile), np.float32), np.zeros((3, 2, *tile), np.float32)).to_bytes()
     return write_artifact(folder / "artifact", manifest, files).path
 
 
-def _onnx() -> bytes:
+def weights() -> list[np.ndarray]:
+    rng = np.random.default_rng(0)
+    shapes = ((WIDTH, 1, 3, 3), (WIDTH, WIDTH, 3, 3), (2, WIDTH, 3, 3))
+    return [rng.normal(0, 0.1, shape).astype(np.float32) for shape in shapes]
+
+
+def write_onnx(folder: Path) -> list[str]:
     helper = pytest.importorskip("onnx.helper")
     numpy_helper = pytest.importorskip("onnx.numpy_helper")
-    rng = np.random.default_rng(0)
-    shapes = {"a": (WIDTH, 1, 3, 3), "b": (WIDTH, WIDTH, 3, 3), "c": (2, WIDTH, 3, 3)}
-    weights = [
-        numpy_helper.from_array(rng.normal(0, 0.1, shape).astype(np.float32), name) for name, shape in shapes.items()
-    ]
     graph = helper.make_graph(
         [
             helper.make_node("Conv", ["input", "a"], ["x"], pads=[1, 1, 1, 1]),
@@ -74,9 +77,37 @@ def _onnx() -> bytes:
         "heavy",
         [helper.make_tensor_value_info("input", 1, [1, 1, SIDE, SIDE])],
         [helper.make_tensor_value_info("output", 1, [1, 2, SIDE, SIDE])],
-        weights,
+        [numpy_helper.from_array(kernel, name) for kernel, name in zip(weights(), "abc", strict=True)],
     )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    (folder / "model.onnx").write_bytes(model.SerializeToString())
+    return ["model.onnx"]
+
+
+def write_openvino(folder: Path) -> list[str]:
+    openvino = pytest.importorskip("openvino")
+    write_onnx(folder)
+    model = openvino.convert_model(folder / "model.onnx")
+    openvino.save_model(model, folder / "model.xml", compress_to_fp16=False)
+    return ["model.xml", "model.bin"]
+
+
+def write_tflite(folder: Path) -> list[str]:
+    torch = pytest.importorskip("torch")
+    litert_torch = pytest.importorskip("litert_torch")
+    layers: list[Any] = []
+    for kernel in weights():
+        layers.append(torch.nn.Conv2d(kernel.shape[1], kernel.shape[0], 3, padding=1, bias=False))
+        layers[-1].weight.data = torch.from_numpy(kernel)
+    model = torch.nn.Sequential(*layers, torch.nn.Sigmoid()).eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the converter's own
+        channels_last = litert_torch.to_channel_last_io(model, args=[0], outputs=[0])
+        litert_torch.convert(channels_last, (torch.zeros(1, SIDE, SIDE, 1),)).export(str(folder / "model.tflite"))
+    return ["model.tflite"]
+
+
+WRITE = {"openvino": write_openvino, "onnxruntime": write_onnx, "tflite": write_tflite}
 
 
 def frame(number: int = 0) -> np.ndarray:

@@ -18,6 +18,7 @@ import pytest
 from runtime import EdgescopeError, InputError, Segmenter
 from runtime.__main__ import main
 from runtime.bulk import Wanted, segment_image
+from runtime.bulk.lock import only_run
 from runtime.hosts import dask as host
 from runtime.hosts.dask import Model, describe, opened, scheduler, segment
 
@@ -235,17 +236,66 @@ def test_a_run_with_other_options_does_not_take_it_up(source: Path, artifact_pat
     out = tmp_path / "out.zarr"
 
     def stop(stage: str, done: int, of: int) -> None:
-        raise KeyboardInterrupt
+        if stage == "segment" and done:
+            raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        segment_image(source, out, Wanted(artifact_path, channel=1), stop)
+        segment_image(source, out, Wanted(artifact_path, channel=1, scheduler="synchronous"), stop)
     with pytest.raises(InputError, match=r"other images or options; remove it"):
         segment_image(source, out, Wanted(artifact_path, channel=0), nothing)
+
+
+def test_a_run_that_has_done_no_block_is_in_nobodys_way(source: Path, artifact_path: Path, tmp_path: Path):
+    wanted = Wanted(artifact_path, channel=1, scheduler="synchronous")
+    with pytest.raises(InputError, match="moon"):
+        segment_image(source, tmp_path / "out.zarr", replace(wanted, device="moon"), nothing)
+    assert segment_image(source, tmp_path / "out.zarr", wanted, nothing)["found_done"] == 0
+
+
+def test_two_runs_at_once_do_not_make_the_same_out(source: Path, artifact_path: Path, tmp_path: Path):
+    out, wanted = tmp_path / "new" / "out.zarr", Wanted(artifact_path, channel=1, scheduler="synchronous")
+    refused: list[str] = []
+
+    def meanwhile(stage: str, done: int, of: int) -> None:
+        with pytest.raises(EdgescopeError, match="Another process is making") as caught:
+            segment_image(source, out, wanted, nothing)
+        refused.append(str(caught.value))
+
+    segment_image(source, out, wanted, meanwhile)
+    assert refused
+    assert [entry.name for entry in out.parent.iterdir()] == ["out.zarr"]
+
+
+def test_the_lock_of_a_killed_process_is_free(tmp_path: Path):
+    code = "import sys, time, pathlib; from runtime.bulk.lock import only_run\n"
+    code += "with only_run(pathlib.Path(sys.argv[1])): print('taken', flush=True); time.sleep(1e6)"
+    command = [sys.executable, "-c", code, str(tmp_path / "out.zarr")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "taken\n"
+        with pytest.raises(EdgescopeError), only_run(tmp_path / "out.zarr"):
+            pass
+        process.kill()
+    with only_run(tmp_path / "out.zarr"):
+        pass
 
 
 def test_another_out_is_not_overwritten(source: Path, artifact_path: Path, tmp_path: Path):
     with pytest.raises(InputError, match="was not made by this call"):
         segment_image(source, tmp_path, Wanted(artifact_path, channel=1), nothing)
+
+
+def test_progress_is_seen_in_a_log_too(
+    source: Path,
+    artifact_path: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    monkeypatch.setattr("runtime.commands.segment.LOG_S", 0.0)
+    call = ["segment", str(source), str(tmp_path / "out.zarr"), "--artifact", str(artifact_path), "--channel", "1"]
+    assert main(call) == 0
+    assert "segment: 2 of 2, about 0 s left\n" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

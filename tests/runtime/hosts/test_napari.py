@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from runtime import InputError
-from runtime.hosts.napari import LiveLayer, Panel, make_widget, pixel_size_of, plane_of
+from runtime.hosts.napari import LiveLayer, Panel, make_widget, pixel_size_of, plane_of, put_layer
 from runtime.live import LiveSegmenter
 
 if TYPE_CHECKING:
@@ -86,6 +86,33 @@ def test_a_layer_follows_a_live_segmenter(app: Any, viewer: Any, artifact_path: 
     assert tuple(layer.scale) == (0.5, 0.5)
     assert (first[25, 30] > 0.5, first[45, 30] > 0.5) == (True, False)
     assert layer.data[45, 30] > 0.5
+
+
+def test_a_layer_goes_on_after_a_drain_and_after_a_result_that_cannot_be_shown(
+    app: Any, viewer: Any, artifact_path: Path
+):
+    def fail_once(result: Any) -> None:
+        if result.index == 0:
+            raise ValueError
+
+    with LiveSegmenter(artifact_path, policy="block", spare=False) as live:
+        following = LiveLayer(viewer, live, on_result=fail_once)
+        live.submit(spots(20))
+        assert live.drain(60)
+        live.submit(spots(30))
+        wait_for(app, lambda: following.drawn == 1)
+        following.close()
+
+
+def test_a_layer_of_somebody_else_or_of_another_kind_is_not_overwritten(viewer: Any):
+    theirs = viewer.add_image(spots(20), name="cells")
+    labels = put_layer(viewer, np.zeros((4, 4), np.int32), "labels", "cells")
+    probability = put_layer(viewer, np.zeros((4, 4), np.float32), "probability", "cells")
+    assert put_layer(viewer, np.ones((4, 4), np.int32), "labels", "cells") is labels
+    assert [type(layer).__name__ for layer in viewer.layers] == ["Image", "Labels", "Image"]
+    assert theirs.data.shape == spots(20).shape
+    assert labels.data.all()
+    assert not probability.data.any()
 
 
 def test_what_a_layer_cannot_show_is_refused(viewer: Any):

@@ -99,6 +99,21 @@ def test_a_decision_that_fails_ends_the_run_and_is_told_at_the_end(core: Any, ar
         segmentation.close()
 
 
+def test_a_decision_may_be_none_and_a_second_run_is_refused(core: Any, artifact_path: Path):
+    with attach(core, artifact_path, decide=lambda _: None, spare=False) as segmentation:
+        core.mda.run(segmentation.events([useq.MDAEvent()]))
+        assert segmentation.counters.done == 1
+        with pytest.raises(InputError, match="attach anew"):
+            segmentation.events([useq.MDAEvent()])
+
+
+@pytest.mark.parametrize("first", [[], [useq.MDAEvent(action=useq.CustomAction(name="wait"))]], ids=["none", "custom"])
+def test_a_run_whose_events_bring_no_frame_ends(first: list[Any]):
+    feedback = Feedback(lambda _: [], lambda: True)
+    feedback.add(first)
+    assert list(feedback) == first
+
+
 def test_an_overflow_with_policy_stop_ends_the_mda(core: Any, artifact_path: Path):
     segmentation = attach(core, artifact_path, policy="stop", slots=3, spare=False)
     finished: list[Any] = []
@@ -126,6 +141,22 @@ def test_a_frame_that_is_none_is_passed_over(core: Any, artifact_path: Path, cap
 def test_options_that_make_no_sense_are_refused(core: Any, artifact_path: Path, options: dict[str, Any], word: str):
     with pytest.raises(InputError, match=word):
         attach(core, artifact_path, **options)
+
+
+@pytest.mark.parametrize(("options", "due"), [({}, 60.0), ({"block_timeout_s": 2.0}, 2.0)])
+def test_an_event_driven_run_has_patience_with_a_slow_model(
+    core: Any, artifact_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], due: float
+):
+    given: list[float] = []
+
+    def refuse(*_: Any, block_timeout_s: float, **__: Any) -> None:
+        given.append(block_timeout_s)
+        raise InputError
+
+    monkeypatch.setattr("runtime.hosts.pymmcore.LiveSegmenter", refuse)
+    with pytest.raises(InputError):
+        attach(core, artifact_path, decide=lambda _: [], **options)
+    assert given == [due]
 
 
 def test_without_decide_there_are_no_events(core: Any, artifact_path: Path):

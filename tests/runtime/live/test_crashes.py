@@ -268,6 +268,34 @@ def test_after_kill_9_a_fork_of_the_host_that_holds_the_pipe_changes_nothing(
         os.killpg(process.pid, signal.SIGKILL)
 
 
+def test_a_fork_of_the_host_cannot_touch_the_ring_and_ends_without_waiting(
+    artifact_path: Path, backend, tmp_path: Path
+):
+    """It has no threads, and its books are a copy: what it copied into a slot would be another frame of the host."""
+    backend()
+    then = """
+import os, warnings
+warnings.simplefilter("ignore")
+child = os.fork()
+for use in () if child else (lambda: live.submit(np.zeros((32, 48), np.uint16)), live.drain, live.results):
+    try:
+        use()
+    except Exception as error:
+        print(type(error).__name__, "fork" in str(error), flush=True)
+if child:
+    print(os.waitpid(child, 0)[1], flush=True)
+    live.submit(np.zeros((32, 48), np.uint16))
+    live.close()
+    print(live.counters.done)
+else:
+    live.close()
+"""
+    with host(then, artifact_path, tmp_path / "backends") as process:
+        said, complained = process.communicate(timeout=60)
+    assert said.splitlines()[1:] == 3 * ["EdgescopeError True"] + ["0", "2"]
+    assert complained == ""
+
+
 @pytest.mark.parametrize("then", ["pass", "live.close()", "sys.exit(3)", "raise KeyError"])
 def test_a_host_that_ends_without_closing_leaves_nothing_and_no_warning(
     artifact_path: Path, backend, tmp_path: Path, then: str

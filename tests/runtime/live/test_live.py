@@ -219,6 +219,20 @@ def test_a_callback_that_fails_or_is_slow_harms_nobody_else(live, spots, caplog)
     assert "on_result failed for frame 1" in caplog.text
 
 
+def test_a_callback_that_wants_to_exit_does_not_end_the_delivery(live, spots):
+    seen = []
+
+    def leave(result):
+        seen.append(result.index)
+        sys.exit(3)
+
+    with live(policy="block", on_result=leave) as segmenter:
+        for i in range(3):
+            segmenter.submit(spots(i))
+        assert segmenter.drain(60)
+    assert seen == [0, 1, 2]
+
+
 def test_a_callback_may_submit_and_close(live, spots):
     ended = threading.Event()
 
@@ -291,6 +305,15 @@ def test_an_error_in_the_block_aborts(live, backend, spots):
         ({"deadline_ms": 0}, "deadline is 0"),
         ({"max_failures": 0}, "max_failures is 0"),
         ({"threads": 0}, "Threads is 0"),
+        ({"max_frame_bytes": 0}, "max_frame_bytes is 0"),
+        ({"hang_s": -1}, "hang_s is -1"),
+        ({"hang_s": float("nan")}, "hang_s is nan"),
+        ({"open_timeout_s": 0}, "open_timeout_s is 0"),
+        ({"block_timeout_s": -1}, "block_timeout_s is -1"),
+        ({"block_timeout_s": float("inf")}, "block_timeout_s is inf"),
+        ({"backlog_bytes": 0}, "backlog_bytes is 0"),
+        ({"rescale": "always"}, "rescale is 'always'"),
+        ({"backends": "nothing"}, "nothing: this version"),
     ],
 )
 def test_a_wrong_call_is_refused_before_anything_starts(artifact_path: Path, wrong: dict[str, Any], words: str):
