@@ -261,11 +261,12 @@ def test_results_that_nobody_takes_hold_up_the_worker_until_somebody_does(live, 
     assert [next(results).index for _ in range(10)] == list(range(10))
 
 
-def test_close_hands_a_result_to_a_full_queue_or_says_that_it_is_lost(live, spots, caplog):
+def test_close_hands_a_result_to_a_full_queue_or_says_that_it_is_lost(live, spots, caplog, until):
     target: queue.Queue[Any] = queue.Queue(1)
     segmenter = live(policy="block", queue=target)
     segmenter.submit(spots())
     segmenter.submit(spots())
+    until(target.full)
     with caplog.at_level(logging.WARNING):
         segmenter.close(timeout=0.5)
     assert "dropped" in caplog.text
