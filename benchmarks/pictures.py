@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from runtime import Segmentation
+from runtime.atomic import make_folder
 from runtime.manifest import Normalization
 from runtime.normalize import normalize
 
@@ -30,7 +31,7 @@ SHEET_ROWS = 12
 
 def write_pictures(folder: Path, row: str, field: Field, result: Segmentation) -> None:
     """Write IMAGE-ROW-mask.png, at the frame's size, and IMAGE-ROW-overlay.png."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     stem = f"{_file_name(field.name)}-{row}"
     Image.fromarray(result.mask.astype(np.uint8) * 255).save(folder / f"{stem}-mask.png")
     overlay(field, result.labels()).save(folder / f"{stem}-overlay.png")

@@ -29,7 +29,7 @@ from distill.student import Student, graph_weights, save
 from distill.thresholds import choose
 from distill.toml import portable
 from distill.training_data import TrainingData
-from runtime.atomic import replacing, write_bytes
+from runtime.atomic import make_folder, replacing, write_bytes
 from runtime.errors import InputError
 
 if TYPE_CHECKING:
@@ -119,12 +119,8 @@ def _check_place(config: Config, out: Path) -> Path:
 
 def _begin(config: Config, work: Path) -> None:
     """Make the working folder; it remembers its configuration."""
-    try:
-        work.mkdir(parents=True, exist_ok=True)
-        write_bytes(work / NOTE, _note(config).encode())
-    except OSError as error:
-        msg = f"{work} cannot be written: {error.strerror or error}; choose another --out."
-        raise InputError(msg) from error
+    make_folder(work)
+    write_bytes(work / NOTE, _note(config).encode())
 
 
 def _note(config: Config) -> str:

@@ -6,26 +6,36 @@ a folder onto another one fails on every system, so the old one is moved aside f
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+from .errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
 
+FULL = (errno.ENOSPC, errno.EDQUOT)  # of a disk or a quota: the place is right, and the work failed
+
+
 @contextmanager
 def replacing(path: Path) -> Generator[Path]:
     """Yield a hidden path beside `path` for a file or a folder; at the end it takes the place of `path`.
 
-    On an error it is removed, and what was at `path` stays.
+    On an error it is removed, and what was at `path` stays. InputError when nothing can be written there, and when a
+    file would take the place of a folder.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     partial = _hidden(path, "partial")
     try:
         yield partial
+        if path.is_dir() and not partial.is_dir():
+            msg = f"{path} is a folder, and a file was to be written; give another name."
+            raise InputError(msg)
         _sync(partial)
         _move(partial, path)
     except BaseException:
@@ -38,6 +48,20 @@ def write_bytes(path: Path, data: bytes) -> None:
     """Write a file as a whole."""
     with replacing(path) as partial:
         partial.write_bytes(data)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, where they are not there; InputError when nothing can be written in it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if error.errno in FULL:
+            raise
+        msg = f"{folder} cannot be written: {error.strerror or error}; give another place."
+        raise InputError(msg) from error
+    if not os.access(folder, os.W_OK):
+        msg = f"{folder} cannot be written: permission denied; give another place."
+        raise InputError(msg)
 
 
 def remove(path: Path) -> None:

@@ -16,7 +16,7 @@ from distill.study import score, trivial
 from distill.study.plan import TEACHERS, differing, digest
 from distill.train import fit, set_up
 from distill.training_data import TrainingData, divide
-from runtime.atomic import remove, write_bytes
+from runtime.atomic import make_folder, remove, write_bytes
 from runtime.errors import InputError
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def run(job: Job, study: Config, out: Path) -> dict[str, Any]:
     set_up(job.config)
     data = TrainingData(job.config)
     work = out / "work" / f"{job.name}-{job.key()}"
-    work.mkdir(parents=True, exist_ok=True)
+    make_folder(work)
     model = float_phase(job.config, data, work)
     predict = predictor(model, data.spec)
 

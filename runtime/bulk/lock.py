@@ -8,6 +8,7 @@ import sys
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from ..atomic import make_folder
 from ..errors import EdgescopeError
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def only_run(out: Path) -> Generator[None]:
     where it has none, that is logged.
     """
     path = out.with_name(f".{out.name}.lock")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     handle = _take(path)
     if handle is None:
         msg = f"Another process is making {out}; wait for it, or give another OUT."

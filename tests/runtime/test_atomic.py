@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from runtime import atomic
+from runtime.errors import InputError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,3 +63,26 @@ def test_sweeping_removes_only_leftovers_of_this_name(tmp_path: Path):
         (tmp_path / name).touch()
     atomic.sweep(tmp_path / "a")
     assert names(tmp_path) == [".a.other", ".ab.partial-1", "a", "a.partial-1"]
+
+
+def test_a_file_does_not_take_the_place_of_a_folder(tmp_path: Path):
+    folder = tmp_path / "results"
+    folder.mkdir()
+    (folder / "precious").touch()
+    with pytest.raises(InputError, match=r"results is a folder, and a file was to be written"):
+        atomic.write_bytes(folder, b"{}")
+    assert names(tmp_path) == ["results"]
+    assert names(folder) == ["precious"]
+
+
+def test_a_place_below_a_file_is_the_wrong_input(tmp_path: Path):
+    (tmp_path / "a").touch()
+    with pytest.raises(InputError, match=r"cannot be written: .*; give another place"):
+        atomic.write_bytes(tmp_path / "a" / "deeper" / "b", b"")
+
+
+def test_a_folder_that_may_not_be_written_is_the_wrong_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(atomic.os, "access", lambda folder, mode: False)  # whatever root may do
+    with pytest.raises(InputError, match="permission denied"):
+        atomic.write_bytes(tmp_path / "b", b"")
+    assert names(tmp_path) == []
