@@ -33,7 +33,7 @@ def replacing(path: Path) -> Generator[Path]:
     partial = _hidden(path, "partial")
     try:
         yield partial
-        if path.is_dir() and not partial.is_dir():
+        if path.is_dir() and partial.is_file():
             msg = f"{path} is a folder, and a file was to be written; give another name."
             raise InputError(msg)
         _sync(partial)
