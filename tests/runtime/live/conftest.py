@@ -85,7 +85,8 @@ def live(artifact_path: Path, backend: Callable[..., str]) -> Iterator[Callable[
 
     def build(**arguments: Any) -> LiveSegmenter:
         names = arguments.pop("backends", None) or [backend()]
-        opened.append(LiveSegmenter(artifact_path, **{"spare": False, **arguments}, backends=names))
+        patience = {"spare": False, "block_timeout_s": 60.0}  # a busy machine is not a full ring
+        opened.append(LiveSegmenter(artifact_path, **{**patience, **arguments}, backends=names))
         return opened[-1]
 
     yield build
