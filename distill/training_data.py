@@ -38,6 +38,7 @@ class TrainingData(lightning.LightningDataModule):
         self.validation = [sample for spec in config.data.validation for sample in datasets.open(spec, "val")]
         self._check()
         self.used: list[Dataset] = []  # of each training set, the images that something is learnt from
+        self.soft: list[dict[str, NDArray[np.uint8]]] = []  # of each, what the teacher says, by the image's name
         self.groups, self.share = self._groups()
         self.plan, self.stream = config.float, 0
 
@@ -80,6 +81,7 @@ class TrainingData(lightning.LightningDataModule):
             labelled, alone = self._divided(data)
             self.used.append(data.subset([sample.name for sample in (*labelled, *alone)]))
             soft = self._soft(data, {sample.name: sample for sample in (*labelled, *alone)})
+            self.soft.append(soft)
             if labelled:
                 groups.append(self._fields(labelled, soft, with_labels=True))
                 shares.append(share * (1 - section.taught) if alone else share)
