@@ -56,7 +56,7 @@ def run(job: Job, study: Config, out: Path) -> dict[str, Any]:
     def foreground(sample: Sample) -> NDArray[np.float32]:
         return predict(seen(sample, data.spec))[0]
 
-    threshold = score.choose_threshold(foreground, _spoken_for(job.config, data), job.config.data.labels)
+    threshold = score.choose_threshold(foreground, spoken_for(job.config, data), job.config.data.labels)
     scores = {held.name: score.score(foreground, held, threshold, study.study.block) for held in score.held_out(study)}
     result = _described(job) | {"threshold": threshold, "size": size(data.spec), "scores": scores}
     write(result | {"seconds": round(time.monotonic() - started, 1)}, out)
@@ -139,7 +139,7 @@ def _labelled(config: Config, train: Sequence[Dataset]) -> Iterator[Sample]:
                 yield sample
 
 
-def _spoken_for(config: Config, data: TrainingData) -> Iterator[Sample]:
+def spoken_for(config: Config, data: TrainingData) -> Iterator[Sample]:
     """The training images, each with what the student has learnt from: its labels, or else the teacher's mask.
 
     A threshold that is chosen on a few labelled images alone is that of these few: on synthetic tissue it cost a

@@ -68,7 +68,7 @@ def _protocol(found: dict[str, Any]) -> str:
         f"({where}: {units}) and then over seeds, +- the standard deviation over seeds. A gain is the mean difference "
         "to the undistilled row of the same student and labels, in points of 0.01; its interval is a paired bootstrap "
         "over units. Boundary F1 at 2 px. Recovery: Dice over that of the teacher. Mask thresholds are chosen on the "
-        "training images."
+        "training images, by the teacher's mask where a row has no labels."
     )
 
 

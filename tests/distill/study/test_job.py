@@ -8,9 +8,10 @@ import pytest
 import tifffile
 
 from distill.config import Config
-from distill.sections import DataSection, StudySection, TeacherSection, TrainedTeacher
+from distill.sections import DataSection, LossSection, StudySection, TeacherSection, TrainedTeacher
 from distill.study import job as jobs
 from distill.study.plan import TEACHERS, plan
+from distill.training_data import TrainingData, divide
 from runtime.errors import InputError
 
 RESULT = {"schema_version": 1, "key": "abc", "name": "paper-s0", "scores": {}}
@@ -94,3 +95,28 @@ def test_a_teacher_is_scored_on_sets_that_call_their_images_alike(tmp_path: Path
     (job,) = plan(replace(settings, study=StudySection(rows=("paper",), seeds=1)), tmp_path).distilled
     units = jobs.ask_teacher(job, settings, tmp_path / "out")["scores"]["validation"]["units"]
     assert [unit["dice"] for unit in units] == [1.0, 1.0]
+
+
+def few_labels(config: Config, teacher: TeacherSection, loss: LossSection) -> Config:
+    return replace(config, data=replace(config.data, labelled=0.25), teacher=teacher, loss=loss)
+
+
+def test_a_threshold_is_chosen_on_the_labels_and_on_what_the_teacher_says_of_the_rest(config: Config, tmp_path: Path):
+    nuclei = TeacherSection(name="masks", weights="labels:nuclei", store=str(tmp_path / "store"))
+    taught = few_labels(config, nuclei, LossSection(matching="mse"))
+    data = TrainingData(taught)
+    samples = list(jobs.spoken_for(taught, data))
+    labelled = divide(data.train[0], taught.data, taught.seed)[0].names
+    assert [sample.name for sample in samples[: len(labelled)]] == list(labelled)
+    assert {sample.name for sample in samples} == set(data.train[0].names)
+    for sample in samples:
+        truth = data.train[0].read(sample.name).labels["cells" if sample.name in labelled else "nuclei"]
+        np.testing.assert_array_equal(sample.labels["cells"] > 0, truth > 0)
+
+
+def test_without_a_teacher_it_is_chosen_on_the_labels_alone(config: Config):
+    alone = few_labels(config, TeacherSection(), LossSection())
+    data = TrainingData(alone)
+    chosen_on = [sample.name for sample in jobs.spoken_for(alone, data)]
+    assert chosen_on == list(divide(data.train[0], alone.data, alone.seed)[0].names)
+    assert len(chosen_on) < len(data.train[0])
