@@ -95,6 +95,8 @@ def test_frames_that_are_missing_are_noticed():
     assert not replace(report, acquired=5).adds_up
     assert not replace(report, counters={**counters, "done": 2}).adds_up
     assert not replace(report, rate_share=0.97).verdicts["rate at least 98 % of that without"]
+    promised = set(report.verdicts) - set(replace(report, policy="block").verdicts)
+    assert promised == {"submit p99 at most 3 ms", "submit never over 20 ms"}  # "block" waits by design
 
 
 @pytest.mark.parametrize(
