@@ -15,7 +15,7 @@ from distill.devices import check_trainer
 from distill.objective import Objective, check_heard
 from distill.probes import choose_probes
 from distill.views import check_control
-from runtime.errors import InputError
+from runtime.errors import EdgescopeError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -96,12 +96,12 @@ def examine_teacher(config: Config, found: Examination) -> tuple[Sequence[str], 
     section = config.teacher
     if not section.name:
         return (), []
-    kind = teachers.load(section.name)
     examine_store(config, found)
-    if reason := kind.check(section):
-        found.problems.append(reason)
+    try:
+        teacher = teachers.load(section.name).open(section)
+    except EdgescopeError as error:  # a package that is not installed is no wrong input
+        found.problems.append(str(error))
         return _seen(section.rgb) if section.name in CHANNELS_OF else (), []
-    teacher = kind.open(section)
     weights = f", weights {Path(section.weights).name}" if section.weights else ""
     found.facts.append(f"teacher {section.name}{weights}")
     examine_control(config, found, teacher.channels, section.membrane)

@@ -6,7 +6,6 @@ array or none, and its sha256 says whether it is still what was written.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import logging
@@ -21,7 +20,7 @@ from zarr.codecs import ZstdCodec
 from zarr.storage import LocalStore
 
 from distill.places import check_writable
-from runtime.atomic import remove, replacing, write_bytes
+from runtime.atomic import FULL, remove, replacing, write_bytes
 from runtime.errors import EdgescopeError, InputError
 
 if TYPE_CHECKING:
@@ -35,7 +34,6 @@ log = logging.getLogger(__name__)
 GROUP = "zarr.json"
 CHUNK = 512  # pixels a side
 ABANDONED = 3600  # seconds after which what a killed process left is swept away
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 UNREADABLE = (ValueError, RuntimeError, LookupError, TypeError, AttributeError, EOFError, FileNotFoundError)
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-FULL = (errno.ENOSPC, errno.EDQUOT)  # of a disk or a quota: the place is right, and the work failed
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # of a disk or a quota: the place is right, and the work failed
 
 
 @contextmanager

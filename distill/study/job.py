@@ -147,11 +147,8 @@ def spoken_for(config: Config, data: TrainingData) -> Iterator[Sample]:
     """
     kind = config.data.labels
     for images, soft in zip(data.train, data.soft, strict=True):
-        first, rest = divide(images, config.data, config.seed)
-        for sample in first:
-            if kind in sample.labels:
-                yield sample
-        for sample in rest if soft else ():
+        yield from _labelled(config, [images])
+        for sample in divide(images, config.data, config.seed)[1] if soft else ():
             yield replace(sample, labels={kind: (soft[sample.name] > HALF).astype(np.int32)})
 
 

@@ -10,7 +10,7 @@ import pkgutil
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
-from runtime.errors import InputError
+from runtime.errors import EdgescopeError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -58,13 +58,17 @@ class Teacher(Protocol):
 
 
 class TeacherKind(Protocol):
-    """What a file of this folder offers as ``TEACHER``."""
+    """What a file of this folder offers as ``TEACHER``: a subclass that says its name and how it is opened."""
 
     name: str
 
     def check(self, section: TeacherSection) -> str | None:
         """Why this teacher cannot be opened here, with the next step; None when it can. Loads no network."""
-        ...
+        try:
+            self.open(section)
+        except EdgescopeError as error:
+            return str(error)
+        return None
 
     def open(self, section: TeacherSection) -> Teacher:
         """Load it; InputError for weights that are missing, damaged or of another teacher."""

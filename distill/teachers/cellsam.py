@@ -25,6 +25,7 @@ from segment_anything.utils.transforms import ResizeLongestSide
 from distill.devices import choose
 from distill.sam import checkpoint, prompts
 from distill.sam.network import Encoded, Network
+from distill.teachers import TeacherKind
 from distill.views import labels_of
 from runtime import extras
 from runtime.errors import EdgescopeError, InputError
@@ -151,18 +152,10 @@ class CellSam:
         return self._network.from_boxes(encoded, boxes, self.section.chunk, self.section.confine, least_iou=least)
 
 
-class CellSamKind:
+class CellSamKind(TeacherKind):
     """See TeacherKind."""
 
     name = "cellsam"
-
-    def check(self, section: TeacherSection) -> str | None:
-        """Looks for package, token and weights; imports nothing of CellSAM."""
-        try:
-            self.open(section)
-        except EdgescopeError as error:
-            return str(error)
-        return None
 
     def open(self, section: TeacherSection) -> CellSam:
         """Settings, package and weights, each with what to do where it is missing."""

@@ -16,6 +16,7 @@ from distill.sam import head as heads
 from distill.sam.embeddings import Embeddings
 from distill.sam.rgb import SCALING, Rgb
 from distill.store import Store
+from distill.teachers import TeacherKind
 from runtime.errors import InputError
 
 if TYPE_CHECKING:
@@ -64,18 +65,10 @@ class HeadTeacher:
         return [predict(self.head, one) for one in self.embeddings.of(images, ["a field"] * len(images))]
 
 
-class HeadKind:
+class HeadKind(TeacherKind):
     """See TeacherKind."""
 
     name = "head"
-
-    def check(self, section: TeacherSection) -> str | None:
-        """Looks at the head and at SAM's checkpoint."""
-        try:
-            self.open(section)
-        except InputError as error:
-            return str(error)
-        return None
 
     def open(self, section: TeacherSection) -> HeadTeacher:
         """The head, with the very SAM that it was trained on."""

@@ -21,6 +21,7 @@ import numpy as np
 from scipy import ndimage
 
 from distill.datasets.pictures import PNG, TIFF, decode
+from distill.teachers import TeacherKind
 from distill.views import labels_of
 from runtime.errors import InputError
 
@@ -118,18 +119,10 @@ class Masks:
         return self.path
 
 
-class MasksKind:
+class MasksKind(TeacherKind):
     """See TeacherKind."""
 
     name = "masks"
-
-    def check(self, section: TeacherSection) -> str | None:
-        """Looks for the files."""
-        try:
-            self.open(section)
-        except InputError as error:
-            return str(error)
-        return None
 
     def open(self, section: TeacherSection) -> Masks:
         """Lists the files; they are read when a sample asks for them."""

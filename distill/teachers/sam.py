@@ -16,6 +16,7 @@ from distill.devices import choose
 from distill.sam import checkpoint, prompts
 from distill.sam.network import Network
 from distill.sam.rgb import SCALING, Rgb
+from distill.teachers import TeacherKind
 from distill.views import labels_of
 from runtime.errors import EdgescopeError, InputError
 
@@ -112,18 +113,10 @@ class SamTeacher:
         return self.network.from_grid(encoded, asked, chunk)
 
 
-class SamKind:
+class SamKind(TeacherKind):
     """See TeacherKind."""
 
     name = "sam"
-
-    def check(self, section: TeacherSection) -> str | None:
-        """Looks at the checkpoint; builds no network."""
-        try:
-            self.open(section)
-        except InputError as error:
-            return str(error)
-        return None
 
     def open(self, section: TeacherSection) -> SamTeacher:
         """Settings first, then the checkpoint, whose sha256 takes some seconds."""

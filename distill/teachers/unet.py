@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from distill.datasets import frame_fingerprint
+from distill.teachers import TeacherKind
 from runtime.errors import InputError
 
 if TYPE_CHECKING:
@@ -81,18 +82,10 @@ class Unet:
         return self._predictors[place]
 
 
-class UnetKind:
+class UnetKind(TeacherKind):
     """See TeacherKind."""
 
     name = "unet"
-
-    def check(self, section: TeacherSection) -> str | None:
-        """Reads the folder; builds no network."""
-        try:
-            self.open(section)
-        except InputError as error:
-            return str(error)
-        return None
 
     def open(self, section: TeacherSection) -> Unet:
         """The student's folder, checked against its digest."""
