@@ -28,3 +28,10 @@ def test_importing_loads_nothing_heavy(module: str):
     code = f"import sys, {module}; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert HEAVY.isdisjoint(loaded.split())
+
+
+@pytest.mark.parametrize("module", ["compile.commands", "compile.__main__"])
+def test_the_compiler_s_help_needs_no_numpy(module: str):
+    code = f"import sys, {module}; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "numpy" not in loaded.split()

@@ -20,9 +20,17 @@ def test_nothing_heavy_is_imported(module: str):
     assert found == "[]\n"
 
 
+def test_the_package_alone_does_not_even_need_numpy():
+    assert output_of("import sys, runtime.errors, runtime.atomic; print('numpy' in sys.modules)") == "False\n"
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error():
+    assert output_of("import runtime; print(hasattr(runtime, 'Segmentor'))") == "False\n"
+
+
 def test_only_numpy_comes_from_outside():
     code = (
-        "import sys, runtime; known = {*sys.stdlib_module_names, 'numpy', 'runtime', '__main__'};"
+        "import sys, runtime.segmenter; known = {*sys.stdlib_module_names, 'numpy', 'runtime', '__main__'};"
         "print(sorted({m.partition('.')[0] for m in sys.modules} - known))"
     )
     outside = [name for name in eval(output_of(code)) if not name.startswith(("_", "sitecustomize", "usercustomize"))]
@@ -31,7 +39,7 @@ def test_only_numpy_comes_from_outside():
 
 
 def test_the_import_is_quick_beyond_numpy():
-    code = "import time, numpy; start = time.process_time(); import runtime; print(time.process_time() - start)"
+    code = "import time, numpy; start = time.process_time(); import runtime.segmenter; print(time.process_time() - start)"
     assert min(float(output_of(code)) for _ in range(3)) < 0.15
 
 
