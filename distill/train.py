@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+from contextlib import nullcontext
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,7 @@ from distill.toml import portable
 from distill.training_data import TrainingData
 from runtime.atomic import make_folder, replacing, write_bytes
 from runtime.errors import InputError
+from runtime.lock import only_run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,28 +51,30 @@ def fit(config: Config, out: Path) -> Student | None:
     """Train as ``config`` says and leave the student in the folder ``out``.
 
     A run that was interrupted is resumed from ``out``.training; InputError when that belongs to another
-    configuration, or when ``out`` exists already. Where several processes train together, the first one writes the
-    student and returns it, and the others return None; all of them need to see the same folder.
+    configuration, or when ``out`` exists already; EdgescopeError when another process is at it. Where several
+    processes train together, the first one writes the student and returns it, and the others return None; all of
+    them need to see the same folder.
     """
     work = _check_place(config, out)
     check_trainer(config.trainer)
     set_up(config)
     probes = choose_probes(config)  # before the hours of training, which a wrong data.record would cost
     data = TrainingData(config)
-    _begin(config, work)
-    if config.teacher.name and rank_zero_only.rank == 0:
-        log.info("%s", headroom(config, data.validation).sentence())
-    model = float_phase(config, data, work)
-    graph = flatten(model, data.spec.tile, len(data.spec.channels))
-    prepared = quantized_phase(config, data, graph, work) if config.qat.steps else None
-    if rank_zero_only.rank != 0:
-        return None
-    student = _finish(config, data, graph, prepared, probes)
-    with replacing(out) as folder:
-        folder.mkdir()
-        save(student, folder)
-        write_report(student, config, work, folder)
-    return student
+    with only_run(out) if rank_zero_only.rank == 0 else nullcontext():  # the first speaks for those that train along
+        _begin(config, work)
+        if config.teacher.name and rank_zero_only.rank == 0:
+            log.info("%s", headroom(config, data.validation).sentence())
+        model = float_phase(config, data, work)
+        graph = flatten(model, data.spec.tile, len(data.spec.channels))
+        prepared = quantized_phase(config, data, graph, work) if config.qat.steps else None
+        if rank_zero_only.rank != 0:
+            return None
+        student = _finish(config, data, graph, prepared, probes)
+        with replacing(out) as folder:
+            folder.mkdir()
+            save(student, folder)
+            write_report(student, config, work, folder)
+        return student
 
 
 def _finish(

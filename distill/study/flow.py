@@ -21,6 +21,7 @@ from distill.study import report, rows
 from distill.study.plan import plan
 from distill.study.table import means, tabulate
 from runtime.errors import EdgescopeError
+from runtime.lock import only_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,7 +40,13 @@ def study(
 
     workers : trainings side by side, each in a process of its own
     step : called with the name of every training that is done
+    EdgescopeError when another process is at the study in that folder.
     """
+    with only_run(out):
+        return _study(config, out, workers, step)
+
+
+def _study(config: Config, out: Path, workers: int, step: Callable[[str], None]) -> dict[str, Any]:
     todo = plan(config, out)
     results = [jobs.run_trivial(config)] if rows.TRIVIAL in config.study.rows else []
     results += _run(jobs.run, todo.undistilled, config, out, workers, step)

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from .. import __version__, extras, pixel_size
 from ..errors import InputError
 from ..hosts import dask as host
+from ..lock import only_run
 from ..ome_zarr import VERSIONS, size_um
 from ..stitching import MARGIN, join
 from . import tasks
-from .lock import only_run
 from .run import Run, chunk_of, component, name_of
 from .source import Source, open_source
 

@@ -62,6 +62,21 @@ def cpu_flags(source: Path = Path("/proc/cpuinfo")) -> list[str]:
     return [flag for flag in (*X86_FLAGS, *ARM_FLAGS) if flag in present]
 
 
+def cpu_model(source: Path = Path("/proc/cpuinfo")) -> str:
+    """What the processor, or the board, calls itself."""
+    try:
+        text = source.read_text("utf-8", "replace")
+    except OSError:
+        text = ""
+    fields = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in text.splitlines())}
+    return fields.get("model name") or fields.get("Model") or platform.processor() or platform.machine()
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on: a container or `taskset` may grant fewer than there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _backend_row(name: str) -> dict[str, Any]:
     candidate = backend.load(name)
     library = candidate.library()

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from distill.__main__ import main
+from runtime.lock import only_run
 
 CONFIG = '[data]\ntrain = ["synthetic:6@1?size=64"]\nvalidation = ["synthetic:6@1?size=64"]\ncrop = 64\n'
 
@@ -28,6 +29,13 @@ def test_a_study_without_a_teacher_runs_to_its_three_files(here: Path, capsys: p
     assert "threshold, " in out
     assert {path.name for path in (here / "runs" / "tiny").iterdir()} == {"study.json", "study.md", "study.png"}
     assert json.loads((here / "found.json").read_text()) == json.loads((here / "runs/tiny/study.json").read_text())
+
+
+def test_two_studies_do_not_run_in_one_folder(here: Path, capsys: pytest.CaptureFixture[str]):
+    with only_run(here / "runs" / "tiny"):
+        assert main(study("study.rows=['threshold']")) == 1
+    assert "Another process is making runs/tiny; wait for it" in capsys.readouterr().err
+    assert not (here / "runs" / "tiny").exists()
 
 
 def test_each_row_is_one_line_where_there_is_no_terminal(here: Path, capsys: pytest.CaptureFixture[str], monkeypatch):

@@ -18,7 +18,8 @@ from distill import config as configuration
 from distill import student as students
 from distill.config import Config
 from distill.train import fit
-from runtime.errors import InputError
+from runtime.errors import EdgescopeError, InputError
+from runtime.lock import only_run
 
 ROOT = Path(__file__).parents[2]
 CONFIG = """
@@ -227,3 +228,9 @@ def test_data_that_do_not_serve_leave_nothing_behind(
     with pytest.raises(InputError, match=re.escape(said)):
         fit(replace(config, data=replace(config.data, **change)), tmp_path / "runs" / "tiny")
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_two_trainings_of_one_student_do_not_run_at_once(config: Config, tmp_path: Path):
+    with only_run(tmp_path / "tiny"), pytest.raises(EdgescopeError, match="Another process is making"):
+        fit(config, tmp_path / "tiny")
+    assert not any(tmp_path.iterdir())

@@ -39,7 +39,9 @@ def test_only_numpy_comes_from_outside():
 
 
 def test_the_import_is_quick_beyond_numpy():
-    code = "import time, numpy; start = time.process_time(); import runtime.segmenter; print(time.process_time() - start)"
+    code = (
+        "import time, numpy; start = time.process_time(); import runtime.segmenter; print(time.process_time() - start)"
+    )
     assert min(float(output_of(code)) for _ in range(3)) < 0.15
 
 

@@ -18,9 +18,9 @@ import pytest
 from runtime import EdgescopeError, InputError, Segmenter
 from runtime.__main__ import main
 from runtime.bulk import Wanted, segment_image
-from runtime.bulk.lock import only_run
 from runtime.hosts import dask as host
 from runtime.hosts.dask import Model, describe, opened, scheduler, segment
+from runtime.lock import only_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -267,7 +267,7 @@ def test_two_runs_at_once_do_not_make_the_same_out(source: Path, artifact_path: 
 
 
 def test_the_lock_of_a_killed_process_is_free(tmp_path: Path):
-    code = "import sys, time, pathlib; from runtime.bulk.lock import only_run\n"
+    code = "import sys, time, pathlib; from runtime.lock import only_run\n"
     code += "with only_run(pathlib.Path(sys.argv[1])): print('taken', flush=True); time.sleep(1e6)"
     command = [sys.executable, "-c", code, str(tmp_path / "out.zarr")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:

@@ -1,4 +1,4 @@
-"""One run at a time for one OUT: a lock that the system lets go of with its process, however that one ends."""
+"""One run at a time for one result: a lock that the system lets go of with its process, however that one ends."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import sys
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from ..atomic import make_folder
-from ..errors import EdgescopeError
+from .atomic import make_folder
+from .errors import EdgescopeError
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -29,7 +29,7 @@ def only_run(out: Path) -> Generator[None]:
     make_folder(path.parent)
     handle = _take(path)
     if handle is None:
-        msg = f"Another process is making {out}; wait for it, or give another OUT."
+        msg = f"Another process is making {out}; wait for it, or choose another place."
         raise EdgescopeError(msg)
     try:
         yield
