@@ -152,6 +152,9 @@ def test_an_interruption_ends_the_workers(work: ModuleType, tmp_path: Path, monk
     before = set(multiprocessing.active_children())
     with pytest.raises(KeyboardInterrupt):
         flow._run(work.slow, JOBS, None, tmp_path, 2, lambda what: None)
+    until = time.monotonic() + 30  # the pool's own thread may be at the moment of collecting one of them
+    while not set(multiprocessing.active_children()) <= before and time.monotonic() < until:
+        time.sleep(0.01)
     assert set(multiprocessing.active_children()) <= before
 
 
