@@ -44,6 +44,10 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
         yield f"{name} in {record['system']}, {record['memory_mode']} ({record['compiler']}); left on the CPU: {left}."
     image, probability = (next(iter(found.values()))[end] for end in ("input", "output"))
     yield (
-        f"These files take and give int8: code = round(image / {image['scale']:.9g}) + {image['zero_point']}, "
-        f"probability = {probability['scale']:.9g} * (code - {probability['zero_point']})."
+        f"These files take and give int8: code = round(image / {image['scale']:.9g}){_signed(image['zero_point'])}, "
+        f"probability = {probability['scale']:.9g} * (code{_signed(-probability['zero_point'])})."
     )
+
+
+def _signed(number: int) -> str:
+    return f" {'-' if number < 0 else '+'} {abs(number)}" if number else ""
