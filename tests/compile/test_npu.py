@@ -3,7 +3,6 @@
 import json
 import re
 import sys
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from compile import npu, npu_report
 from compile.card import write_card
 from compile.litert_graph import interpreter
+from runtime.artifact import open_artifact
 from runtime.errors import EdgescopeError, InputError
 
 WANTED = ("ethos-u55-128", "ethos-u65-256", "ethos-u85-256")
@@ -89,9 +89,10 @@ def test_int8_ends_compute_what_float_ends_do(lower, fields):
 
 
 @pytest.mark.slow
-def test_a_float_file_has_no_int8_ends(built):
+def test_a_file_without_float_ends_is_refused(lower):
+    inner = npu.integer_edges(lower("mobilenetv3", "microscope").files["model.tflite"])
     with pytest.raises(EdgescopeError, match="QUANTIZE and DEQUANTIZE are due"):
-        npu.integer_edges(built("fp32")["microscope"].payload("tflite"))
+        npu.integer_edges(inner)
 
 
 @pytest.mark.slow
@@ -149,9 +150,11 @@ def test_the_plain_file_stays_as_it_is(compiled, lower):
 
 
 @pytest.mark.slow
-def test_the_record_is_json_and_the_card_has_it(compiled, built):
-    manifest = built("int8")["microscope"].manifest
-    manifest = replace(manifest, operators=json.loads(json.dumps(compiled.operators)))
+def test_the_record_is_json_and_the_card_has_it(compiled, write_tiny):
+    figures = ("dice_mean", "dice_pooled", "iou_mean", "ap50_pooled", "fp32_dice_mean", "drop_points")
+    accuracy = {"images": 1, "data": "a test", "protocol": "none", **dict.fromkeys(figures, 0.5)}
+    operators = json.loads(json.dumps(compiled.operators))
+    manifest = open_artifact(write_tiny(accuracy=accuracy, operators=operators)).manifest
     card = write_card(manifest, "tiny")
     for name in WANTED:
         assert f"| {name} |" in card
