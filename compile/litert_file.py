@@ -1,8 +1,8 @@
 """A .tflite file as objects that can be changed, and back: its FlatBuffer by the schema that LiteRT itself brings.
 
-The converters leave two things that older and smaller runtimes do not take: constants behind the FlatBuffer, a layout
-meant for files over 2 GB, and constants that do not start at a multiple of 16 bytes, as the schema asks for (kernels
-read them as they lie in flash or in a mapped file). `pack` writes them inside and aligned.
+The converters leave constants behind the FlatBuffer, a layout meant for files over 2 GB that tools which know the
+FlatBuffer alone lose without a word, and at odd places, where the schema asks for multiples of 16 bytes (kernels read
+constants as they lie in flash or in a mapped file). `pack` writes them inside and aligned.
 """
 
 from __future__ import annotations
