@@ -11,10 +11,11 @@ STUDENT := distill/pretrained/nuclei-mobilenetv3/config.toml
 
 DEMO_INPUT = $(if $(IMAGES),--images $(IMAGES),--data synthetic:6@2026)
 
-.PHONY: help setup demo test lint student lock clean
+.PHONY: help setup demo test arm test-arm lint student lock clean
 help:
 	@echo 'make demo [IMAGES="FILE..."]  compile the bundled student, segment images, print what it costs and is worth'
 	@echo 'make test                     run the tests'
+	@echo 'make test-arm                 run the INT8 artefact on an emulated arm64 board (needs qemu-user-static)'
 	@echo 'make lint                     ruff, pyright, import-linter'
 	@echo 'make student DATA=ZIP         retrain the bundled student on BBBC038 (see $(STUDENT))'
 	@echo 'make lock                     write requirements.lock anew from pyproject.toml'
@@ -42,6 +43,13 @@ demo: $(READY)
 # Two workers, a file of tests each at a time; one thread each, so that they do not wait for each other.
 test: $(READY)
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2 --dist loadfile
+
+# Debian's arm64 Python in build/arm, fetched once; from then on `make test` runs tests/arm, too.
+arm: $(READY)
+	$(BIN)/python tests/arm/prepare.py build/arm
+
+test-arm: arm
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest tests/arm
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compile import targets
+from compile import npu, targets
 from compile.card import write_card
 from compile.export import QuantizedGraph, export
 from compile.lint import lint
@@ -35,13 +35,18 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Request:
-    """What to build. tile : (h, w); max_drop : Dice points below the fp32 student, or None for no budget."""
+    """What to build.
+
+    tile : (h, w); max_drop : Dice points below the fp32 student, or None for no budget
+    npu : full names of the NPUs that the microscope artefact gets a file for, as compile.npu.check gives them
+    """
 
     targets: tuple[str, ...]
     precision: str
     tile: tuple[int, int]
     validate: str | None = None
     max_drop: float | None = None
+    npu: tuple[str, ...] = ()
 
 
 def build(
@@ -69,7 +74,11 @@ def build(
                 msg = f"Target {target.name} refuses {student.spec.name}: {reason}"
                 raise InputError(msg)
             step(f"lower to {target.name}")
-            drafts.append(Draft.of(graph, target.name, target.lower(graph), probes, Path(folder)))
+            lowered = target.lower(graph)
+            if request.npu and target.name == npu.TARGET:
+                step("compile for the NPU")
+                lowered = npu.add(lowered, request.npu)
+            drafts.append(Draft.of(graph, target.name, lowered, probes, Path(folder)))
         step("replay the probes")
         matrix = agreement({draft.target: draft.outputs for draft in drafts}, probes, student, request.precision)
         step("measure accuracy")

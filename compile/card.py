@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from compile import npu_report
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from runtime.manifest import Manifest
 
@@ -82,6 +84,19 @@ def _arithmetic(manifest: Manifest) -> Iterator[str]:
     )
     for note in manifest.notes:
         yield f"- {note}"
+    yield ""
+    if "npu" in operators:
+        yield from _npu(operators["npu"])
+
+
+def _npu(found: Mapping[str, Any]) -> Iterator[str]:
+    yield "## On an Ethos-U NPU"
+    yield ""
+    yield f"| {' | '.join(npu_report.COLUMNS)} |"
+    yield "|---" * len(npu_report.COLUMNS) + "|"
+    yield from (f"| {' | '.join(npu_report.cells(name, record))} |" for name, record in found.items())
+    yield ""
+    yield from (f"- {line}" for line in npu_report.lines(found))
     yield ""
 
 

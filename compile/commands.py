@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.table import Table
 
-from compile import targets
+from compile import npu, npu_report, targets
 from runtime import atomic
 from runtime.errors import InputError
 
@@ -41,6 +41,14 @@ def compile_student(
     max_drop: Annotated[
         float | None, typer.Option(help="Largest loss against the fp32 student, in Dice points; more: no artefact.")
     ] = None,
+    npu_names: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--npu",
+            help="With microscope in int8: compile for ethos-u55, ethos-u65 or ethos-u85 too, or for one with its "
+            "multiply-adds a cycle (ethos-u55-128; 256 is the default). May be repeated.",
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the artefacts.")] = Path("artifacts"),
     json_file: Annotated[Path | None, typer.Option("--json", help="Write what is printed, for machines.")] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
@@ -52,6 +60,8 @@ def compile_student(
         handlers=[RichHandler(console=Console(stderr=True), show_path=False, show_time=False)],
     )
     _check(target, precision)
+    chosen = tuple(targets.names()) if target == "all" else (target,)
+    npus = npu.check(npu_names or (), chosen, precision)
     size = _tile(tile) if tile else None
     _check_folder("--out", out)
     if json_file:
@@ -62,8 +72,7 @@ def compile_student(
         from distill import student as students
 
         loaded = students.load(student or students.DEFAULT)
-        chosen = tuple(targets.names()) if target == "all" else (target,)
-        request = Request(chosen, precision, size or loaded.spec.tile, validate or None, max_drop)
+        request = Request(chosen, precision, size or loaded.spec.tile, validate or None, max_drop, npus)
         flow = auto if precision == "auto" else build
         made = flow(loaded, request, out, step=lambda what: status.update(f"{loaded.spec.name}: {what}"))
     _show(made, request)
@@ -118,6 +127,20 @@ def _show(made: list[Artifact], request: Request) -> None:
     if request.precision == "auto":
         said.append(f"--precision auto chose {manifest.precision}.")
     console.print("\n".join(said), style="dim", highlight=False, soft_wrap=True)
+    for item in made:
+        if found := item.manifest.operators.get("npu"):
+            _show_npu(console, found)
+
+
+def _show_npu(console: Console, found: Mapping[str, Any]) -> None:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in npu_report.COLUMNS:
+        table.add_column(column.replace(" ", "\n", 1), justify="left" if column == "NPU" else "right", no_wrap=True)
+    for name, record in found.items():
+        table.add_row(*npu_report.cells(name, record))
+    console.print()
+    Console(width=max(console.width, WIDTH)).print(table)
+    console.print("\n".join(npu_report.lines(found)), style="dim", highlight=False, soft_wrap=True)
 
 
 def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from compile.export import WithSigmoid
 from compile.litert_scales import calibration
 from compile.lowered import Lowered
 from compile.quiet import quiet
+from compile.tflite_metadata import described
 
 if TYPE_CHECKING:
     from compile.export import QuantizedGraph
@@ -46,6 +47,7 @@ class Microscope:
             elif graph.precision == "fp16":
                 model = _halve(model)
             operators = _operators(model)
+            model = described(model, graph)
         return Lowered(
             backend="tflite", files={PAYLOAD: model}, payload={"tflite": PAYLOAD}, operators=operators, layout="NHWC"
         )
