@@ -19,7 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 
-from distill.graph import aten, convolutions, is_convolution, parameter, tensor_name
+from compile.naming import ROUNDED, name_nodes
+from distill.graph import aten, is_convolution, parameter, tensor_name
 from distill.quantize import (
     ACTIVATION_MAX,
     ACTIVATION_MIN,
@@ -89,28 +90,42 @@ def export(student: Student, tile: tuple[int, int], precision: str) -> Quantized
 
 
 def to_onnx(graph: GraphModule, tile: tuple[int, int]) -> onnx.ModelProto:
-    """Export logits -> probability for a batch of one, simplified; convolutions are named after their modules."""
+    """Export logits -> probability for a batch of one, simplified; nodes are named after the student's modules.
+
+    InputError names the operator that ONNX has no form for.
+    """
     buffer = io.BytesIO()
     with _quiet():
-        program = torch.onnx.export(
-            WithSigmoid(graph).eval(),
-            (torch.zeros(1, 1, *tile),),
-            dynamo=True,
-            opset_version=OPSET,
-            input_names=[INPUT],
-            output_names=[OUTPUT],
-            external_data=False,
-            verbose=False,
-        )
+        try:
+            program = torch.onnx.export(
+                WithSigmoid(graph).eval(),
+                (torch.zeros(1, 1, *tile),),
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=[INPUT],
+                output_names=[OUTPUT],
+                external_data=False,
+                verbose=False,
+            )
+        except torch.onnx.OnnxExporterError as error:
+            msg = f"The student cannot be written as ONNX: {_reason(error)} Build it from other operators."
+            raise InputError(msg) from error
         assert program is not None
         program.save(buffer)  # pyright: ignore[reportArgumentType] - it takes any file; its types know paths alone
     model, fine = onnxsim.simplify(onnx.load_from_string(buffer.getvalue()))
     if not fine:
         msg = "onnxsim changed the graph's result; please report this with the student."
         raise RuntimeError(msg)
-    _name_convolutions(model, graph)
+    name_nodes(model, graph)
     onnx.checker.check_model(model, full_check=True)
     return model
+
+
+def _reason(error: BaseException) -> str:
+    """What the exporter says at the bottom of its chain of errors, in a line; above it are its steps and advice."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return " ".join(str(error).split()).rstrip(".") + "."
 
 
 class WithSigmoid(nn.Module):
@@ -234,6 +249,7 @@ def _insert_pair(graph: GraphModule, source: Node, scale: float, scales: dict[No
     limits = (scale, 0, ACTIVATION_MIN, ACTIVATION_MAX, torch.int8)
     with graph.graph.inserting_after(source):
         codes = graph.graph.call_function(decomposed.quantize_per_tensor.default, (source, *limits))
+        codes.meta[ROUNDED] = tensor_name(source)
     with graph.graph.inserting_after(codes):
         real = graph.graph.call_function(decomposed.dequantize_per_tensor.default, (codes, *limits))
     source.replace_all_uses_with(real, delete_user_cb=lambda user: user is not codes)
@@ -250,12 +266,6 @@ def _decomposed() -> torch._ops._OpNamespace:
     import torch.ao.quantization.fx._decomposed
 
     return torch.ops.quantized_decomposed
-
-
-def _name_convolutions(model: onnx.ModelProto, graph: GraphModule) -> None:
-    nodes = [node for node in model.graph.node if node.op_type == "Conv"]
-    for node, source in zip(nodes, convolutions(graph), strict=True):
-        node.name = tensor_name(source).removesuffix(":conv2d")
 
 
 @contextmanager

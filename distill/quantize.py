@@ -23,7 +23,7 @@ from runtime.errors import InputError
 from runtime.manifest import QuantScheme
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from torch.fx import GraphModule, Node
 
@@ -129,13 +129,41 @@ def scheme_of(graph: GraphModule) -> QuantScheme:
 
 
 def apply_scheme(graph: GraphModule, scheme: QuantScheme) -> None:
-    """Set a prepared graph's scales from ``scheme`` and stop observing."""
-    for group, quantizer in quantizers(graph).items():
-        if group not in scheme.activations:
-            msg = f"The scheme has no scale for tensor {group!r}; it belongs to another student."
-            raise InputError(msg)
+    """Set a prepared graph's scales from ``scheme`` and stop observing; InputError where the two do not fit."""
+    found = quantizers(graph)
+    groups = {name: group for name, group in tied_tensors(graph).items() if group in found}
+    _check_scheme(groups, scheme)
+    for group, quantizer in found.items():
         quantizer.scale.fill_(scheme.activations[group])
     stop_observing(graph)
+
+
+def _check_scheme(groups: Mapping[str, str], scheme: QuantScheme) -> None:
+    """groups : every tensor that has a scale, and the group it belongs to."""
+    ranges = (scheme.activation_range, scheme.weight_range)
+    if ranges != (due := ((ACTIVATION_MIN, ACTIVATION_MAX), (WEIGHT_MIN, WEIGHT_MAX))):
+        msg = f"The scheme rounds to {ranges} (activations, weights); this edgescope computes in {due} alone."
+        raise InputError(msg)
+    scales = scheme.activations
+    if missing := [name for name in groups if name not in scales]:
+        msg = f"The scheme has no scale for tensor {_named(missing)}; it was changed, or belongs to another student."
+        raise InputError(msg)
+    if extra := [name for name in scales if name not in groups]:
+        msg = f"The scheme has a scale for {_named(extra)}, which the student does not have; take it out of the scheme."
+        raise InputError(msg)
+    for name, group in groups.items():
+        if scales[name] != scales[group]:
+            msg = (
+                f"The scheme gives {name} the scale {scales[name]:g} and {group} the scale {scales[group]:g}; values "
+                "that are laid side by side or handed on have one scale: give both the same."
+            )
+            raise InputError(msg)
+
+
+def _named(tensors: list[str], most: int = 3) -> str:
+    """The first few names, and how many more there are."""
+    shown = ", ".join(repr(name) for name in tensors[:most])
+    return shown if len(tensors) <= most else f"{shown} and {len(tensors) - most} more"
 
 
 def quantizers(graph: GraphModule) -> dict[str, FakeQuantize]:

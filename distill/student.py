@@ -105,7 +105,7 @@ def load(name: str | Path = DEFAULT) -> Student:
         msg = f"{folder / DESCRIPTION} is not a student's description: {error} is missing."
         raise InputError(msg) from error
     _check_digest(folder, lineage, weights_digest(weights))
-    scheme = QuantScheme.from_dict(_read_json(folder / SCHEME)) if (folder / SCHEME).exists() else None
+    scheme = _read_scheme(folder / SCHEME) if (folder / SCHEME).exists() else None
     metrics = _read_json(folder / METRICS) if (folder / METRICS).exists() else {}
     return Student(spec, weights, scheme, lineage, metrics, _read_probes(folder / PROBES))
 
@@ -192,6 +192,15 @@ def _check_digest(folder: Path, lineage: Lineage, digest: str) -> None:
     if digest != lineage.weights_sha256:
         msg = f"{folder / WEIGHTS} was changed: its digest is {digest[:12]}..., not {lineage.weights_sha256[:12]}..."
         raise InputError(msg)
+
+
+def _read_scheme(path: Path) -> QuantScheme:
+    content = _read_json(path)
+    try:
+        return QuantScheme.from_dict(content)
+    except InputError as error:
+        msg = f"{path}: {error}"
+        raise InputError(msg) from error
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:

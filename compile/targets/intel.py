@@ -8,11 +8,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from compile import lint
 from compile.lowered import Lowered
 from compile.unsigned import to_unsigned
 from runtime.backends.openvino import load_openvino
+from runtime.errors import InputError
 
 if TYPE_CHECKING:
+    import onnx
     import openvino
 
     from compile.export import QuantizedGraph
@@ -37,7 +40,8 @@ class Intel:
         openvino = load_openvino()
         core = openvino.Core()
         source = to_unsigned(graph.reference)[0] if graph.quantized else graph.reference
-        model = core.read_model(source.SerializeToString(), b"")
+        lint.check(source, lint.OPENVINO, "the graph for OpenVINO")
+        model = _read(core, source)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.xml"
             openvino.save_model(model, path, compress_to_fp16=graph.precision == "fp16")
@@ -50,6 +54,16 @@ class Intel:
             hints={HINT: "f32"},
             notes=_notes(graph),
         )
+
+
+def _read(core: openvino.Core, source: onnx.ModelProto) -> openvino.Model:
+    try:
+        return core.read_model(source.SerializeToString(), b"")
+    except RuntimeError as error:  # all that it raises
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()] or ["it gives no reason"]
+        said = [line.removeprefix("-- ") for line in lines if line.startswith("-- ")] or lines[-1:]
+        msg = f"OpenVINO cannot read the graph: {'; '.join(said)}. Try another target."
+        raise InputError(msg) from error
 
 
 def _operators(core: openvino.Core, model: openvino.Model) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from compile import lint, second_opinion
 from compile.half import to_float16
 from compile.lowered import Lowered
 from compile.opset17 import to_opset_17
@@ -36,27 +37,31 @@ class Jetson:
     def lower(self, graph: QuantizedGraph) -> Lowered:
         """ONNX files by role: "onnx" is what onnxruntime checks on a CPU."""
         models = _models(graph)
+        for name, (role, model) in models.items():
+            lint.check(model, lint.TENSORRT_8 if role == "onnx" else lint.TENSORRT_10, f"model.{name}.onnx")
+        files = {f"model.{name}.onnx": model.SerializeToString() for name, (_, model) in models.items()}
+        opinion = second_opinion.ask(files)
         return Lowered(
             backend="tensorrt",
-            files={f"model.{name}.onnx": model.SerializeToString() for name, (_, model) in models.items()},
+            files=files,
             payload={role: f"model.{name}.onnx" for name, (role, _) in models.items()},
-            operators=_operators(graph.sparse),
-            notes=(NOT_MEASURED,),
+            operators={**_operators(graph.sparse), "second_opinion": opinion},
+            notes=(NOT_MEASURED, f"{opinion['said']}."),
         )
 
 
 def _models(graph: QuantizedGraph) -> dict[str, tuple[str, onnx.ModelProto]]:
-    """File stem to (role, model)."""
+    """File stem to (role, model), those for today's boards first."""
     plain = graph.unquantized()
     if graph.precision == "fp32":
         return {"fp32": ("onnx", to_opset_17(plain))}
     half = {"fp16": ("onnx_fp16", to_float16(plain))}
     if not graph.quantized:
-        return {"fp32": ("onnx", to_opset_17(plain)), **half}
+        return {**half, "fp32": ("onnx", to_opset_17(plain))}
     return {
-        "int8-fp32": ("onnx", to_opset_17(graph.sparse)),
         "int8-fp16": ("onnx_fp16_qdq", to_float16(graph.sparse)),
         **half,
+        "int8-fp32": ("onnx", to_opset_17(graph.sparse)),
     }
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from compile import lint
 from compile.export import WithSigmoid
 from compile.litert_scales import calibration
 from compile.lowered import Lowered
@@ -33,10 +34,7 @@ class Microscope:
 
     def refuses(self, graph: QuantizedGraph) -> str | None:
         """What LiteRT's int8 kernels have no form for."""
-        operators = {node.op_type for node in graph.reference.graph.node}
-        if graph.quantized and (unknown := operators & {"LayerNormalization", "Softmax", "MatMul"}):
-            return f"int8 TFLite loses accuracy in {', '.join(sorted(unknown))}; use --precision fp16 or fp32."
-        return None
+        return next(lint.defects(graph.reference, lint.TFLITE), None) if graph.quantized else None
 
     def lower(self, graph: QuantizedGraph) -> Lowered:
         """model.tflite, NHWC, float32 at both ends."""

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import onnx
 import pytest
 
 from compile import build as flow
@@ -210,6 +212,47 @@ def test_a_tile_that_does_not_fit_is_one_line_with_one_that_does(capsys, out, st
 def test_int8_of_a_student_without_scheme_says_what_to_do(capsys, out, float_folder):
     line = refused(capsys, out, "--target", "intel", "--student", float_folder)
     assert "no quantisation scheme; use --precision fp16 or fp32" in line
+
+
+@pytest.fixture
+def edited(student_folder, tmp_path):
+    """edited(tensor, scale) -> a student's folder whose scheme was edited; None takes the tensor out."""
+
+    def edit(tensor, scale):
+        folder = tmp_path / "edited"
+        shutil.copytree(student_folder, folder)
+        scheme = json.loads((folder / "scheme.json").read_text())
+        scheme["activations"][tensor] = scale
+        if scale is None:
+            del scheme["activations"][tensor]
+        (folder / "scheme.json").write_text(json.dumps(scheme))
+        return folder
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    ("scale", "words"),
+    [
+        (0, "the scale of decoder.blocks.0:cat is 0.0; it must be finite and > 0"),
+        (-1, "the scale of decoder.blocks.0:cat is -1.0; it must be finite and > 0"),
+        (float("nan"), "the scale of decoder.blocks.0:cat is nan; it must be finite and > 0"),
+        (None, "no scale for tensor 'decoder.blocks.0:cat'; it was changed"),
+    ],
+)
+def test_an_edited_scheme_is_one_line_that_names_the_tensor(edited, capsys, out, scale, words):
+    assert words in refused(capsys, out, "--target", "intel", "--student", edited("decoder.blocks.0:cat", scale))
+
+
+@pytest.mark.slow
+def test_an_unsupported_operator_is_one_line_that_names_it(make_graph, student_folder, capsys, out, monkeypatch):
+    graph = make_graph("mobilenetv3", "fp32")
+    model = onnx.ModelProto.FromString(graph.reference.SerializeToString())
+    act = next(node for node in model.graph.node if node.op_type == "Relu")
+    act.op_type, act.domain = "Wavelet", "my.lab"
+    monkeypatch.setattr(flow, "export", lambda *_: replace(graph, reference=model, sparse=model))
+    line = refused(capsys, out, "--target", "all", "--student", student_folder, "--precision", "fp32")
+    assert f"{act.name} is a Wavelet of the domain 'my.lab', which no backend knows" in line
 
 
 @pytest.mark.slow

@@ -11,11 +11,14 @@ from torch.fx import Interpreter
 from compile.export import NARROW, WithSigmoid, export
 from compile.verify import reference
 from distill.graph import convolutions, parameter, tensor_name
-from distill.quantize import weight_scales
+from distill.quantize import ACTIVATION_MAX, ACTIVATION_MIN, quantizers, weight_scales
 from runtime.errors import InputError
 from runtime.overlap import dice
 
 VARIANTS = ("mobilenetv3", "mobilenetv3_se", "efficientnet_b0", "resnet18")
+# Sums of thousands of float32 products depend on their order, and so does the side of a tie that they fall on. In
+# codes: the largest found in these students is 3e-5.
+SUMMATION = 1e-3
 
 
 def run(model, fields):
@@ -29,34 +32,45 @@ def torch_run(graph, fields):
 
 
 def codes_of(model, tile):
-    """The int8 codes of every QuantizeLinear, on one tile (1, 1, h, w)."""
+    """The int8 codes of every QuantizeLinear by its node's name, on one tile (1, 1, h, w), nothing optimised."""
     model = onnx.ModelProto.FromString(model.SerializeToString())
-    names = [node.output[0] for node in model.graph.node if node.op_type == "QuantizeLinear"]
-    model.graph.output.extend(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.INT8, None) for name in names)
+    names = {node.name: node.output[0] for node in model.graph.node if node.op_type == "QuantizeLinear"}
+    outputs = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.INT8, None) for name in names.values()]
+    model.graph.output.extend(outputs)
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    return session.run(names, {"image": tile})
+    return dict(zip(names, session.run(list(names.values()), {"image": tile}), strict=True))
 
 
 class Forced(Interpreter):
-    """Run the fake-quantised student tensor by tensor, each from the codes that onnxruntime has, and compare."""
+    """Run the fake-quantised student tensor by tensor, each from the codes that onnxruntime has, and compare.
 
-    def __init__(self, graph, found):
+    beyond : by tensor, how far a code lies beyond half a code from the value that training rounds, in codes; at most 0
+        when it is the nearest code, whichever way a tie falls
+    """
+
+    def __init__(self, graph, codes):
         super().__init__(graph)
-        self.found, self.graph_module, self.flips = found, graph, {}
+        self.codes, self.graph_module, self.beyond = codes, graph, {}
 
     def run_node(self, n):
-        result = super().run_node(n)
         if n.op != "call_module" or "group" not in n.meta:
-            return result
+            return super().run_node(n)
+        (value,), _ = self.fetch_args_kwargs_from_env(n)
         scale = self.graph_module.get_submodule(n.target).scale
-        codes = torch.round(result / scale).numpy().astype(int)
-        same_shape = [found for found in self.found if found.shape == codes.shape]
-        best = min(same_shape, key=lambda found: np.count_nonzero(found != codes))
-        distance = np.abs(best.astype(int) - codes)
-        self.flips[tensor_name(n.args[0])] = (int(distance.max()), float(np.mean(distance > 0)))
-        return torch.from_numpy(best.astype(np.float32)) * scale
+        tensor = tensor_name(n.args[0])
+        codes = torch.from_numpy(self.codes[f"{tensor}:quantize"].astype(np.float32))
+        exact = (value.double() / scale.double()).clamp(ACTIVATION_MIN, ACTIVATION_MAX)
+        self.beyond[tensor] = float((exact - codes).abs().max()) - 0.5
+        return codes * scale
+
+
+def forced_run(graph, prepared, fields):
+    forced = Forced(prepared.eval(), codes_of(graph.reference, fields[:1]))
+    with torch.no_grad():
+        forced.run(torch.from_numpy(fields[:1]))
+    return forced
 
 
 def makers(model):
@@ -70,13 +84,39 @@ def constants(model):
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_tensor_is_rounded_as_in_training(variant, make_graph, fields):
+    """The nearest code to what training rounds, in every tensor: what was trained is what was exported.
+
+    A route by torchao (0.18: FusedMovingAvgObsFakeQuantize, then convert_pt2e) moved outputs by up to 0.15 here. Its
+    training rounds by one set of scales and its conversion writes another, see tests/distill/test_quantize.py. Ours has
+    one number for both, FakeQuantize.scale, which becomes the scheme and from there every artefact's scale.
+    """
     graph = make_graph(variant)
-    forced = Forced(graph.student.quantized(graph.tile).eval(), codes_of(graph.reference, fields[:1]))
-    with torch.no_grad():
-        forced.run(torch.from_numpy(fields[:1]))
-    assert len(forced.flips) >= 40
-    # A sum that lies on the border of two codes may fall either way: float addition has an order.
-    assert {name: flips for name, flips in forced.flips.items() if flips[0] > 1 or flips[1] > 2e-3} == {}
+    forced = forced_run(graph, graph.student.quantized(graph.tile), fields)
+    assert len(forced.beyond) >= 40
+    assert {name: beyond for name, beyond in forced.beyond.items() if beyond > SUMMATION} == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("factor", [127 / 127.5, 0.5])
+def test_a_scale_that_is_not_the_one_trained_with_would_be_noticed(factor, make_graph, fields):
+    graph = make_graph("mobilenetv3")
+    prepared = graph.student.quantized(graph.tile)
+    tensor = "decoder.blocks.1.conv1.2:relu"
+    quantizers(prepared)[tensor].scale *= factor  # torchao's two errors: amax / 127.5, and half of it behind a ReLU
+    beyond = forced_run(graph, prepared, fields).beyond
+    assert next(name for name, distance in beyond.items() if distance > SUMMATION) == tensor, "the first one to differ"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_rounding_is_named_after_the_tensor_that_it_rounds(variant, make_graph):
+    graph = make_graph(variant)
+    scales, values = graph.student.scheme.activations, constants(graph.reference)
+    pairs = [node for node in graph.reference.graph.node if node.name.endswith((":quantize", ":dequantize"))]
+    found = {
+        node.name.rpartition(":")[0]: float(values[node.input[1]]) for node in pairs if values[node.input[1]].ndim == 0
+    }
+    assert found == scales
 
 
 @pytest.mark.slow

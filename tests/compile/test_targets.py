@@ -154,6 +154,11 @@ def test_the_jetson_bundle_holds_what_tensorrt_reads_and_says_what_was_not_measu
         model = onnx.ModelProto.FromString(artifact.payload(role))
         assert model.opset_import[0].version == opset
     assert any("neither built nor timed here" in note for note in artifact.manifest.notes)
+    opinion = artifact.manifest.operators["second_opinion"]
+    assert f"{opinion['said']}." in artifact.manifest.notes
+    if opinion["asked"]:
+        assert sorted(opinion["parsed"]) == sorted(artifact.manifest.payload.values())
+        assert len(opinion["built"]) == 1
     assert "neither built nor timed here" in (artifact.path / "CARD.md").read_text()
 
 

@@ -1,6 +1,7 @@
 """A student on disk: what was saved is loaded, what was changed is refused, and nothing is unpickled."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -88,6 +89,14 @@ def test_a_truncated_file_is_refused_by_name(copy: Path, name: str):
     data = (copy / name).read_bytes()
     (copy / name).write_bytes(data[: len(data) // 2])
     with pytest.raises(InputError, match=name):
+        students.load(copy)
+
+
+@pytest.mark.parametrize("scale", ["0", "-0.1", "NaN", "Infinity", "null", '"large"'])
+def test_a_scale_that_cannot_be_is_refused_with_its_file_and_tensor(copy: Path, scale: str):
+    text = (copy / SCHEME).read_text()
+    (copy / SCHEME).write_text(re.sub(r'("decoder.blocks.0:cat": )[\d.e-]+', rf"\g<1>{scale}", text))
+    with pytest.raises(InputError, match=rf"{SCHEME}: .*decoder\.blocks\.0:cat"):
         students.load(copy)
 
 
