@@ -86,9 +86,9 @@ def constants(model):
 def test_every_tensor_is_rounded_as_in_training(variant, make_graph, fields):
     """The nearest code to what training rounds, in every tensor: what was trained is what was exported.
 
-    A route by torchao (0.18: FusedMovingAvgObsFakeQuantize, then convert_pt2e) moved outputs by up to 0.15 here. Its
-    training rounds by one set of scales and its conversion writes another, see tests/distill/test_quantize.py. Ours has
-    one number for both, FakeQuantize.scale, which becomes the scheme and from there every artefact's scale.
+    A route by torchao (0.18: FusedMovingAvgObsFakeQuantize, then convert_pt2e) moved outputs by up to 0.15. What it
+    rounds with in training is not what its symmetric scheme writes, see tests/distill/test_quantize.py. Ours has one
+    number for both, FakeQuantize.scale, which becomes the scheme and from there every artefact's scale.
     """
     graph = make_graph(variant)
     forced = forced_run(graph, graph.student.quantized(graph.tile), fields)

@@ -310,8 +310,9 @@ def test_torch_s_fused_observer_rounds_by_other_scales_than_its_symmetric_scheme
     """Why the scheme is not trained with it: torchao's conversion writes scale amax / 127.5 and zero-point 0.
 
     The operator that rounds in training widens a range of both signs to amax / 127 or / 128, and takes one that is
-    never negative for asymmetric: half the scale, zero-point -128. Found behind every ReLU of a student prepared by
-    torchao 0.18, whose converted outputs differed from the trained ones by up to 0.15 of probability for it.
+    never negative for asymmetric: half the scale, zero-point -128. torchao 0.18 rounds with this operator in training;
+    students that it converted differed from the trained ones by up to 0.15 of probability. That this is the whole of
+    the cause was concluded from the operator, and not shown on a converted student.
     """
     values = VALUES[kind]()
     low, high, scale = torch.tensor(torch.inf), torch.tensor(-torch.inf), torch.ones(1)
