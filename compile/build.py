@@ -14,6 +14,7 @@ from compile.export import QuantizedGraph, export
 from compile.lint import lint
 from compile.rdf import write_rdf
 from compile.verify import REFERENCE, TOLERANCES, Validation, agreement, make_probes, replay
+from compile.zoo import zoo_model
 from distill.predict import OVERLAP
 from runtime.artifact import check_place, write_artifact
 from runtime.errors import BudgetMissed, InputError
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from compile.lowered import Lowered
+    from compile.zoo import ZooModel
     from distill.student import Student
     from runtime.artifact import Artifact
     from runtime.probes import ProbeSet
@@ -78,9 +80,11 @@ def build(
             _hold_budget(draft.target, accuracy["drop_points"], request.max_drop)
             draft.manifest = replace(draft.manifest, accuracy=accuracy, intensity=validation.intensity())
         validation.add_agreement(matrix)
+    step("describe")
+    zoo = zoo_model(graph)
     for draft in drafts:
         draft.manifest = replace(draft.manifest, agreement=matrix[draft.target])
-        draft.describe()
+        draft.describe(zoo)
     step("write")
     return [write_artifact(out / draft.name, draft.manifest, draft.files) for draft in drafts]
 
@@ -108,10 +112,10 @@ class Draft:
         """What the artefact's folder is called."""
         return _name(self.manifest.student, self.target, self.manifest.precision)
 
-    def describe(self) -> None:
+    def describe(self, zoo: ZooModel) -> None:
         """Add the card and the description, now that the manifest is complete."""
-        texts = {"CARD.md": write_card(self.manifest, self.name), "rdf.yaml": write_rdf(self.manifest, self.name)}
-        self.files |= {file: text.encode() for file, text in texts.items()}
+        self.files |= {**zoo.files, "CARD.md": write_card(self.manifest, self.name).encode()}
+        self.files["rdf.yaml"] = write_rdf(self.manifest, self.name, zoo, self.files).encode()
 
 
 def _name(student: str, target: str, precision: str) -> str:
