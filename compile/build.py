@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compile import targets
+from compile import serving, targets
 from compile.card import write_card
 from compile.export import QuantizedGraph, export
 from compile.lint import lint
@@ -37,13 +37,18 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Request:
-    """What to build. tile : (h, w); max_drop : Dice points below the fp32 student, or None for no budget."""
+    """What to build. tile : (h, w); max_drop : Dice points below the fp32 student, or None for no budget.
+
+    layout : a server that gets a folder of its own, see compile.serving; sign : see runtime.artifact.write_artifact
+    """
 
     targets: tuple[str, ...]
     precision: str
     tile: tuple[int, int]
     validate: str | None = None
     max_drop: float | None = None
+    layout: str | None = None
+    sign: Callable[[bytes], bytes] | None = None
 
 
 def build(
@@ -56,8 +61,10 @@ def build(
     step : called with what is being done
     """
     chosen = [targets.load(name) for name in request.targets]
-    for name in request.targets:
-        check_place(out / _name(student.spec.name, name, request.precision))
+    places = {name: out / _name(student.spec.name, name, request.precision) for name in request.targets}
+    for place in places.values():
+        check_place(place)
+    serving.check(request.layout, places)
     step("export")
     graph = export(student, request.tile, request.precision)
     lint(graph)
@@ -86,7 +93,9 @@ def build(
         draft.manifest = replace(draft.manifest, agreement=matrix[draft.target])
         draft.describe(zoo)
     step("write")
-    return [write_artifact(out / draft.name, draft.manifest, draft.files) for draft in drafts]
+    made = [write_artifact(out / draft.name, draft.manifest, draft.files, sign=request.sign) for draft in drafts]
+    serving.write(request.layout, made)
+    return made
 
 
 @dataclass

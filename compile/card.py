@@ -80,6 +80,8 @@ def _arithmetic(manifest: Manifest) -> Iterator[str]:
         f"{operators['int8_convolutions']} of {operators['convolutions']} convolutions run in int8 "
         f"({operators['measured']})."
     )
+    if layers := operators.get("layers_by_precision"):
+        yield f"As executed: {', '.join(f'{count} layers in {name}' for name, count in layers.items())}."
     for note in manifest.notes:
         yield f"- {note}"
     yield ""

@@ -14,7 +14,8 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.table import Table
 
-from compile import targets
+from compile import serving, targets
+from compile.sign import load_signer
 from runtime import atomic
 from runtime.errors import InputError
 
@@ -42,6 +43,10 @@ def compile_student(
         float | None, typer.Option(help="Largest loss against the fp32 student, in Dice points; more: no artefact.")
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the artefacts.")] = Path("artifacts"),
+    layout: Annotated[
+        str, typer.Option(help="Beside the artefact, a folder that a server loads: ovms (OpenVINO) or triton.")
+    ] = "",
+    sign: Annotated[Path | None, typer.Option(help="Private Ed25519 key, PEM: signs the artefacts.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write what is printed, for machines.")] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
@@ -56,6 +61,7 @@ def compile_student(
     _check_folder("--out", out)
     if json_file:
         _check_folder("--json", json_file.parent)
+    signer = load_signer(sign)
     console = Console(stderr=True)
     with console.status("loading") as status:
         from compile.build import Request, auto, build
@@ -63,7 +69,9 @@ def compile_student(
 
         loaded = students.load(student or students.DEFAULT)
         chosen = tuple(targets.names()) if target == "all" else (target,)
-        request = Request(chosen, precision, size or loaded.spec.tile, validate or None, max_drop)
+        request = Request(
+            chosen, precision, size or loaded.spec.tile, validate or None, max_drop, layout or None, signer
+        )
         flow = auto if precision == "auto" else build
         made = flow(loaded, request, out, step=lambda what: status.update(f"{loaded.spec.name}: {what}"))
     _show(made, request)
@@ -109,8 +117,9 @@ def _show(made: list[Artifact], request: Request) -> None:
     console = Console()
     Console(width=max(console.width, WIDTH)).print(table)
     manifest = made[0].manifest
+    written = [item.path for item in made] + serving.places(request.layout, made)
     said = [
-        f"Written: {', '.join(str(item.path) for item in made)}.",
+        f"Written: {', '.join(str(place) for place in written)}.",
         f"Dice on {manifest.accuracy['data']}; drop: points below fp32.",
         "reference, others: mask Dice with the reference on the probes, with the other targets on those images.",
         *dict.fromkeys(note for item in made for note in item.manifest.notes),

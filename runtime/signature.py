@@ -157,7 +157,10 @@ def _ed25519(key: Any, path: Path, kind: str) -> Any:
 
 
 def _library() -> Any:
-    return extras.load("cryptography.hazmat.primitives.serialization", extra=EXTRA)
+    extras.load("cryptography", extra=EXTRA)
+    from cryptography.hazmat.primitives import serialization
+
+    return serialization
 
 
 def _read(path: Path) -> bytes:
