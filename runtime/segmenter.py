@@ -170,9 +170,9 @@ class Segmenter:
     def close(self) -> None:
         """Release the model. Calling it again does nothing; segmenting afterwards is an EdgescopeError."""
         with self._closing:
-            for _ in range(self.requests):  # what runs, runs to its end
+            session, self._session = self._session, None  # first, so that no more tiles begin
+            for _ in range(self.requests):  # those that run, run to their end
                 self._free.acquire()
-            session, self._session = self._session, None
             try:
                 if session is not None:
                     session.close()
