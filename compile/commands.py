@@ -57,6 +57,8 @@ def compile_student(
         handlers=[RichHandler(console=Console(stderr=True), show_path=False, show_time=False)],
     )
     _check(target, precision)
+    if layout:
+        serving.served(layout, _chosen(target))
     size = _tile(tile) if tile else None
     _check_folder("--out", out)
     if json_file:
@@ -68,9 +70,8 @@ def compile_student(
         from distill import student as students
 
         loaded = students.load(student or students.DEFAULT)
-        chosen = tuple(targets.names()) if target == "all" else (target,)
         request = Request(
-            chosen, precision, size or loaded.spec.tile, validate or None, max_drop, layout or None, signer
+            _chosen(target), precision, size or loaded.spec.tile, validate or None, max_drop, layout or None, signer
         )
         flow = auto if precision == "auto" else build
         made = flow(loaded, request, out, step=lambda what: status.update(f"{loaded.spec.name}: {what}"))
@@ -85,6 +86,10 @@ def _check(target: str, precision: str) -> None:
     if precision not in PRECISIONS:
         msg = f"Unknown precision {precision!r}; choose one of {', '.join(PRECISIONS)}."
         raise InputError(msg)
+
+
+def _chosen(target: str) -> tuple[str, ...]:
+    return tuple(targets.names()) if target == "all" else (target,)
 
 
 def _tile(text: str) -> tuple[int, int]:

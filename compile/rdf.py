@@ -6,9 +6,11 @@ student as plain ONNX, see compile.zoo; its preprocessing says the runtime's nor
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import io
 import tempfile
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,11 +51,13 @@ def write_rdf(manifest: Manifest, name: str, zoo: ZooModel, files: Mapping[str, 
 def _check(text: str, name: str, files: Mapping[str, bytes]) -> None:
     """Nothing is downloaded: all that the description names lies beside it."""
     content = ruyaml.YAML(typ="safe").load(text)
-    with tempfile.TemporaryDirectory(prefix="edgescope-") as folder:
+    with tempfile.TemporaryDirectory(prefix="edgescope-") as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
         for file, data in files.items():
             (Path(folder) / file).write_bytes(data)
         context = ValidationContext(root=Path(folder), file_name=FILE, perform_io_checks=True)
         summary = validate_format(content, context=context)
+        gc.collect()  # bioimageio.spec leaves files open, which Windows does not remove
     if summary.status == "failed":
         problems = "; ".join(f"{'.'.join(map(str, item.loc))}: {item.msg}" for item in summary.errors)
         msg = f"The description of {name} is not a valid bioimageio.spec one: {problems}."

@@ -31,24 +31,28 @@ SERVED: Mapping[str, Mapping[str, Mapping[str, str]]] = {
 }
 
 
-def check(layout: str | None, artifacts: Mapping[str, Path]) -> None:
-    """Before the work is done: InputError when the layout is none, serves none of the targets, or is in the way.
-
-    artifacts : target to where its artefact will be
-    """
-    if layout is None:
-        return
+def served(layout: str, wanted: Sequence[str]) -> tuple[str, ...]:
+    """Those of the targets that the server can run; InputError when there is none, or no such layout."""
     if layout not in LAYOUTS:
         msg = f"Unknown layout {layout!r}; choose one of {', '.join(LAYOUTS)}."
         raise InputError(msg)
-    served = [target for target in artifacts if target in SERVED[layout]]
-    if not served:
+    found = tuple(target for target in wanted if target in SERVED[layout])
+    if not found:
         why = {"jetson": "its engine is built on the board", "microscope": "its model belongs on the device"}
-        reasons = "; ".join(f"{target}: {why.get(target, 'not known there')}" for target in artifacts)
+        reasons = "; ".join(f"{target}: {why.get(target, 'not known there')}" for target in wanted)
         msg = f"--layout {layout} serves {' and '.join(SERVED[layout])} alone ({reasons}); use --target intel."
         raise InputError(msg)
-    for target in served:
-        _check_place(place_of(layout, artifacts[target]))
+    return found
+
+
+def check(layout: str | None, artifacts: Mapping[str, Path]) -> None:
+    """Before the work is done: InputError when the layout serves none of the targets, or something is in its place.
+
+    artifacts : target to where its artefact will be
+    """
+    if layout is not None:
+        for target in served(layout, tuple(artifacts)):
+            _check_place(place_of(layout, artifacts[target]))
 
 
 def write(layout: str | None, artifacts: Sequence[Artifact]) -> None:
@@ -60,8 +64,9 @@ def write(layout: str | None, artifacts: Sequence[Artifact]) -> None:
 
 def places(layout: str | None, artifacts: Sequence[Artifact]) -> list[Path]:
     """Where `write` writes them."""
-    served = {} if layout is None else SERVED[layout]
-    return [place_of(layout or "", one.path) for one in artifacts if one.manifest.target in served]
+    if layout is None:
+        return []
+    return [place_of(layout, one.path) for one in artifacts if one.manifest.target in SERVED[layout]]
 
 
 def place_of(layout: str, artifact: Path) -> Path:
