@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from compile.export import QuantizedGraph
 
 CONVOLUTIONS = ("Convolution", "GroupConvolution")
-NOT_EXECUTED = ("Const", "Input", "Output")
+NOT_EXECUTED = ("Const", "Input", "Output", "Reshape")  # Reshape: of constants; it computes nothing
 INT8 = ("u8", "i8")
 HINT = "INFERENCE_PRECISION_HINT"
 
