@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compile import npu, targets
+from compile import npu, serving, targets
 from compile.card import write_card
 from compile.export import QuantizedGraph, export
 from compile.lint import lint
 from compile.rdf import write_rdf
 from compile.verify import REFERENCE, TOLERANCES, Validation, agreement, make_probes, replay
+from compile.zoo import zoo_model
 from distill.predict import OVERLAP
 from runtime.artifact import check_place, write_artifact
 from runtime.errors import BudgetMissed, InputError
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from compile.lowered import Lowered
+    from compile.zoo import ZooModel
     from distill.student import Student
     from runtime.artifact import Artifact
     from runtime.probes import ProbeSet
@@ -39,6 +41,7 @@ class Request:
 
     tile : (h, w); max_drop : Dice points below the fp32 student, or None for no budget
     npu : full names of the NPUs that the microscope artefact gets a file for, as compile.npu.check gives them
+    layout : a server that gets a folder of its own, see compile.serving; sign : see runtime.artifact.write_artifact
     """
 
     targets: tuple[str, ...]
@@ -47,6 +50,8 @@ class Request:
     validate: str | None = None
     max_drop: float | None = None
     npu: tuple[str, ...] = ()
+    layout: str | None = None
+    sign: Callable[[bytes], bytes] | None = None
 
 
 def build(
@@ -59,8 +64,10 @@ def build(
     step : called with what is being done
     """
     chosen = [targets.load(name) for name in request.targets]
-    for name in request.targets:
-        check_place(out / _name(student.spec.name, name, request.precision))
+    places = {name: out / _name(student.spec.name, name, request.precision) for name in request.targets}
+    for place in places.values():
+        check_place(place)
+    serving.check(request.layout, places)
     step("export")
     graph = export(student, request.tile, request.precision)
     lint(graph)
@@ -87,11 +94,15 @@ def build(
             _hold_budget(draft.target, accuracy["drop_points"], request.max_drop)
             draft.manifest = replace(draft.manifest, accuracy=accuracy, intensity=validation.intensity())
         validation.add_agreement(matrix)
+    step("describe")
+    zoo = zoo_model(graph)
     for draft in drafts:
         draft.manifest = replace(draft.manifest, agreement=matrix[draft.target])
-        draft.describe()
+        draft.describe(zoo)
     step("write")
-    return [write_artifact(out / draft.name, draft.manifest, draft.files) for draft in drafts]
+    made = [write_artifact(out / draft.name, draft.manifest, draft.files, sign=request.sign) for draft in drafts]
+    serving.write(request.layout, made)
+    return made
 
 
 @dataclass
@@ -117,10 +128,10 @@ class Draft:
         """What the artefact's folder is called."""
         return _name(self.manifest.student, self.target, self.manifest.precision)
 
-    def describe(self) -> None:
+    def describe(self, zoo: ZooModel) -> None:
         """Add the card and the description, now that the manifest is complete."""
-        texts = {"CARD.md": write_card(self.manifest, self.name), "rdf.yaml": write_rdf(self.manifest, self.name)}
-        self.files |= {file: text.encode() for file, text in texts.items()}
+        self.files |= {**zoo.files, "CARD.md": write_card(self.manifest, self.name).encode()}
+        self.files["rdf.yaml"] = write_rdf(self.manifest, self.name, zoo, self.files).encode()
 
 
 def _name(student: str, target: str, precision: str) -> str:

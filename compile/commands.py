@@ -14,7 +14,8 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.table import Table
 
-from compile import npu, npu_report, targets
+from compile import npu, npu_report, serving, targets
+from compile.sign import load_signer
 from runtime import atomic
 from runtime.errors import InputError
 
@@ -50,6 +51,10 @@ def compile_student(
         ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the artefacts.")] = Path("artifacts"),
+    layout: Annotated[
+        str, typer.Option(help="Beside the artefact, a folder that a server loads: ovms (OpenVINO) or triton.")
+    ] = "",
+    sign: Annotated[Path | None, typer.Option(help="Private Ed25519 key, PEM: signs the artefacts.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write what is printed, for machines.")] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
@@ -60,19 +65,31 @@ def compile_student(
         handlers=[RichHandler(console=Console(stderr=True), show_path=False, show_time=False)],
     )
     _check(target, precision)
-    chosen = tuple(targets.names()) if target == "all" else (target,)
+    chosen = _chosen(target)
     npus = npu.check(npu_names or (), chosen, precision)
+    if layout:
+        serving.served(layout, chosen)
     size = _tile(tile) if tile else None
     _check_folder("--out", out)
     if json_file:
         _check_folder("--json", json_file.parent)
+    signer = load_signer(sign)
     console = Console(stderr=True)
     with console.status("loading") as status:
         from compile.build import Request, auto, build
         from distill import student as students
 
         loaded = students.load(student or students.DEFAULT)
-        request = Request(chosen, precision, size or loaded.spec.tile, validate or None, max_drop, npus)
+        request = Request(
+            chosen,
+            precision,
+            size or loaded.spec.tile,
+            validate or None,
+            max_drop,
+            npu=npus,
+            layout=layout or None,
+            sign=signer,
+        )
         flow = auto if precision == "auto" else build
         made = flow(loaded, request, out, step=lambda what: status.update(f"{loaded.spec.name}: {what}"))
     _show(made, request)
@@ -86,6 +103,10 @@ def _check(target: str, precision: str) -> None:
     if precision not in PRECISIONS:
         msg = f"Unknown precision {precision!r}; choose one of {', '.join(PRECISIONS)}."
         raise InputError(msg)
+
+
+def _chosen(target: str) -> tuple[str, ...]:
+    return tuple(targets.names()) if target == "all" else (target,)
 
 
 def _tile(text: str) -> tuple[int, int]:
@@ -118,8 +139,9 @@ def _show(made: list[Artifact], request: Request) -> None:
     console = Console()
     Console(width=max(console.width, WIDTH)).print(table)
     manifest = made[0].manifest
+    written = [item.path for item in made] + serving.places(request.layout, made)
     said = [
-        f"Written: {', '.join(str(item.path) for item in made)}.",
+        f"Written: {', '.join(str(place) for place in written)}.",
         f"Dice on {manifest.accuracy['data']}; drop: points below fp32.",
         "reference, others: mask Dice with the reference on the probes, with the other targets on those images.",
         *dict.fromkeys(note for item in made for note in item.manifest.notes),

@@ -53,7 +53,7 @@ def make_probes(graph: QuantizedGraph) -> ProbeSet:
     run = reference(graph.reference)
     count = max(1, min(PROBES, PROBE_PIXELS // (graph.tile[0] * graph.tile[1])))
     frames = [frame for frame, _ in recorded(graph.student)][:count]
-    tiles = [_tile(normalize(frame, graph.student.spec.normalization), graph.tile) for frame in frames]
+    tiles = [upper_left(normalize(frame, graph.student.spec.normalization), graph.tile) for frame in frames]
     inputs = np.concatenate(tiles)
     return ProbeSet(inputs, np.concatenate([run(tile) for tile in tiles]))
 
@@ -181,7 +181,7 @@ def open_here(artifact: Artifact) -> Segmenter:
     return Segmenter.of(artifact, backend=backend)
 
 
-def _tile(image: NDArray[np.float32], tile: tuple[int, int]) -> NDArray[np.float32]:
+def upper_left(image: NDArray[Any], tile: tuple[int, int]) -> NDArray[Any]:
     """The upper left tile of an image (mirrored up to the tile where it is smaller), (1, 1, h, w)."""
     missing = [max(0, due - side) for due, side in zip(tile, image.shape, strict=True)]
     padded = np.pad(image, [(0, missing[0]), (0, missing[1])], mode="symmetric")

@@ -1,7 +1,8 @@
 """Artefact: a folder, or the same as a .zip, of manifest.json, payload, probes, description and checksums.
 
 Opening reads every file once, into memory, and hashes the very bytes that are used later: a file that was changed,
-is missing or is one too many is refused by name. Writing happens beside the place and ends with a rename.
+is missing or is one too many is refused by name. Writing happens beside the place and ends with a rename. A file
+SIGNATURE may stand beside the checksums, see signature.py; it is looked at only by who trusts a key.
 """
 
 from __future__ import annotations
@@ -11,14 +12,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import atomic
+from . import atomic, signature
 from .containers import check_name, open_container, to_zip
 from .errors import InputError
 from .manifest import FileEntry, Manifest
 from .probes import ProbeSet
+from .signature import SIGNATURE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from .containers import Container
 
@@ -65,12 +67,21 @@ class Artifact:
         return probes
 
 
-def open_artifact(path: Path) -> Artifact:
-    """Open an artefact folder or .zip; InputError names the file that is changed, missing, extra or damaged."""
-    path = Path(path)
+def open_artifact(path: Path, trust: Path | None = None) -> Artifact:
+    """Open an artefact folder or .zip; InputError names the file that is changed, missing, extra or damaged.
+
+    trust : file with the public key that must have signed it, or else the environment's EDGESCOPE_TRUST; with neither,
+        signatures are not looked at
+    """
+    return _open(Path(path), signature.trusted(trust))
+
+
+def _open(path: Path, trust: Path | None) -> Artifact:
     try:
         with open_container(path) as container:
             manifest, files = _read_verified(container)
+        if trust is not None:
+            signature.check(files[SUMS], files.get(SIGNATURE), trust)
     except InputError as error:
         msg = f"Artefact {path}: {error}"
         raise InputError(msg) from error
@@ -82,16 +93,20 @@ def write_artifact(
     manifest: Manifest,
     files: Mapping[str, bytes],
     zip: bool = False,  # noqa: A002 - says best what it does
+    sign: Callable[[bytes], bytes] | None = None,
 ) -> Artifact:
     """Write an artefact as a whole, or nothing, and return it as it is read back.
 
     path : its folder; with `zip` the file, to which .zip is appended if need be. Another artefact there is replaced
     manifest : its `files` are filled in here
-    files : all but manifest.json and SHA256SUMS
+    files : all but manifest.json, SHA256SUMS and SIGNATURE
+    sign : makes the file SIGNATURE from the bytes of SHA256SUMS; see signature.signer
     InputError when something else is at that place, which is never deleted, or when the files do not fit the manifest.
     """
     path = _place(Path(path), zipped=zip)
     contents = _contents(manifest, files)
+    if sign is not None:
+        contents[SIGNATURE] = sign(contents[SUMS])
     _refuse_foreign(path, zipped=zip)
     with atomic.replacing(path) as partial:
         if zip:
@@ -100,7 +115,7 @@ def write_artifact(
             partial.mkdir()
             for name, data in contents.items():
                 (partial / name).write_bytes(data)
-        written = open_artifact(partial)
+        written = _open(partial, None)
     atomic.sweep(path)
     return replace(written, path=path)
 
@@ -122,6 +137,8 @@ def _read_verified(container: Container) -> tuple[Manifest, dict[str, bytes]]:
     if set(sums) != {MANIFEST, *manifest.files}:
         raise _changed(SUMS)
     _check_roles(manifest)
+    if SIGNATURE in container.names:
+        files[SIGNATURE] = container.read(SIGNATURE, signature.LIMIT)
     for name, entry in manifest.files.items():
         files[name] = container.read(name, max(entry.bytes, 0))
         _check_sum(name, files[name], entry.sha256)
@@ -132,9 +149,9 @@ def _read_verified(container: Container) -> tuple[Manifest, dict[str, bytes]]:
 def _contents(manifest: Manifest, files: Mapping[str, bytes]) -> dict[str, bytes]:
     for name in files:
         check_name(name)
-    lowered = [name.lower() for name in (*files, MANIFEST, SUMS)]
+    lowered = [name.lower() for name in (*files, MANIFEST, SUMS, SIGNATURE)]
     if len(set(lowered)) < len(lowered):
-        msg = f"The files {sorted(files)} must differ in more than case, and from {MANIFEST} and {SUMS}."
+        msg = f"The files {sorted(files)} must differ in more than case, and from {MANIFEST}, {SUMS} and {SIGNATURE}."
         raise InputError(msg)
     entries = {name: FileEntry(_sha256(files[name]), len(files[name])) for name in sorted(files)}
     manifest = replace(manifest, files=entries)
@@ -160,7 +177,7 @@ def _require_names(due: Iterable[str], names: Iterable[str]) -> None:
 
 
 def _refuse_extra(names: Iterable[str], declared: Mapping[str, FileEntry]) -> None:
-    extra = sorted(set(names) - {MANIFEST, SUMS, *declared})
+    extra = sorted(set(names) - {MANIFEST, SUMS, SIGNATURE, *declared})
     if extra:
         msg = f"{', '.join(extra)} does not belong there; move it elsewhere."
         raise InputError(msg)
@@ -206,7 +223,7 @@ def _refuse_foreign(path: Path, *, zipped: bool) -> None:
         try:
             with open_container(path) as container:
                 known = _parse_sums(container.read(SUMS, TEXT_LIMIT)) if SUMS in container.names else {}
-                foreign = sorted(set(container.names) - {SUMS, *known})
+                foreign = sorted(set(container.names) - {SUMS, SIGNATURE, *known})
             if MANIFEST in known and not foreign:
                 return
             reason = f"it holds {', '.join(foreign)}" if foreign else "it is no artefact"

@@ -71,6 +71,38 @@ class Backend(Protocol):
         ...
 
 
+class Concurrent(Protocol):
+    """A backend that can run several tiles of a frame at once."""
+
+    def open_concurrent(
+        self, artifact: Artifact, device: str | None, threads: int | None, precision_hint: str | None = None
+    ) -> ConcurrentSession:
+        """As Backend.open, tuned for many tiles in place of one; threads : for all of them together."""
+        ...
+
+
+class ConcurrentSession(Session, Protocol):
+    """A session that `requests` threads may enter at once."""
+
+    @property
+    def requests(self) -> int:
+        """How many tiles at once are best."""
+        ...
+
+
+def concurrent(backend: Backend) -> Concurrent:
+    """The backend, if it can run several tiles at once; InputError when it cannot."""
+    if not hasattr(backend, "open_concurrent"):
+        msg = f"The {backend.name} backend runs one tile at a time, and knows no throughput mode; leave it out."
+        raise InputError(msg)
+    return cast("Concurrent", backend)
+
+
+def requests_of(session: Session) -> int:
+    """How many threads may run a session at once."""
+    return cast("ConcurrentSession", session).requests if hasattr(session, "requests") else 1
+
+
 def names() -> tuple[str, ...]:
     """The backends there are, by name, whether or not they can run here."""
     return tuple(sorted(module.name for module in pkgutil.iter_modules(backends.__path__)))

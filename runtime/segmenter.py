@@ -12,7 +12,7 @@ import threading
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
@@ -41,17 +41,25 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+Performance: TypeAlias = Literal["latency", "throughput"]
+PERFORMANCE: tuple[Performance, ...] = ("latency", "throughput")
+
 
 class Segmenter:
-    """An artefact, loaded into a backend. Calls from several threads wait for each other."""
+    """An artefact, loaded into a backend. Calls from several threads wait for each other.
+
+    requests : how many tiles of a frame run at once; 1 but for performance="throughput"
+    """
 
     def __init__(self, manifest: Manifest, backend: str, session: Session, *, rescale: Rescale = "auto") -> None:
         self.manifest = manifest
         self.backend = backend
         self.rescale: Rescale = rescale
         self.description: Mapping[str, str] = dict(session.description)
+        self.requests = backends.requests_of(session)
         self._session: Session | None = session
-        self._lock = threading.Lock()
+        self._free = threading.Semaphore(self.requests)
+        self._closing = threading.Lock()
         self._warned = False
 
     @classmethod
@@ -64,6 +72,8 @@ class Segmenter:
         backend: str | None = None,
         precision_hint: str | None = None,
         rescale: Rescale = "auto",
+        performance: Performance = "latency",
+        trust: str | Path | None = None,
     ) -> Segmenter:
         """Verify the artefact at `path` (folder or .zip) and load it.
 
@@ -74,10 +84,16 @@ class Segmenter:
         rescale : segment frames at the student's pixel size, where that and the frame's are known, and return the
             result on the frame's own grid: "auto" where they differ by more than a quarter, True wherever they differ,
             False never; see runtime.pixel_size
+        performance : "throughput" runs several tiles of a frame at once, each on fewer cores: frames of many tiles get
+            done sooner, a single tile later; for backends that can, which is OpenVINO
+        trust : file with the public key that must have signed the artefact; see runtime.signature
         InputError when the artefact is damaged or cannot run here; EdgescopeError when loading fails.
         """
-        artifact = open_artifact(Path(path))
-        return cls.of(artifact, device, threads, backend=backend, precision_hint=precision_hint, rescale=rescale)
+        artifact = open_artifact(Path(path), None if trust is None else Path(trust))
+        return cls.of(
+            artifact, device, threads,
+            backend=backend, precision_hint=precision_hint, rescale=rescale, performance=performance,
+        )  # fmt: skip
 
     @classmethod
     def of(
@@ -89,13 +105,18 @@ class Segmenter:
         backend: str | None = None,
         precision_hint: str | None = None,
         rescale: Rescale = "auto",
+        performance: Performance = "latency",
     ) -> Segmenter:
         """Load an artefact that is already open; see Segmenter.open."""
         if threads is not None and threads < 1:
             msg = f"Threads is {threads}; it must be at least 1, or left out."
             raise InputError(msg)
+        if performance not in PERFORMANCE:
+            msg = f"Performance is {performance!r}; it must be one of {', '.join(PERFORMANCE)}."
+            raise InputError(msg)
         chosen = backends.choose(artifact.manifest, backend)
-        session = chosen.open(artifact, device, threads, precision_hint)
+        open_session = chosen.open if performance == "latency" else backends.concurrent(chosen).open_concurrent
+        session = open_session(artifact, device, threads, precision_hint)
         return cls(artifact.manifest, chosen.name, session, rescale=rescale)
 
     def __call__(
@@ -139,18 +160,24 @@ class Segmenter:
         if tile.shape != due or tile.dtype != np.float32:
             msg = f"The model takes a tile float32 {due}, not {tile.dtype} {tile.shape}."
             raise InputError(msg)
-        with self._lock:
-            if self._session is None:
+        with self._free:
+            session = self._session
+            if session is None:
                 msg = "The segmenter is closed; open it again with Segmenter.open."
                 raise EdgescopeError(msg)
-            return self._session.run(np.ascontiguousarray(tile))
+            return session.run(np.ascontiguousarray(tile))
 
     def close(self) -> None:
         """Release the model. Calling it again does nothing; segmenting afterwards is an EdgescopeError."""
-        with self._lock:
-            session, self._session = self._session, None
-            if session is not None:
-                session.close()
+        with self._closing:
+            session, self._session = self._session, None  # first, so that no more tiles begin
+            for _ in range(self.requests):  # those that run, run to their end
+                self._free.acquire()
+            try:
+                if session is not None:
+                    session.close()
+            finally:
+                self._free.release(self.requests)
 
     def __enter__(self) -> Segmenter:
         return self
@@ -165,7 +192,10 @@ class Segmenter:
     ) -> NDArray[np.float32]:
         how, channels = self.manifest.normalization, len(self.manifest.channels)
         tile, overlap = self.manifest.tile, self.manifest.overlap
-        return segment_tiles(frame, how, tile, overlap, channels, self.run_tile, limits=limits, out=out)
+        at_once = self.requests
+        return segment_tiles(
+            frame, how, tile, overlap, channels, self.run_tile, limits=limits, out=out, at_once=at_once
+        )
 
     def _rescaled(self, frame: Frame, factor: float, out: NDArray[np.float32] | None) -> NDArray[np.float32]:
         """Segment the frame as a camera with the student's pixels would have taken it, and go back to its own grid."""

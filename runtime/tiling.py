@@ -8,6 +8,8 @@ weighted tiles, without a weight image and without seams. Memory is the result, 
 from __future__ import annotations
 
 import math
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +20,7 @@ from .normalize import check_frame, intensity_range, scale
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from concurrent.futures import Future
 
     from numpy.typing import NDArray
 
@@ -35,6 +38,7 @@ def segment_tiles(
     *,
     limits: tuple[float, float] | None = None,
     out: NDArray[np.float32] | None = None,
+    at_once: int = 1,
 ) -> NDArray[np.float32]:
     """Run a model over a frame of any size from 1x1 up, tile by tile, and blend what it returns.
 
@@ -44,6 +48,7 @@ def segment_tiles(
     infer : float32 (1, 1, h, w) in [0, 1] -> probabilities, float32 (1, channels, h, w)
     limits : the frame's intensity_range, where check_frame and it were called already
     out : where to write the result, float32 (channels, H, W); None makes a new array
+    at_once : calls of `infer` in as many threads; the result is the same bit for bit, as tiles are added in their order
     Returns float32 of shape (channels, H, W) in [0, 1].
     """
     if limits is None:
@@ -53,9 +58,29 @@ def segment_tiles(
     if out is not None:
         result.fill(0)
     whole = slice(0, frame.shape[0]), slice(0, frame.shape[1])
-    for place, pixels in tiles(frame, tile, overlap, limits):
-        _blend(result, whole, infer(pixels), place, tile)
+    for place, output in _in_order(tiles(frame, tile, overlap, limits), infer, at_once):
+        _blend(result, whole, output, place, tile)
     return result.clip(0.0, 1.0, out=result)  # the weights sum to 1 only up to rounding
+
+
+def _in_order(
+    given: Iterator[tuple[Place, NDArray[np.float32]]],
+    infer: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+    at_once: int,
+) -> Iterator[tuple[Place, NDArray[np.float32]]]:
+    """What `infer` makes of each tile, in the tiles' order."""
+    if at_once == 1:
+        yield from ((place, infer(pixels)) for place, pixels in given)
+        return
+    with ThreadPoolExecutor(at_once, "edgescope-tile") as pool:
+        running: deque[tuple[Place, Future[NDArray[np.float32]]]] = deque()
+        for place, pixels in given:
+            running.append((place, pool.submit(infer, pixels)))
+            if len(running) > at_once:  # one waits, so that no request does
+                first, output = running.popleft()
+                yield first, output.result()
+        for place, output in running:
+            yield place, output.result()
 
 
 def segment_part(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from compile import lint
 from compile.lowered import Lowered
 from compile.unsigned import to_unsigned
+from runtime import __version__
 from runtime.backends.openvino import load_openvino
 from runtime.errors import InputError
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from compile.export import QuantizedGraph
 
 CONVOLUTIONS = ("Convolution", "GroupConvolution")
+NOT_EXECUTED = ("Const", "Input", "Output", "Reshape")  # Reshape: of constants; it computes nothing
 INT8 = ("u8", "i8")
 HINT = "INFERENCE_PRECISION_HINT"
 
@@ -42,6 +45,8 @@ class Intel:
         source = to_unsigned(graph.reference)[0] if graph.quantized else graph.reference
         lint.check(source, lint.OPENVINO, "the graph for OpenVINO")
         model = _read(core, source)
+        for name, value in _model_info(graph).items():
+            model.set_rt_info(value, ["model_info", name])
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.xml"
             openvino.save_model(model, path, compress_to_fp16=graph.precision == "fp16")
@@ -67,12 +72,15 @@ def _read(core: openvino.Core, source: onnx.ModelProto) -> openvino.Model:
 
 
 def _operators(core: openvino.Core, model: openvino.Model) -> dict[str, Any]:
-    """Count the convolutions that OpenVINO's CPU plugin really runs in int8, by asking its runtime model."""
+    """What OpenVINO's CPU plugin really runs in which precision, by asking its runtime model."""
     compiled = core.compile_model(model, "CPU", {HINT: "f32"})
-    found = [_precision(op) for op in compiled.get_runtime_model().get_ops() if _kind(op) in CONVOLUTIONS]
+    layers = [(_kind(op), _precision(op)) for op in compiled.get_runtime_model().get_ops()]
+    found = [precision for kind, precision in layers if kind in CONVOLUTIONS]
+    executed = Counter(precision for kind, precision in layers if kind not in NOT_EXECUTED)
     return {
         "convolutions": len(found),
         "int8_convolutions": sum(precision in INT8 for precision in found),
+        "layers_by_precision": dict(sorted(executed.items())),
         "measured": f"runtime model of OpenVINO {version('openvino')}, CPU, {HINT}=f32",
     }
 
@@ -83,6 +91,38 @@ def _kind(op: openvino.Node) -> str:
 
 def _precision(op: openvino.Node) -> str:
     return op.get_rt_info()["runtimePrecision"].astype(str)
+
+
+def _model_info(graph: QuantizedGraph) -> dict[str, Any]:
+    """What OpenVINO's own tools look for in a model's rt_info, and what they have no word for.
+
+    model_type is none of theirs on purpose: "segmentation" takes the greatest of exclusive classes, and foreground
+    contains core.
+    """
+    spec, lineage = graph.student.spec, graph.student.lineage
+    how, rule = spec.normalization, spec.objects
+    found: dict[str, Any] = {
+        "model_type": "edgescope",
+        "model_name": spec.name,
+        "task": "segmentation of nuclei or cells",
+        "labels": " ".join(spec.outputs),
+        "multilabel": "True",
+        "output_raw_scores": "False",
+        "confidence_threshold": spec.threshold,
+        "core_threshold": rule.core_threshold,
+        "min_area": rule.min_area,
+        "color_space": "GRAY",
+        "reverse_input_channels": "False",
+        "normalization": f"percentiles {how.low:g} and {how.high:g} of the whole frame to 0 and 1, clipped",
+        "percentile_low": how.low,
+        "percentile_high": how.high,
+        "precision": graph.precision,
+        "licenses": ", ".join(lineage.licences),
+        "non_commercial": str(lineage.non_commercial),
+        "weights_sha256": lineage.weights_sha256,
+        "edgescope_version": __version__,
+    }
+    return found if spec.pixel_size_um is None else {**found, "pixel_size_um": spec.pixel_size_um}
 
 
 def _notes(graph: QuantizedGraph) -> tuple[str, ...]:

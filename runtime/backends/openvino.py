@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import sys
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from .. import extras
+from ..compiled import CompiledModels
 from ..errors import EdgescopeError, InputError
 
 if TYPE_CHECKING:
@@ -20,6 +23,10 @@ if TYPE_CHECKING:
 
 HINT = "INFERENCE_PRECISION_HINT"
 HINTS = ("f32", "bf16", "f16", "dynamic")
+AUTO = "AUTO"  # OpenVINO's own choice
+CACHE = CompiledModels("openvino")
+
+log = logging.getLogger(__name__)
 
 
 class OpenVINO:
@@ -43,20 +50,35 @@ class OpenVINO:
     def open(
         self, artifact: Artifact, device: str | None, threads: int | None, precision_hint: str | None = None
     ) -> OpenVINOSession:
-        """device: "CPU" (default), "GPU", "NPU", ...; precision_hint: one of HINTS, or the manifest's."""
+        """device: "CPU" (default), "GPU", "GPU.1", "NPU", "AUTO"; precision_hint: one of HINTS, or the manifest's."""
+        return self._open(artifact, device, threads, precision_hint, "LATENCY")
+
+    def open_concurrent(
+        self, artifact: Artifact, device: str | None, threads: int | None, precision_hint: str | None = None
+    ) -> OpenVINOSession:
+        """See runtime.backend.Concurrent: OpenVINO says itself how many requests are best on the device."""
+        return self._open(artifact, device, threads, precision_hint, "THROUGHPUT")
+
+    def devices(self) -> dict[str, str]:
+        """What OpenVINO finds on this machine: "CPU", "GPU.0", ... to the device's full name. Imports OpenVINO."""
+        core = load_openvino().Core()
+        return {name: str(core.get_property(name, "FULL_DEVICE_NAME")) for name in core.available_devices}
+
+    def _open(
+        self, artifact: Artifact, device: str | None, threads: int | None, precision_hint: str | None, performance: str
+    ) -> OpenVINOSession:
         core = load_openvino().Core()
         device = _known_device(core, device or "CPU")
-        config: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
+        config: dict[str, Any] = {"PERFORMANCE_HINT": performance}
         config[HINT] = _known_hint(precision_hint or artifact.manifest.hints.get(HINT, "f32"))
         if threads is not None and device == "CPU":
             config["INFERENCE_NUM_THREADS"] = threads
         try:
-            model = core.read_model(artifact.payload("openvino_xml"), artifact.payload("openvino_bin"))
-            compiled = core.compile_model(model, device, config)
+            compiled, where = _compiled(core, artifact, device, config)
+            return OpenVINOSession(compiled, device, config, where)
         except RuntimeError as error:
             msg = f"OpenVINO cannot load {artifact.path} on {device}: {error}"
             raise EdgescopeError(msg) from error
-        return OpenVINOSession(compiled, device, config)
 
 
 def load_openvino() -> Any:
@@ -76,33 +98,68 @@ def load_openvino() -> Any:
 
 
 class OpenVINOSession:
-    """See runtime.backend.Session."""
+    """See runtime.backend.ConcurrentSession; with the latency hint there is one request."""
 
-    def __init__(self, compiled: Any, device: str, config: Mapping[str, Any]) -> None:
-        self._request: Any = compiled.create_infer_request()
+    def __init__(self, compiled: Any, device: str, config: Mapping[str, Any], where: str) -> None:
+        latency = config["PERFORMANCE_HINT"] == "LATENCY"
+        self.requests: int = 1 if latency else max(1, int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")))
+        self._idle: Any = SimpleQueue()
+        for _ in range(self.requests):
+            self._idle.put(compiled.create_infer_request())
         self.description = {
             "library": "openvino",
             "version": extras.version("openvino"),
             "device": device,
             "precision_hint": str(config[HINT]),
             "threads": str(config.get("INFERENCE_NUM_THREADS", "chosen by OpenVINO")),
+            "performance_hint": str(config["PERFORMANCE_HINT"]),
+            "requests": str(self.requests),
+            "compiled": where,
         }
 
     def run(self, tile: NDArray[np.float32]) -> NDArray[np.float32]:
         """See Session. The result is copied out of OpenVINO's buffer, which the next run overwrites."""
-        self._request.infer([tile])
-        return np.array(self._request.get_output_tensor(0).data, np.float32)
+        request = self._idle.get()
+        try:
+            request.infer([tile])
+            return np.array(request.get_output_tensor(0).data, np.float32)
+        finally:
+            self._idle.put(request)
 
     def close(self) -> None:
         """See Session."""
-        self._request = None
+        self._idle = None
+
+
+def _compiled(core: Any, artifact: Artifact, device: str, config: Mapping[str, Any]) -> tuple[Any, str]:
+    """The model for the device, and whether it was compiled now or by an earlier process (see runtime.compiled)."""
+    xml, weights = artifact.payload("openvino_xml"), artifact.payload("openvino_bin")
+    if device.startswith(AUTO):  # which device runs it may change on the way, so there is nothing to keep
+        return core.compile_model(core.read_model(xml, weights), device, config), "now"
+    full_name = core.get_property(device, "FULL_DEVICE_NAME")
+    depends_on = (xml, weights, extras.version("openvino"), device, str(full_name), repr(sorted(config.items())))
+    if (kept := CACHE.find(*depends_on)) is not None:
+        try:
+            return core.import_model(kept, device, config), "by an earlier run"
+        except RuntimeError:  # OpenVINO looks at its own version and at the instructions of the CPU
+            log.info("OpenVINO does not take a model that it compiled before; it is compiled again")
+    compiled = core.compile_model(core.read_model(xml, weights), device, config)
+    try:
+        CACHE.keep(compiled.export_model().getvalue(), *depends_on)
+    except RuntimeError as error:  # not every device can
+        log.info("OpenVINO gives no compiled model of %s to keep: %s", device, error)
+    return compiled, "now"
 
 
 def _known_device(core: Any, device: str) -> str:
+    """The device in capitals: one that is there, AUTO, or AUTO with some that are there, as in AUTO:GPU,CPU."""
     available: list[str] = core.available_devices
+    known = {*available, *(name.partition(".")[0] for name in available)}
     device = device.upper()
-    if device not in (*available, *(name.partition(".")[0] for name in available), "AUTO"):
-        msg = f"OpenVINO has no device {device} here; it has {', '.join(available)}, AUTO."
+    first, colon, listed = device.partition(":")
+    asked = listed.split(",") if first == AUTO and colon else [] if device == AUTO else [device]
+    if missing := [name for name in asked if name not in known]:
+        msg = f"OpenVINO has no device {', '.join(missing)} here; it has {', '.join(available)}, {AUTO}."
         raise InputError(msg)
     return device
 

@@ -52,6 +52,7 @@ class Wanted:
     backend: str | None = None
     device: str | None = None
     threads: int | None = None
+    trust: Path | None = None
 
 
 def segment_image(path: Path, out: Path, wanted: Wanted, tell: Tell) -> dict[str, Any]:
@@ -64,7 +65,7 @@ def segment_image(path: Path, out: Path, wanted: Wanted, tell: Tell) -> dict[str
     InputError when `out` is something else; EdgescopeError when another process makes it just now, and when workers
     are lost for good: call it again then.
     """
-    manifest, model = host.describe(wanted.artifact, wanted.device, wanted.threads, wanted.backend)
+    manifest, model = host.describe(wanted.artifact, wanted.device, wanted.threads, wanted.backend, wanted.trust)
     source = open_source(path, wanted.channel)
     host.check_array(source.array.shape, source.array.dtype, wanted.block)
     _compare_pixel_size(source, manifest)

@@ -1,17 +1,22 @@
-"""doctor: what can run here, and the line that installs what is missing. Imports none of it."""
+"""doctor: what can run here, on which devices, and the line that installs what is missing.
+
+Imports none of it but OpenVINO, which alone knows its devices.
+"""
 
 from __future__ import annotations
 
 import os
 import platform
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from .. import __version__, backend, extras
 from .output import write_json
 
 if TYPE_CHECKING:
     import argparse
+
+    from ..backends.openvino import OpenVINO
 
 NAME = "doctor"
 X86_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
@@ -47,7 +52,10 @@ def run(args: argparse.Namespace) -> int:
         state = f"ready    {row['found']}" if row["ready"] else f"missing  run: {row['install']}"
         print(f"{row['name']:<12} {state}")
     print(f"{'tensorrt':<12} missing  not part of this version; jetson bundles are checked with onnxruntime")
-    write_json(args.json, {**machine, "parts": rows})
+    devices = _openvino_devices()
+    for name, full_name in devices.items():
+        print(f"{'device':<12} {name:<8} {full_name}")
+    write_json(args.json, {**machine, "parts": rows, "openvino_devices": devices})
     return 0
 
 
@@ -75,6 +83,17 @@ def cpu_model(source: Path = Path("/proc/cpuinfo")) -> str:
 def usable_cores() -> int:
     """Cores that this process may run on: a container or `taskset` may grant fewer than there are."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _openvino_devices() -> dict[str, str]:
+    """Device to its full name; empty where OpenVINO is not installed or does not load."""
+    openvino = backend.load("openvino")
+    if openvino.library() is None:
+        return {}
+    try:
+        return cast("OpenVINO", openvino).devices()
+    except (ImportError, RuntimeError) as error:
+        return {"OpenVINO": f"does not load: {error}"}
 
 
 def _backend_row(name: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .. import backend
 from ..artifact import open_artifact
 from .output import write_json
+from .trust import add_trust, signed_by
 
 if TYPE_CHECKING:
     import argparse
@@ -22,15 +23,17 @@ NAME = "info"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("artifact", type=Path, help="artefact folder or .zip")
+    add_trust(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print a summary; --json writes the whole manifest."""
-    artifact = open_artifact(args.artifact)
+    artifact = open_artifact(args.artifact, args.trust)
     manifest = artifact.manifest
     candidates = sorted({*backend.names(), manifest.backend})
     refusals = {name: backend.refusal(name, manifest) for name in candidates}
-    for name, value in _summary(artifact).items():
+    signed = signed_by(artifact, args.trust)
+    for name, value in {**_summary(artifact), "signature": signed}.items():
         print(f"{name:<14} {value}")
     print("runs here")
     for name, reason in refusals.items():
@@ -40,6 +43,7 @@ def run(args: argparse.Namespace) -> int:
         {
             "artifact": str(args.artifact),
             "size_bytes": artifact.size_bytes,
+            "signature": signed,
             "manifest": manifest.to_dict(),
             "backends": refusals,
         },

@@ -16,8 +16,9 @@ from .. import extras
 from ..errors import InputError, report
 from ..images import read_planes, write_mask_ome_tiff
 from ..object_files import PlaneObjects, write_csv, write_geojson
-from ..segmenter import Segmenter
+from ..segmenter import PERFORMANCE, Segmenter
 from .output import write_json
+from .trust import add_trust
 
 if TYPE_CHECKING:
     import argparse
@@ -48,9 +49,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="also write each object's place, area and intensity: csv, or geojson for QuPath; may be given twice",
     )
+    add_trust(parser)
     parser.add_argument("--backend", metavar="B", help="instead of the artefact's own")
     parser.add_argument("--device", metavar="D", help='of the backend, e.g. "GPU" (default: the CPU)')
     parser.add_argument("--threads", type=int, metavar="N", help="default: the backend's choice")
+    parser.add_argument(
+        "--performance",
+        choices=PERFORMANCE,
+        default=PERFORMANCE[0],
+        help="throughput runs several tiles of a frame at once, with OpenVINO alone (default: latency)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -59,7 +67,8 @@ def run(args: argparse.Namespace) -> int:
     _check_surroundings(args)
     done: list[dict[str, Any]] = []
     failed: list[dict[str, str]] = []
-    with Segmenter.open(args.artifact, args.device, args.threads, backend=args.backend) as segment:
+    options = {"backend": args.backend, "performance": args.performance, "trust": args.trust}
+    with Segmenter.open(args.artifact, args.device, args.threads, **options) as segment:
         for number, (path, stem) in enumerate(jobs.items(), 1):
             _progress(f"{number}/{len(jobs)} {path.name}")
             try:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from .output import write_json
+from .trust import add_trust
 
 if TYPE_CHECKING:
     import argparse
@@ -47,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="pixels around a block that its objects are made from; over the size of a cell cluster (default: 128)",
     )
     parser.add_argument("--ngff", choices=("0.4", "0.5"), help="version of OME-Zarr (default: IN's, or 0.5)")
+    add_trust(parser)
     parser.add_argument("--backend", metavar="B", help="instead of the artefact's own")
     parser.add_argument("--device", metavar="D", help='of the backend, e.g. "GPU" (default: the CPU)')
     parser.add_argument("--threads", type=int, metavar="N", help="of the backend, in each worker (default: its choice)")

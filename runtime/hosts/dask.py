@@ -96,11 +96,15 @@ def segment(
 
 
 def describe(
-    artifact: str | Path, device: str | None = None, threads: int | None = None, backend: str | None = None
+    artifact: str | Path,
+    device: str | None = None,
+    threads: int | None = None,
+    backend: str | None = None,
+    trust: Path | None = None,
 ) -> tuple[Manifest, Model]:
-    """Verify an artefact here, and say what the workers are to open."""
+    """Verify an artefact here, and say what the workers are to open; trust : see open_artifact."""
     path = Path(artifact).resolve()
-    manifest = open_artifact(path).manifest
+    manifest = open_artifact(path, trust).manifest
     return manifest, Model(str(path), _digest(manifest), device, threads, backend)
 
 

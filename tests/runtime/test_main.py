@@ -103,6 +103,14 @@ def test_predict_says_where_the_objects_of_a_stack_stand(artifact_path: Path, im
     assert [f["geometry"].get("plane", {}).get("z") for f in features] == [None, None, 1, 1, 2, 2]
 
 
+def test_predict_runs_several_tiles_at_once_where_the_backend_can(
+    artifact_path: Path, images: Path, tmp_path: Path, capsys
+):
+    call = ["predict", str(artifact_path), str(images / "a.tif"), "--out", str(tmp_path / "out")]
+    assert main([*call, "--performance", "throughput"]) == 2
+    assert "onnxruntime backend runs one tile at a time" in error_of(capsys)
+
+
 def test_predict_keeps_a_stack_in_one_file(artifact_path: Path, images: Path, tmp_path: Path):
     out = tmp_path / "out"
     assert main(["predict", str(artifact_path), str(images / "stack.ome.tif"), "--out", str(out)]) == 0
@@ -253,6 +261,13 @@ def test_info_says_what_it_is_and_what_runs_it(artifact_path: Path, tmp_path: Pa
     assert "onnxruntime  yes" in printed
     assert "openvino     no: " in printed
     assert json.loads((tmp_path / "i.json").read_text())["manifest"]["student"] == "tiny"
+
+
+def test_doctor_lists_the_devices_of_openvino(tmp_path: Path, capsys):
+    pytest.importorskip("openvino")
+    assert main(["doctor", "--json", str(tmp_path / "d.json")]) == 0
+    devices = json.loads((tmp_path / "d.json").read_text())["openvino_devices"]
+    assert f"device       CPU      {devices['CPU']}" in capsys.readouterr().out
 
 
 def test_doctor_names_what_is_missing_with_its_line(tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch):
