@@ -17,12 +17,14 @@ from runtime.artifact import Artifact
 from runtime.errors import EdgescopeError
 
 from .device import Device, fingerprint
+from .figures import Round
 from .measurement import Job, in_fresh_process
+from .noise import calibrate, judge
 from .pictures import contact_sheet
 from .quality import Score
-from .report import SCHEMA_VERSION, Data, Protocol, Report, Round, Row
+from .report import SCHEMA_VERSION, Data, Protocol, Report, Row
 from .source import Source
-from .timing import combine
+from .timing import combine, typical_memory
 
 
 @dataclass(frozen=True)
@@ -54,12 +56,13 @@ def run(artifacts: Sequence[Artifact], source: Source, data: Data, plan: Plan, s
 
     step : told before each measurement what it is, for a progress bar; see `steps`"""
     device = fingerprint()
+    before = calibrate()
     variants = list_variants(artifacts, plan, device)
     with TemporaryDirectory(prefix="edgescope-bench-") as folder:
         frame = next(iter(source)).frame
         np.save(Path(folder, "frame.npy"), frame)
         jobs = [_job(variant, source, plan, Path(folder, "frame.npy")) for variant in variants]
-        rows = [_scored(variant, job, step) for variant, job in zip(variants, jobs, strict=True)]
+        rows, content = _all_scored(variants, jobs, step)
         rows, reference = _timed(rows, jobs, plan, frame.shape, step)
     if plan.pictures:
         contact_sheet(plan.pictures, source, tuple(row.name for row in rows if row.agreement))
@@ -68,10 +71,13 @@ def run(artifacts: Sequence[Artifact], source: Source, data: Data, plan: Plan, s
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         edgescope=__version__,
         device=device,
-        data=data,
-        protocol=Protocol(plan.rounds, plan.repeats, plan.threads, plan.also_bf16, reference),
+        constrained=None,
+        data=replace(data, content=content),
+        protocol=Protocol(plan.rounds, plan.repeats, plan.threads, plan.also_bf16, False, None, reference),
+        noise=judge(before, calibrate()),
         rows=tuple(rows),
-    )
+        digest=None,
+    ).sealed()
 
 
 def list_variants(artifacts: Sequence[Artifact], plan: Plan, device: Device) -> list[Variant]:
@@ -115,7 +121,20 @@ def _job(variant: Variant, source: Source, plan: Plan, frame: Path) -> Job:
     )
 
 
-def _scored(variant: Variant, job: Job, step: Step) -> Row:
+def _all_scored(variants: list[Variant], jobs: list[Job], step: Step) -> tuple[list[Row], str | None]:
+    """The rows with their quality, and what all of them were measured on; a row that read other images is an error."""
+    rows: list[Row] = []
+    contents: list[str] = []
+    for variant, job in zip(variants, jobs, strict=True):
+        row, content = _scored(variant, job, step)
+        if content and contents and content != contents[0]:
+            row = replace(row, quality=None, error="the images changed while they were measured; run it again")
+        contents += [content] if content else []
+        rows.append(row)
+    return rows, next(iter(contents), None)
+
+
+def _scored(variant: Variant, job: Job, step: Step) -> tuple[Row, str | None]:
     step(f"{variant.name}: quality")
     manifest = variant.artifact.manifest
     row = Row(
@@ -124,6 +143,7 @@ def _scored(variant: Variant, job: Job, step: Step) -> Row:
         target=manifest.target,
         precision=manifest.precision,
         precision_hint=variant.precision_hint,
+        threads=job.threads,
         backend=None,
         stand_in=False,
         description={},
@@ -133,13 +153,18 @@ def _scored(variant: Variant, job: Job, step: Step) -> Row:
         agreement=None,
         quality=None,
         timing=None,
+        memory=None,
+        throughput=None,
+        sustained=None,
+        energy=None,
+        not_measured={},
         error=None,
     )
     try:
         score = in_fresh_process("score", job, Score)
     except EdgescopeError as error:
-        return replace(row, error=str(error))
-    return replace(
+        return replace(row, error=str(error)), None
+    scored = replace(
         row,
         backend=score.backend,
         stand_in=score.stand_in,
@@ -147,6 +172,7 @@ def _scored(variant: Variant, job: Job, step: Step) -> Row:
         agreement=score.agreement,
         quality=score.quality,
     )
+    return scored, score.content
 
 
 def _timed(
@@ -166,5 +192,6 @@ def _timed(
     reference = next(iter(rounds.values()), [])
     for i, measured in rounds.items():
         height, width = frame_shape
-        rows[i] = replace(rows[i], timing=combine(measured, reference, (height, width)))
+        timing = combine(measured, reference, (height, width))
+        rows[i] = replace(rows[i], timing=timing, memory=typical_memory(measured))
     return rows, next((rows[i].name for i in rounds), None)

@@ -17,8 +17,9 @@ from runtime import open_artifact, overlap
 from runtime.probes import replay
 from runtime.records import Record
 
+from .figures import Agreement, Figure, ImageScore, Quality
 from .pictures import write_pictures
-from .report import Agreement, ImageScore, Quality
+from .source import Content
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -29,10 +30,15 @@ if TYPE_CHECKING:
     from .measurement import Job
     from .source import Field
 
-PROTOCOL = (
-    "Dice is the mean over images; AP pools the objects of all images, TP / (TP + FP + FN) at IoU > 0.5, labelled "
-    "objects of any size; an image without objects scores 1 where none is found, else 0"
-)
+EMPTY = "an image without objects scores 1 where none is found, else 0"
+OBJECTS = "labelled objects of any size; found: IoU > 0.5"
+PROTOCOL = {
+    "dice": f"Dice is the mean over images; pooled: of all pixels together; {EMPTY}",
+    "iou": f"IoU is the mean over images; pooled: of all pixels together; {EMPTY}",
+    "object_f1": f"F1 of objects, 2 TP / (2 TP + FP + FN), pooled over the objects of all images; {OBJECTS}",
+    "object_ap": f"AP pools the objects of all images, TP / (TP + FP + FN); {OBJECTS}",
+    "count_error": "|objects found - objects labelled|, the mean over images; pooled: signed, of all labelled objects",
+}
 RESAMPLES = 2000
 SEED = 0
 
@@ -46,16 +52,18 @@ class Score(Record):
     description: Mapping[str, str]
     agreement: Agreement
     quality: Quality | None
+    content: str
 
 
 def score_artifact(job: Job) -> Score:
     """Replay the probes, then segment every image, with pictures if asked for."""
     with job.open() as segment:
         agreement = replay_probes(segment, open_artifact(Path(job.artifact)))
-        images = [score for field in job.source if (score := _score(segment, field, job))]
+        content = Content()
+        images = [score for field in job.source if (score := _score(segment, field, job, content))]
         quality = summarize(images, job.source.labels or "") if images else None
         stand_in = segment.backend != segment.manifest.backend
-        return Score(segment.backend, stand_in, dict(segment.description), agreement, quality)
+        return Score(segment.backend, stand_in, dict(segment.description), agreement, quality, content.sha256())
 
 
 def replay_probes(segment: Segmenter, artifact: Artifact) -> Agreement:
@@ -67,7 +75,8 @@ def replay_probes(segment: Segmenter, artifact: Artifact) -> Agreement:
     return Agreement(len(probes), found.mask_dice, found.probability_max, found.probability_mean, within)
 
 
-def _score(segment: Segmenter, field: Field, job: Job) -> ImageScore | None:
+def _score(segment: Segmenter, field: Field, job: Job, content: Content) -> ImageScore | None:
+    content.add(field)
     result = segment(field.frame)
     if job.pictures:
         write_pictures(Path(job.pictures), job.name, field, result)
@@ -78,24 +87,35 @@ def score_image(name: str, labels: np.ndarray, result: Segmentation) -> ImageSco
     """Count pixels and objects. labels : int32 (H, W), 0 is background"""
     pixels = overlap.confusion(labels > 0, result.mask)
     objects = overlap.match_objects(labels, result.labels())
-    return ImageScore(name, overlap.dice_of(*pixels), pixels, (objects.tp, objects.fp, objects.fn))
+    return ImageScore(name, overlap.dice_of(*pixels), pixels, (objects.tp, objects.fp, objects.fn), None, None, None)
 
 
 def summarize(images: Sequence[ImageScore], labels: str) -> Quality:
     """Means over images and figures pooled over all of them; at least one image."""
-    dice = np.array([image.dice for image in images])
+    pixels = _summed(image.pixels for image in images)
+    objects = _summed(image.objects for image in images)
+    labelled = objects[0] + objects[2]
+    count_off = (objects[1] - objects[2]) / labelled if labelled else None
     return Quality(
         labels=labels,
         protocol=PROTOCOL,
-        dice=float(dice.mean()),
-        interval=bootstrap(dice),
-        dice_pooled=overlap.dice_of(*_summed(image.pixels for image in images)),
-        iou=_mean(overlap.iou_of(*image.pixels) for image in images),
-        iou_pooled=overlap.iou_of(*_summed(image.pixels for image in images)),
-        object_ap=_mean(overlap.iou_of(*image.objects) for image in images),
-        object_ap_pooled=overlap.iou_of(*_summed(image.objects for image in images)),
+        dice=figure((image.dice for image in images), overlap.dice_of(*pixels)),
+        iou=figure((overlap.iou_of(*image.pixels) for image in images), overlap.iou_of(*pixels)),
+        boundary_f1=None,
+        hd95_px=None,
+        object_f1=figure((overlap.dice_of(*image.objects) for image in images), overlap.dice_of(*objects)),
+        object_ap=figure((overlap.iou_of(*image.objects) for image in images), overlap.iou_of(*objects)),
+        panoptic_quality=None,
+        count_error=figure((abs(image.count_error) for image in images), count_off),
         images=tuple(images),
+        worst=(),
     )
+
+
+def figure(values: Iterable[float], pooled: float | None) -> Figure:
+    """Mean and interval over images; at least one."""
+    array = np.array(list(values), np.float64)
+    return Figure(float(array.mean()), bootstrap(array), pooled, len(array))
 
 
 def bootstrap(values: np.ndarray) -> tuple[float, float] | None:
@@ -105,10 +125,6 @@ def bootstrap(values: np.ndarray) -> tuple[float, float] | None:
     picks = np.random.default_rng(SEED).integers(0, len(values), (RESAMPLES, len(values)))
     low, high = np.percentile(values[picks].mean(axis=1), (2.5, 97.5))
     return float(low), float(high)
-
-
-def _mean(values: Iterable[float]) -> float:
-    return float(np.mean(list(values)))
 
 
 def _summed(counts: Iterable[tuple[int, int, int]]) -> tuple[int, int, int]:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import measurement
+from benchmarks.figures import Round
 from benchmarks.measurement import Job, in_fresh_process
-from benchmarks.report import Round
 from benchmarks.source import Source
 from runtime.errors import EdgescopeError
 

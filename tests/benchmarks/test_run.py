@@ -33,7 +33,7 @@ def test_a_report_holds_every_sample(bench, write_tiny, tmp_path: Path):
     assert [len(measured.tile_ms) for measured in row.timing.rounds] == [10, 10]
     assert row.timing.tile_ms.count == 20
     assert row.timing.tile_ms.p99 is None  # 20 samples carry no p99
-    assert row.timing.peak_mb >= row.timing.baseline_mb > 0
+    assert row.memory.peak_mb >= row.memory.steady_mb > row.memory.baseline_mb > 0
     assert row.timing.load_ms > 0
     assert row.timing.first_frame_ms > 0
     assert row.timing.speedup == 1.0
