@@ -14,11 +14,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal, TypeVar
 
-from runtime import Segmenter
+from runtime import Segmenter, open_artifact
 from runtime.errors import EdgescopeError, report
 from runtime.records import Record
 
 from .source import Source
+from .stages import Stopwatch, open_watched
 
 R = TypeVar("R", bound=Record)
 Task = Literal["score", "time"]
@@ -43,6 +44,10 @@ class Job(Record):
         return Segmenter.open(
             Path(self.artifact), threads=self.threads, backend=self.backend, precision_hint=self.precision_hint
         )
+
+    def open_watched(self) -> tuple[Segmenter, Stopwatch]:
+        """The same, with a stopwatch between the segmenter and the backend."""
+        return open_watched(open_artifact(Path(self.artifact)), self.backend, self.threads, self.precision_hint)
 
 
 def in_fresh_process(task: Task, job: Job, result: type[R]) -> R:

@@ -76,7 +76,7 @@ def load_openvino() -> Any:
 
 
 class OpenVINOSession:
-    """See runtime.backend.Session."""
+    """See runtime.backend.Session and Stepwise."""
 
     def __init__(self, compiled: Any, device: str, config: Mapping[str, Any]) -> None:
         self._request: Any = compiled.create_infer_request()
@@ -89,8 +89,21 @@ class OpenVINOSession:
         }
 
     def run(self, tile: NDArray[np.float32]) -> NDArray[np.float32]:
-        """See Session. The result is copied out of OpenVINO's buffer, which the next run overwrites."""
-        self._request.infer([tile])
+        """See Session."""
+        self.feed(tile)
+        self.infer()
+        return self.fetch()
+
+    def feed(self, tile: NDArray[np.float32]) -> None:
+        """See Stepwise."""
+        np.copyto(self._request.get_input_tensor(0).data, tile)
+
+    def infer(self) -> None:
+        """See Stepwise. Outputs are shared here, or OpenVINO would copy them, which fetch() does already."""
+        self._request.infer(share_outputs=True)
+
+    def fetch(self) -> NDArray[np.float32]:
+        """See Stepwise. The result is copied out of OpenVINO's buffer, which the next run overwrites."""
         return np.array(self._request.get_output_tensor(0).data, np.float32)
 
     def close(self) -> None:
