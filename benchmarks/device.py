@@ -3,22 +3,13 @@
 No host name and no user name: a report is made to be passed on.
 """
 
-import os
-import platform
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import metadata
-from pathlib import Path
-
-import psutil
 
 from runtime.records import Record
 
-X86 = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
-ARM = ("asimd", "asimddp", "i8mm", "bf16")
 BF16 = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
-LIBRARIES = ("numpy", "openvino", "ai-edge-litert", "tflite-runtime", "onnxruntime", "tensorrt", "scikit-image")
 
 
 @dataclass(frozen=True)
@@ -62,13 +53,13 @@ class Constraint(Record):
 
     profile : the name of the profile, or "custom"
     label : what stands beside every figure
-    memory_limit_mb : of the address space of each measuring process; None where there was no limit
+    cores : those that the measuring processes could run on
+    memory_limit_mb : of the private memory of each measuring process; None where there was no limit
     """
 
     profile: str
     label: str
     cores: tuple[int, ...]
-    threads: int | None
     memory_limit_mb: int | None
 
 
@@ -122,60 +113,3 @@ class Device(Record):
         words = re.sub(r"[^a-z0-9]+", "-", (self.board or self.cpu).lower()).strip("-")
         mode = f"-{self.jetson.nvpmodel.lower()}" if self.jetson and self.jetson.nvpmodel else ""
         return f"{words}{mode}-{self.usable_cores}c-{round(self.memory_mb / 1000)}g"
-
-
-def fingerprint() -> Device:
-    """Describe this machine."""
-    cpuinfo = _cpuinfo()
-    flags = set(cpuinfo.get("flags", cpuinfo.get("Features", "")).split())
-    return Device(
-        cpu=cpuinfo.get("model name") or cpuinfo.get("Model") or platform.processor() or platform.machine(),
-        isa=tuple(name for name in (*X86, *ARM) if name in flags),
-        board=None,
-        cores=psutil.cpu_count(logical=False) or os.cpu_count() or 1,
-        logical_cores=os.cpu_count(),
-        usable_cores=_usable_cores(),
-        affinity=(),
-        quota_cores=None,
-        clocks=None,
-        memory_mb=psutil.virtual_memory().total // 10**6,
-        memory_limit_mb=None,
-        numa=(),
-        os=f"{platform.system()} {platform.release()} {platform.machine()}",
-        distribution=None,
-        container=None,
-        virtual_machine=None,
-        on_battery=None,
-        jetson=None,
-        throttled=None,
-        python=platform.python_version(),
-        versions={name: version for name in LIBRARIES if (version := _version(name))},
-        drivers={},
-        warnings=(),
-    )
-
-
-def _cpuinfo() -> dict[str, str]:
-    """The fields of the first processor in /proc/cpuinfo, and of the board below it; nothing elsewhere."""
-    path = Path("/proc/cpuinfo")
-    if not path.exists():
-        return {}
-    fields: dict[str, str] = {}
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        name, _, value = line.partition(":")
-        fields.setdefault(name.strip(), value.strip())
-    return fields
-
-
-def _usable_cores() -> int:
-    """Cores this process may run on: a container or `taskset` may grant fewer than there are."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _version(distribution: str) -> str | None:
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return None

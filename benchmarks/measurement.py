@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal, TypeVar
@@ -18,16 +19,28 @@ from runtime import Segmenter, open_artifact
 from runtime.errors import EdgescopeError, report
 from runtime.records import Record
 
+from .profiles import limit_memory
 from .source import Source
 from .stages import Stopwatch, open_watched
 
 R = TypeVar("R", bound=Record)
-Task = Literal["score", "time"]
+Task = Literal["score", "time", "throughput", "sustain", "energy"]
+PERFORMERS = {
+    "score": "quality.score_artifact",
+    "time": "timing.time_artifact",
+    "throughput": "throughput.measure_throughput",
+    "sustain": "sustain.sustain",
+    "energy": "energy.measure_energy",
+}
 
 
 @dataclass(frozen=True)
 class Job(Record):
-    """One artefact, run in one way. name: the row's; frame: a .npy file to time; pictures: the folder for them."""
+    """One artefact, run in one way.
+
+    name : the row's; frame : a .npy file to time; pictures : the folder for them
+    minutes : of a sustained run; memory_limit_mb : of the measuring process; None: no limit
+    """
 
     name: str
     artifact: str
@@ -38,6 +51,8 @@ class Job(Record):
     frame: str
     source: Source
     pictures: str | None
+    minutes: float = 0.0
+    memory_limit_mb: int | None = None
 
     def open(self) -> Segmenter:
         """The artefact, ready to run."""
@@ -85,6 +100,7 @@ def main(task: str, question: str, answer: str) -> int:
     """The child's side."""
     try:
         job = Job.from_json(Path(question).read_text(encoding="utf-8"))
+        limit_memory(job.memory_limit_mb)
         Path(answer).write_text(_performer(task)(job).to_json(), encoding="utf-8")
     except Exception as error:  # the edge of this process: everything becomes a line for the caller
         return report(error, debug=False)
@@ -93,13 +109,8 @@ def main(task: str, question: str, answer: str) -> int:
 
 def _performer(task: str) -> Callable[[Job], Record]:
     """Imported on call: a process that times holds nothing in memory that only scoring needs."""
-    if task == "time":
-        from .timing import time_artifact
-
-        return time_artifact
-    from .quality import score_artifact
-
-    return score_artifact
+    module, _, name = PERFORMERS[task].partition(".")
+    return getattr(import_module(f".{module}", __package__ or "benchmarks"), name)
 
 
 if __name__ == "__main__":

@@ -99,6 +99,9 @@ def _notes(entry: Entry) -> Iterable[str]:
             f"times per tile of {tile_of(row)}, {protocol.rounds} x {protocol.repeats} in fresh processes, threads: "
             f"{protocol.threads or 'as the backend chooses'}; faster: than {protocol.reference}, paired by round"
         )
+    if entry.report.constrained:
+        yield f"{entry.report.constrained.label} on {entry.report.device.cpu}: no figures of the device it resembles"
+    yield from entry.report.warnings
     if protocol.also_bf16 and not entry.report.device.has_bf16:
         yield "bf16 was not run: this processor does not multiply it natively"
     if row.agreement and not row.agreement.within_tolerance:
@@ -133,7 +136,9 @@ def _backend(entry: Entry) -> str:
 
 def device_of(entry: Entry) -> str:
     """The processor, and how much of it there was."""
-    return f"{entry.report.device.cpu}, {entry.report.device.usable_cores} cores"
+    limits = entry.report.constrained
+    cores = f"{entry.report.device.usable_cores} cores" if limits is None else limits.label
+    return f"{entry.report.device.cpu}, {cores}"
 
 
 def tile_of(row: Row) -> str:
