@@ -28,7 +28,14 @@ def test_a_report_fits_the_schema(report: Report, validator: Draft202012Validato
 
 @pytest.mark.parametrize(
     "change",
-    [{"schema_version": 1}, {"digest": None}, {"rows": [{}]}, {"surprise": 1}, {"created": 5}, {"noise": {"before": 1}}],
+    [
+        {"schema_version": 1},
+        {"digest": None},
+        {"rows": [{}]},
+        {"surprise": 1},
+        {"created": 5},
+        {"noise": {"before": 1}},
+    ],
 )
 def test_what_our_reader_refuses_does_not_fit(report: Report, validator: Draft202012Validator, change: dict):
     assert not validator.is_valid({**report.to_dict(), **change})
