@@ -4,9 +4,10 @@
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 
 from .device import Clocks, Finding, Jetson
 
@@ -124,7 +125,7 @@ class Machine:
         now = [mhz for core in cores if (mhz := self._khz(core, "scaling_cur_freq")) is not None]
         if not now:
             now = [float(mhz) for mhz in re.findall(r"^cpu MHz\s*:\s*([\d.]+)", self.text("proc/cpuinfo") or "", re.M)]
-        return sum(now) / len(now) if now else None
+        return fmean(now) if now else None
 
     def numa(self) -> tuple[str, ...]:
         """The cores of each node."""
@@ -132,24 +133,23 @@ class Machine:
         return tuple(cores for cores in lists if cores)
 
     def quota_cores(self) -> float | None:
-        """How many cores' time a cgroup grants, of version 2 or 1; None: no limit."""
+        """How many cores' time cgroups of version 2 or 1 grant, the strictest of them; None: no limit."""
+        quotas: list[float] = []
         for folder in self._cgroups("cpu"):
-            if words := (self.text(f"{folder}/cpu.max") or "").split():
-                return None if words[0] == "max" else float(words[0]) / float(words[1])
+            words = (self.text(f"{folder}/cpu.max") or "").split()
             quota, period = self.number(f"{folder}/cpu.cfs_quota_us"), self.number(f"{folder}/cpu.cfs_period_us")
-            if quota is not None and period:
-                return quota / period if quota > 0 else None
-        return None
+            if len(words) == 2 and words[0] != "max":
+                quota, period = float(words[0]), float(words[1])
+            if quota is not None and quota > 0 and period:
+                quotas.append(quota / period)
+        return min(quotas, default=None)
 
     def memory_limit_mb(self) -> int | None:
-        """What memory a cgroup grants; None: no limit."""
-        for folder in self._cgroups("memory"):
-            for name in ("memory.max", "memory.limit_in_bytes"):
-                text = self.text(f"{folder}/{name}")
-                if text is not None:
-                    limit = int(text) // 10**6 if text.isdigit() else NO_LIMIT_MB
-                    return limit if limit < NO_LIMIT_MB else None
-        return None
+        """What memory cgroups grant, the strictest of them; None: no limit."""
+        names = ("memory.max", "memory.limit_in_bytes")
+        texts = [self.text(f"{folder}/{name}") or "" for folder in self._cgroups("memory") for name in names]
+        limits = [int(text) // 10**6 for text in texts if text.isdigit()]
+        return min((limit for limit in limits if limit < NO_LIMIT_MB), default=None)
 
     def container(self) -> Finding | None:
         """Whether this is a container, and what gave it away."""
@@ -220,16 +220,17 @@ class Machine:
         on = self.number(f"{CPUS}/cpufreq/boost")
         return None if on is None else bool(on)
 
-    def _cgroups(self, controller: str) -> Iterable[str]:
-        """Folders that may hold this process's limits: its own group, then the top, of both versions."""
+    def _cgroups(self, controller: str) -> Iterator[str]:
+        """Folders that may limit this process, of both versions: its own group's, and those above it."""
         own = {"": "", controller: ""}
         for line in (self.text("proc/self/cgroup") or "").splitlines():
             _, controllers, path = (*line.split(":", 2), "", "")[:3]
             for name in own.keys() & set(controllers.split(",")):
                 own[name] = path.strip("/")
-        base = "sys/fs/cgroup"
-        for folder in (f"{base}/{own['']}", base, f"{base}/{controller}/{own[controller]}", f"{base}/{controller}"):
-            yield folder.rstrip("/")
+        for base, path in (("sys/fs/cgroup", own[""]), (f"sys/fs/cgroup/{controller}", own[controller])):
+            parts = path.split("/") if path else []
+            for depth in range(len(parts), -1, -1):
+                yield "/".join((base, *parts[:depth]))
 
     def _jetpack(self, l4t: str | None) -> str | None:
         """Of the package, else what NVIDIA's table says about this release of L4T."""

@@ -1,5 +1,6 @@
 """The command line, called in this process, and a report that was made up by hand."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from benchmarks.__main__ import main
 from benchmarks.device import Device
 from benchmarks.figures import Agreement, Memory, Round, Timing
 from benchmarks.latency import summarize
+from benchmarks.machine import Machine
 from benchmarks.report import SCHEMA_VERSION, Data, Protocol, Report, Row
 
 DEVICE = Device(
@@ -59,6 +61,21 @@ def bench(capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
         return Said(code, said.out, said.err)
 
     return call
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path) -> Callable[[str], Machine]:
+    """stand_in("raspberry-pi-5") -> the files of that device as a machine; see stand_ins/README.md."""
+
+    def lay_out(name: str) -> Machine:
+        tree = json.loads(Path(__file__).with_name("stand_ins").joinpath(f"{name}.json").read_text(encoding="utf-8"))
+        for path, text in tree.items():
+            file = tmp_path / name / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text, encoding="utf-8")
+        return Machine(tmp_path / name)
+
+    return lay_out
 
 
 @pytest.fixture(scope="session")

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from benchmarks import campaign
-from benchmarks.device import fingerprint
 from benchmarks.figures import Memory, Round
+from benchmarks.fingerprint import fingerprint
 from benchmarks.report import Report
 from benchmarks.timing import combine, typical_memory
 from runtime import open_artifact
