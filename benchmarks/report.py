@@ -17,6 +17,7 @@ from runtime.errors import InputError
 from runtime.records import Record, parse_json
 
 from . import report_v1
+from .consistency import contradictions
 from .device import Constraint, Device
 from .figures import Agreement, Energy, Memory, Quality, Sustained, Throughput, Timing
 from .noise import Noise
@@ -163,6 +164,9 @@ def _of(value: object) -> Report:
     report = Report.from_dict(value)
     if report.digest is None or report.digest != digest(report.to_dict()):
         msg = "Its content does not match its digest: it was edited after it was measured; measure again."
+        raise InputError(msg)
+    if odd := next(contradictions(report), None):
+        msg = f"Its figures do not follow from its own samples ({odd}): it was not written by a measurement."
         raise InputError(msg)
     return report
 

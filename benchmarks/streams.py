@@ -95,8 +95,8 @@ class OpenVINOStream:
             config["PERFORMANCE_HINT_NUM_REQUESTS"] = requests
         if setup.threads is not None:
             config["INFERENCE_NUM_THREADS"] = setup.threads
-        model = core.read_model(artifact.payload("openvino_xml"), artifact.payload("openvino_bin"))
         try:
+            model = core.read_model(artifact.payload("openvino_xml"), artifact.payload("openvino_bin"))
             if batch > 1:
                 model.reshape([batch, 1, *artifact.manifest.tile])
             compiled = core.compile_model(model, "CPU", config)

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.figures import ImageScore
 from benchmarks.latency import summarize
+from benchmarks.quality import summarize as summarize_quality
 from benchmarks.report import Report, read_report, write_report
 from runtime.errors import InputError
 
@@ -109,4 +111,45 @@ def test_what_only_says_that_it_is_version_1_is_refused(tmp_path: Path, broken: 
     path = tmp_path / "old.json"
     path.write_text(json.dumps({**json.loads(V1.read_text()), **broken}))
     with pytest.raises(InputError, match=r"old\.json"):
+        read_report(path)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [(("timing", "tile_ms", "p50"), 10.5), (("timing", "frame_ms", "max"), 1.0), (("timing", "tile_ms", "p99"), 40.0)],
+)
+def test_figures_that_do_not_follow_from_the_samples_are_refused(report: Report, tmp_path: Path, path, value: float):
+    edited = report.to_dict()
+    holder = edited["rows"][0]
+    for name in path[:-1]:
+        holder = holder[name]
+    holder[path[-1]] = value
+    write_report(tmp_path / "sealed.json", Report.from_dict(edited))
+    with pytest.raises(InputError, match=rf"rows\[0\]\.timing\.{path[1]}"):
+        read_report(tmp_path / "sealed.json")
+
+
+def test_a_dice_that_does_not_follow_from_its_images_is_refused(report: Report, tmp_path: Path):
+    score = ImageScore("a", 0.5, (1, 1, 1), (1, 0, 0), 1.0, 0.0, 0.9)
+    (row,) = report.rows
+    good = replace(report, rows=(replace(row, quality=summarize_quality([score], "nuclei")),))
+    write_report(tmp_path / "good.json", good)
+    assert read_report(tmp_path / "good.json").rows[0].quality.dice.mean == 0.5
+    better = replace(good.rows[0].quality, dice=replace(good.rows[0].quality.dice, mean=0.9))
+    write_report(tmp_path / "better.json", replace(good, rows=(replace(row, quality=better),)))
+    with pytest.raises(InputError, match=r"rows\[0\]\.quality\.dice"):
+        read_report(tmp_path / "better.json")
+
+
+def test_two_rows_of_one_name_are_refused(report: Report, tmp_path: Path):
+    write_report(tmp_path / "twice.json", replace(report, rows=report.rows * 2))
+    with pytest.raises(InputError, match="stands 2 times"):
+        read_report(tmp_path / "twice.json")
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999"])
+def test_what_is_no_finite_number_is_refused(report: Report, tmp_path: Path, number: str):
+    path = tmp_path / "odd.json"
+    path.write_text(report.to_json().replace('"p50": 20.5', f'"p50": {number}'))
+    with pytest.raises(InputError, match="finite"):
         read_report(path)
