@@ -17,7 +17,7 @@ from .machine import UNKNOWN, Machine, firmware_flags
 X86 = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
 ARM = ("asimd", "asimddp", "i8mm", "bf16", "sve", "sve2")
 LIBRARIES = (
-    *("numpy", "openvino", "ai-edge-litert", "tflite-runtime", "onnxruntime", "tensorrt", "tensorrt-rtx"),
+    *("numpy", "openvino", "ai-edge-litert", "tflite-runtime", "onnxruntime", "tensorrt", "tensorrt-rtx-cu13-bindings"),
     *("scipy", "scikit-image"),
 )
 QUERY_S = 20  # a driver that does not answer must not hold up everything

@@ -73,6 +73,27 @@ def test_a_killed_process_costs_its_row_and_no_other(
 
 
 @pytest.mark.slow
+def test_all_that_can_be_asked_for_is_measured_on_a_machine_held_back(bench, write_tiny, tmp_path: Path):
+    held = ("--cores", "1", "--memory-limit", "2000", "--sustain", "0.02", "--throughput")
+    path = tmp_path / "report.json"
+    said = bench(
+        "run", "--artifact", write_tiny(), *ONE_IMAGE, "--out", path, "--rounds", "1", "--repeats", "10", *held
+    )
+    assert said.code == 0, said.err
+    report = read_report(path)
+    (row,) = report.rows
+    assert report.constrained.label == "constrained to 1 core and 2000 MB"
+    assert "constrained to 1 core" in said.out
+    assert report.device.usable_cores >= 1
+    assert row.timing.stages.total.count == 3
+    assert row.throughput.sequential.tiles_per_s > 0
+    assert row.sustained.seconds >= 1.2
+    assert sum(row.sustained.histogram.counts) == row.sustained.frames == row.sustained.frame_ms.count
+    assert row.energy is not None or "energy counter" in row.not_measured["energy"]
+    assert len(report.noise.before.samples_ms) == len(report.noise.after.samples_ms)
+
+
+@pytest.mark.slow
 def test_images_seen_in_training_are_left_out_and_counted(bench, write_tiny, tmp_path: Path):
     seen = datasets.fingerprint(datasets.open("synthetic:2@3")[0])
     artifact = write_tiny(lineage=Lineage(None, "0" * 64, (), (), {}, "pytest", (seen,)))
@@ -130,6 +151,10 @@ def test_pictures_of_image_files(bench, write_tiny, tmp_path: Path):
         ((*ONE_IMAGE, "--frobnicate"), "--frobnicate"),
         ((*ONE_IMAGE, "--out", "."), "folder"),
         ((*ONE_IMAGE, "--pictures", __file__), "file"),
+        ((*ONE_IMAGE, "--sustain", "0"), "--sustain"),
+        ((*ONE_IMAGE, "--sustain", "nan"), "--sustain"),
+        ((*ONE_IMAGE, "--profile", "raspberry-pi"), "1-core-512mb"),
+        ((*ONE_IMAGE, "--cores", "9999"), "cannot resemble"),
     ],
 )
 def test_a_wrong_call_is_one_line_and_writes_nothing(bench, write_tiny, tmp_path: Path, arguments, complaint: str):
