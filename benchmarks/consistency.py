@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from statistics import fmean
 from typing import TYPE_CHECKING
 
@@ -23,8 +22,6 @@ CLOSE = 1e-6  # relative: libraries of another version may round otherwise
 
 def contradictions(report: Report) -> Iterator[str]:
     """What does not fit, by the field's path; nothing for a report as it was measured."""
-    names = Counter(row.name for row in report.rows)
-    yield from (f"the row {name} stands {count} times" for name, count in names.items() if count > 1)
     for index, row in enumerate(report.rows):
         if row.timing:
             yield from (f"rows[{index}].timing.{name}" for name in _timing(row.timing))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
 
 from runtime import open_artifact, overlap
 from runtime.boundary import TOLERANCE, boundary_f1, outline
@@ -21,20 +22,18 @@ from runtime.probes import replay
 from runtime.records import Record
 
 from .figures import Agreement, Figure, ImageScore, Picture, Quality
-from .pictures import overlay, write_pictures
-from .source import Content
+from .pictures import BLUE, ORANGE, overlay, write_pictures
+from .source import Content, Field
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
-    from PIL import Image
 
     from runtime import Segmentation, Segmenter
     from runtime.artifact import Artifact
 
     from .measurement import Job
-    from .source import Field
 
 EMPTY = "an image without objects scores 1 where none is found, else 0"
 OBJECTS = "labelled objects of any size; found: IoU > 0.5"
@@ -57,9 +56,9 @@ PROTOCOL = {
     ),
     "count_error": "|objects found - objects labelled|, the mean over images; pooled: signed, of all labelled objects",
 }
-WORST = 4  # images shown
-PICTURE = 320  # pixels of the longer side
-COLOURS = 64  # of a palette: a quarter of the bytes, and outlines keep their colours
+WORST = 3  # images shown
+PICTURE = 384  # pixels of the longer side, at most
+GREYS = 30  # of the palette, beside the two colours of outlines: a quarter of the bytes of a picture in full colour
 RESAMPLES = 2000
 SEED = 0
 
@@ -96,15 +95,21 @@ class Worst:
     def see(self, score: ImageScore, field: Field, result: Segmentation) -> None:
         """Take in one image."""
         if len(self.pictures) < WORST or score.dice < self.pictures[-1].dice:
-            picture = draw(score, overlay(field, result.labels()))
+            picture = draw(score, field, result.labels())
             self.pictures = tuple(sorted((*self.pictures, picture), key=lambda p: (p.dice, p.image))[:WORST])
 
 
-def draw(score: ImageScore, image: Image.Image) -> Picture:
-    """The overlay as a small PNG in base64."""
-    image.thumbnail((PICTURE, PICTURE))
+def draw(score: ImageScore, field: Field, labels: NDArray[np.int32]) -> Picture:
+    """The outlines as a small PNG in base64. Every n-th pixel is taken before they are drawn: they stay crisp."""
+    step = -(-max(labels.shape) // PICTURE)
+    small = Field(
+        field.name, field.frame[::step, ::step], None if field.labels is None else field.labels[::step, ::step]
+    )
+    image = overlay(small, labels[::step, ::step], enlarge=False)
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([*(255 * level // (GREYS - 1) for level in range(GREYS) for _ in range(3)), *ORANGE, *BLUE])
     buffer = BytesIO()
-    image.quantize(COLOURS).save(buffer, "PNG", optimize=True)
+    image.quantize(palette=palette, dither=Image.Dither.NONE).save(buffer, "PNG", optimize=True)
     return Picture(score.name, score.dice, image.width, image.height, b64encode(buffer.getvalue()).decode("ascii"))
 
 

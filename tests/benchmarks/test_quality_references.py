@@ -12,7 +12,8 @@ from PIL import Image
 from scipy.spatial.distance import cdist
 from skimage.metrics import hausdorff_distance
 
-from benchmarks.quality import Worst, hd95, score_image, summarize
+from benchmarks.pictures import BLUE, ORANGE
+from benchmarks.quality import Worst, draw, hd95, score_image, summarize
 from benchmarks.source import Field
 from runtime import Segmentation
 from runtime.boundary import outline
@@ -121,11 +122,19 @@ def test_the_worst_images_come_first_and_can_be_looked_at():
         score = score_image(f"image {seed}", truth, answer)
         worst.see(score, Field(score.name, truth.astype(np.uint8) * 20, truth), answer)
     dices = [picture.dice for picture in worst.pictures]
-    assert len(dices) == 4
+    assert len(dices) == 3
     assert dices == sorted(dices)
     with Image.open(io.BytesIO(base64.b64decode(worst.pictures[0].png))) as image:
         assert image.format == "PNG"
         assert image.size == (worst.pictures[0].width, worst.pictures[0].height)
+        assert {ORANGE, BLUE} <= {colour for _, colour in image.convert("RGB").getcolors()}
+
+
+def test_a_picture_of_a_large_image_is_small():
+    truth = np.kron(blobs(1), np.ones((20, 20), np.int32))
+    score = score_image("large", truth, found(truth))
+    picture = draw(score, Field("large", truth.astype(np.uint16), truth), truth)
+    assert max(picture.width, picture.height) <= 384
 
 
 def test_an_image_without_a_distance_does_not_count_in_its_mean():

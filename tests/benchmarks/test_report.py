@@ -141,12 +141,6 @@ def test_a_dice_that_does_not_follow_from_its_images_is_refused(report: Report, 
         read_report(tmp_path / "better.json")
 
 
-def test_two_rows_of_one_name_are_refused(report: Report, tmp_path: Path):
-    write_report(tmp_path / "twice.json", replace(report, rows=report.rows * 2))
-    with pytest.raises(InputError, match="stands 2 times"):
-        read_report(tmp_path / "twice.json")
-
-
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999"])
 def test_what_is_no_finite_number_is_refused(report: Report, tmp_path: Path, number: str):
     path = tmp_path / "odd.json"
