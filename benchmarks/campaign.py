@@ -16,18 +16,35 @@ from runtime import __version__
 from runtime.artifact import Artifact
 from runtime.errors import EdgescopeError
 
-from .device import Device, fingerprint
-from .measurement import Job, in_fresh_process
+from .device import Constraint, Device
+from .figures import Energy, Round, Sustained, Throughput
+from .fingerprint import fingerprint
+from .machine import Machine
+from .measurement import Job, Task, in_fresh_process
+from .noise import calibrate, judge
 from .pictures import contact_sheet
+from .profiles import held_back
 from .quality import Score
-from .report import SCHEMA_VERSION, Data, Protocol, Report, Round, Row
+from .report import SCHEMA_VERSION, Data, Protocol, Report, Row
+from .sensors import meter
 from .source import Source
-from .timing import combine
+from .timing import combine, typical_memory
+
+REASONS = {  # why a figure is missing where everything went well
+    "throughput": "not asked for; run with --throughput",
+    "sustained": "not asked for; run with --sustain MINUTES",
+    "energy": "the machine has no energy counter that this user may read (RAPL, or a Jetson's VDD_IN)",
+}
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What the caller asked for. threads, backend: None leaves them to the artefact's own choice."""
+    """What the caller asked for. threads, backend: None leaves them to the artefact's own choice.
+
+    throughput : batches and requests, too
+    sustain_minutes : of a sustained run of each row; None: none
+    limits : how the measuring processes are held back
+    """
 
     rounds: int = 3
     repeats: int = 50
@@ -35,6 +52,9 @@ class Plan:
     backend: str | None = None
     also_bf16: bool = False
     pictures: Path | None = None
+    throughput: bool = False
+    sustain_minutes: float | None = None
+    limits: Constraint | None = None
 
 
 @dataclass(frozen=True)
@@ -54,13 +74,16 @@ def run(artifacts: Sequence[Artifact], source: Source, data: Data, plan: Plan, s
 
     step : told before each measurement what it is, for a progress bar; see `steps`"""
     device = fingerprint()
+    before = calibrate()
     variants = list_variants(artifacts, plan, device)
     with TemporaryDirectory(prefix="edgescope-bench-") as folder:
         frame = next(iter(source)).frame
         np.save(Path(folder, "frame.npy"), frame)
         jobs = [_job(variant, source, plan, Path(folder, "frame.npy")) for variant in variants]
-        rows = [_scored(variant, job, step) for variant, job in zip(variants, jobs, strict=True)]
-        rows, reference = _timed(rows, jobs, plan, frame.shape, step)
+        with held_back(plan.limits):
+            rows, content = _all_scored(variants, jobs, step)
+            rows, reference = _timed(rows, jobs, plan, frame.shape, step)
+            rows = [_more(row, job, plan, step) for row, job in zip(rows, jobs, strict=True)]
     if plan.pictures:
         contact_sheet(plan.pictures, source, tuple(row.name for row in rows if row.agreement))
     return Report(
@@ -68,10 +91,21 @@ def run(artifacts: Sequence[Artifact], source: Source, data: Data, plan: Plan, s
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         edgescope=__version__,
         device=device,
-        data=data,
-        protocol=Protocol(plan.rounds, plan.repeats, plan.threads, plan.also_bf16, reference),
+        constrained=plan.limits,
+        data=replace(data, content=content),
+        protocol=Protocol(
+            rounds=plan.rounds,
+            repeats=plan.repeats,
+            threads=plan.threads,
+            also_bf16=plan.also_bf16,
+            throughput=plan.throughput,
+            sustain_minutes=plan.sustain_minutes,
+            reference=reference,
+        ),
+        noise=judge(before, calibrate()),
         rows=tuple(rows),
-    )
+        digest=None,
+    ).sealed()
 
 
 def list_variants(artifacts: Sequence[Artifact], plan: Plan, device: Device) -> list[Variant]:
@@ -88,7 +122,7 @@ def list_variants(artifacts: Sequence[Artifact], plan: Plan, device: Device) -> 
 
 def steps(artifacts: Sequence[Artifact], plan: Plan) -> int:
     """How many measurements a campaign has at most."""
-    return len(list_variants(artifacts, plan, fingerprint())) * (1 + plan.rounds)
+    return len(list_variants(artifacts, plan, fingerprint())) * (1 + plan.rounds + len(_extras(plan)))
 
 
 def _with_unique_names(variants: list[Variant]) -> list[Variant]:
@@ -112,10 +146,25 @@ def _job(variant: Variant, source: Source, plan: Plan, frame: Path) -> Job:
         frame=str(frame),
         source=source,
         pictures=str(plan.pictures) if plan.pictures else None,
+        minutes=plan.sustain_minutes or 0.0,
+        memory_limit_mb=plan.limits.memory_limit_mb if plan.limits else None,
     )
 
 
-def _scored(variant: Variant, job: Job, step: Step) -> Row:
+def _all_scored(variants: list[Variant], jobs: list[Job], step: Step) -> tuple[list[Row], str | None]:
+    """The rows with their quality, and what all of them were measured on; a row that read other images is an error."""
+    rows: list[Row] = []
+    contents: list[str] = []
+    for variant, job in zip(variants, jobs, strict=True):
+        row, content = _scored(variant, job, step)
+        if content and contents and content != contents[0]:
+            row = replace(row, quality=None, error="the images changed while they were measured; run it again")
+        contents += [content] if content else []
+        rows.append(row)
+    return rows, next(iter(contents), None)
+
+
+def _scored(variant: Variant, job: Job, step: Step) -> tuple[Row, str | None]:
     step(f"{variant.name}: quality")
     manifest = variant.artifact.manifest
     row = Row(
@@ -124,6 +173,7 @@ def _scored(variant: Variant, job: Job, step: Step) -> Row:
         target=manifest.target,
         precision=manifest.precision,
         precision_hint=variant.precision_hint,
+        threads=job.threads,
         backend=None,
         stand_in=False,
         description={},
@@ -133,13 +183,18 @@ def _scored(variant: Variant, job: Job, step: Step) -> Row:
         agreement=None,
         quality=None,
         timing=None,
+        memory=None,
+        throughput=None,
+        sustained=None,
+        energy=None,
+        not_measured={},
         error=None,
     )
     try:
         score = in_fresh_process("score", job, Score)
     except EdgescopeError as error:
-        return replace(row, error=str(error))
-    return replace(
+        return replace(row, error=str(error)), None
+    scored = replace(
         row,
         backend=score.backend,
         stand_in=score.stand_in,
@@ -147,6 +202,7 @@ def _scored(variant: Variant, job: Job, step: Step) -> Row:
         agreement=score.agreement,
         quality=score.quality,
     )
+    return scored, score.content
 
 
 def _timed(
@@ -166,5 +222,34 @@ def _timed(
     reference = next(iter(rounds.values()), [])
     for i, measured in rounds.items():
         height, width = frame_shape
-        rows[i] = replace(rows[i], timing=combine(measured, reference, (height, width)))
+        timing = combine(measured, reference, (height, width))
+        rows[i] = replace(rows[i], timing=timing, memory=typical_memory(measured))
     return rows, next((rows[i].name for i in rounds), None)
+
+
+def _more(row: Row, job: Job, plan: Plan, step: Step) -> Row:
+    """What is measured once, after the rounds, in a process of its own each: rates, a sustained run, energy."""
+    missing = {name: reason for name, reason in REASONS.items() if name not in _extras(plan)}
+    if row.stand_in or row.timing is None:
+        why = "its own backend does not run here" if row.stand_in else "the row failed"
+        return replace(row, not_measured={**row.not_measured, **dict.fromkeys(("timing", "memory", *REASONS), why)})
+    row = replace(row, not_measured={**row.not_measured, **missing})
+    for name, (task, record) in _extras(plan).items():
+        step(f"{row.name}: {task}")
+        try:
+            row = replace(row, **{name: in_fresh_process(task, job, record)})
+        except EdgescopeError as error:
+            row = replace(row, error=f"{task}: {error}")
+    return row
+
+
+def _extras(plan: Plan) -> dict[str, tuple[Task, type[Energy] | type[Sustained] | type[Throughput]]]:
+    """The row's field, the task, and what it returns, of what was asked for or can be measured here."""
+    wanted: dict[str, tuple[Task, type[Energy] | type[Sustained] | type[Throughput]]] = {}
+    if plan.throughput:
+        wanted["throughput"] = ("throughput", Throughput)
+    if meter(Machine()):
+        wanted["energy"] = ("energy", Energy)
+    if plan.sustain_minutes:
+        wanted["sustained"] = ("sustain", Sustained)
+    return wanted

@@ -16,8 +16,10 @@ from runtime.atomic import write_bytes
 from runtime.errors import InputError
 
 from . import campaign, live_commands, page, source, table
+from .profiles import constraint
 from .report import Report, read_report, write_report
 
+LONGEST = 24 * 60  # minutes of a sustained run
 WIDTH = 160  # of the table, where the output is no terminal
 
 app = typer.Typer(add_completion=False, help=__doc__, rich_markup_mode=None)
@@ -55,15 +57,34 @@ def run(
         str | None, typer.Option(metavar="B", help="This backend, whatever the artefact's own is.")
     ] = None,
     also_bf16: Annotated[bool, typer.Option("--also-bf16", help="Run OpenVINO fp32 artefacts in bf16, too.")] = False,
+    throughput: Annotated[
+        bool, typer.Option("--throughput", help="Tiles per second in batches and in several requests, too.")
+    ] = False,
+    sustain: Annotated[
+        float | None, typer.Option(metavar="MINUTES", help="Run each artefact for so long: drift, clocks, heat.")
+    ] = None,
+    profile: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Hold this machine back like a smaller one, e.g. 2-cores-2gb.")
+    ] = None,
+    cores: Annotated[int | None, typer.Option(metavar="N", min=1, help="Hold it back to N cores.")] = None,
+    memory_limit: Annotated[
+        int | None, typer.Option(metavar="MB", min=1, help="Hold each measuring process to this memory.")
+    ] = None,
     json_file: Json = None,
     debug: Debug = False,
 ) -> int:
     """Measure artefacts on this machine: time, memory, overlap."""
     _check_places(out, pictures)
+    if sustain is not None and not 0 < sustain <= LONGEST:
+        msg = f"--sustain is {sustain:g} minutes; give more than 0, and at most {LONGEST}."
+        raise InputError(msg)
     artifacts = _artifacts(artifact, backend)
     trained_on = frozenset() if include_trained else _trained_on(artifacts)
     where, described = _images(data, images, channel, labels or _found_by(artifacts), limit, trained_on)
-    plan = campaign.Plan(rounds, repeats, threads, backend, also_bf16, pictures)
+    plan = campaign.Plan(
+        *(rounds, repeats, threads, backend, also_bf16, pictures, throughput, sustain),
+        limits=constraint(profile, cores, memory_limit),
+    )
     with _progress(campaign.steps(artifacts, plan)) as step:
         result = campaign.run(artifacts, where, described, plan, step)
     if out:

@@ -5,16 +5,24 @@ from dataclasses import dataclass
 from time import perf_counter_ns
 
 import numpy as np
+from numpy.typing import NDArray
 
 from runtime.records import Record
 
 WARM_UP_CALLS = 3
 WARM_UP_MS = 300.0
+RESOLUTION = 0.01
+SHORTEST_MS = 1e-6  # below the clock's tick: a duration of 0 has no place on a logarithmic scale
+ROUNDING = 1e-9  # the edge of a bin belongs to it, whatever the logarithm's last digit is
 
 
 @dataclass(frozen=True)
 class Latency(Record):
-    """A distribution of durations in milliseconds. A percentile that the samples cannot support is None."""
+    """A distribution of durations in milliseconds. A percentile that the samples cannot support is None.
+
+    Jitter is how far durations scatter: `sd` their standard deviation (of the sample, n - 1), which one outlier can
+    rule; `mad` the median absolute deviation from the median, and `iqr` the width of the middle half, which it cannot.
+    """
 
     count: int
     p50: float | None
@@ -22,6 +30,27 @@ class Latency(Record):
     p95: float | None
     p99: float | None
     max: float | None
+    mean: float | None
+    sd: float | None
+    mad: float | None
+    iqr: float | None
+
+
+@dataclass(frozen=True)
+class Histogram(Record):
+    """Durations, counted in bins that are `resolution` wide relative to their edge: faithful to half of that.
+
+    Bin k holds what lies in [least_ms * (1 + resolution)^k, the edge of bin k + 1); the first takes what is shorter.
+    """
+
+    least_ms: float
+    resolution: float
+    counts: tuple[int, ...]
+
+    @property
+    def edges_ms(self) -> tuple[float, ...]:
+        """The lower edge of each bin, and the upper one of the last."""
+        return tuple(self.least_ms * (1 + self.resolution) ** k for k in range(len(self.counts) + 1))
 
 
 def timed(call: Callable[[], object]) -> float:
@@ -46,9 +75,11 @@ def warm_up(call: Callable[[], object]) -> None:
 
 
 def summarize(samples: Sequence[float]) -> Latency:
-    """The percentiles of durations in milliseconds."""
+    """The percentiles and the jitter of durations in milliseconds."""
     p50, p90, p95, p99 = (percentile(samples, q) for q in (50, 90, 95, 99))
-    return Latency(len(samples), p50, p90, p95, p99, max(samples, default=None))
+    values = np.sort(np.asarray(samples, np.float64))  # sums do not depend on the order then
+    mean = float(values.mean()) if len(values) else None
+    return Latency(len(samples), p50, p90, p95, p99, max(samples, default=None), mean, *_jitter(values))
 
 
 def percentile(samples: Sequence[float], q: int) -> float | None:
@@ -59,3 +90,20 @@ def percentile(samples: Sequence[float], q: int) -> float | None:
     if len(samples) * (100 - q) < 100:
         return None
     return float(np.percentile(samples, q))
+
+
+def histogram(samples: Sequence[float]) -> Histogram:
+    """Count durations in bins of 1 %, from the shortest to the longest; at least one sample."""
+    values = np.maximum(np.asarray(samples, np.float64), SHORTEST_MS)
+    least = float(values.min())
+    bins = np.floor(np.log(values / least) / np.log1p(RESOLUTION) + ROUNDING).astype(np.int64)
+    return Histogram(least, RESOLUTION, tuple(int(count) for count in np.bincount(bins)))
+
+
+def _jitter(values: NDArray[np.float64]) -> tuple[float | None, float | None, float | None]:
+    """sd, mad, iqr; None for fewer than the two samples that a scatter needs, and four that quarters need."""
+    if len(values) < 2:
+        return None, None, None
+    low, middle, high = np.percentile(values, (25, 50, 75))
+    iqr = float(high - low) if len(values) >= 4 else None
+    return float(values.std(ddof=1)), float(np.median(np.abs(values - middle))), iqr

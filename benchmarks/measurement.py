@@ -10,23 +10,37 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal, TypeVar
 
-from runtime import Segmenter
+from runtime import Segmenter, open_artifact
 from runtime.errors import EdgescopeError, report
 from runtime.records import Record
 
+from .profiles import limit_memory
 from .source import Source
+from .stages import Stopwatch, open_watched
 
 R = TypeVar("R", bound=Record)
-Task = Literal["score", "time"]
+Task = Literal["score", "time", "throughput", "sustain", "energy"]
+PERFORMERS = {
+    "score": "quality.score_artifact",
+    "time": "timing.time_artifact",
+    "throughput": "throughput.measure_throughput",
+    "sustain": "sustain.sustain",
+    "energy": "energy.measure_energy",
+}
 
 
 @dataclass(frozen=True)
 class Job(Record):
-    """One artefact, run in one way. name: the row's; frame: a .npy file to time; pictures: the folder for them."""
+    """One artefact, run in one way.
+
+    name : the row's; frame : a .npy file to time; pictures : the folder for them
+    minutes : of a sustained run; memory_limit_mb : of the measuring process; None: no limit
+    """
 
     name: str
     artifact: str
@@ -37,12 +51,18 @@ class Job(Record):
     frame: str
     source: Source
     pictures: str | None
+    minutes: float = 0.0
+    memory_limit_mb: int | None = None
 
     def open(self) -> Segmenter:
         """The artefact, ready to run."""
         return Segmenter.open(
             Path(self.artifact), threads=self.threads, backend=self.backend, precision_hint=self.precision_hint
         )
+
+    def open_watched(self) -> tuple[Segmenter, Stopwatch]:
+        """The same, with a stopwatch between the segmenter and the backend."""
+        return open_watched(open_artifact(Path(self.artifact)), self.backend, self.threads, self.precision_hint)
 
 
 def in_fresh_process(task: Task, job: Job, result: type[R]) -> R:
@@ -80,6 +100,7 @@ def main(task: str, question: str, answer: str) -> int:
     """The child's side."""
     try:
         job = Job.from_json(Path(question).read_text(encoding="utf-8"))
+        limit_memory(job.memory_limit_mb)
         Path(answer).write_text(_performer(task)(job).to_json(), encoding="utf-8")
     except Exception as error:  # the edge of this process: everything becomes a line for the caller
         return report(error, debug=False)
@@ -88,13 +109,8 @@ def main(task: str, question: str, answer: str) -> int:
 
 def _performer(task: str) -> Callable[[Job], Record]:
     """Imported on call: a process that times holds nothing in memory that only scoring needs."""
-    if task == "time":
-        from .timing import time_artifact
-
-        return time_artifact
-    from .quality import score_artifact
-
-    return score_artifact
+    module, _, name = PERFORMERS[task].partition(".")
+    return getattr(import_module(f".{module}", __package__ or "benchmarks"), name)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,74 @@
-"""Resident memory of this process: now, and at its highest. Measured in a process that does nothing else.
+"""Memory of this process, now and at its highest, and of the accelerator. Measured in a process that does nothing else.
 
 Linux keeps the peak per program (`VmHWM`), which a parent's memory does not touch; elsewhere the system's own
-counters are asked.
+counters are asked. An accelerator with memory of its own is asked through its driver; one that shares the system's
+memory, as a Jetson's, does not show in the process, and what the system has left (`MemAvailable`) is compared.
 """
 
+import shutil
+import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
+from .figures import Memory
+
 MEGABYTE = 1e6
+MEBIBYTE = 2**20
+ROOT = Path("/")
+QUERY_S = 20  # a driver that does not answer must not hold up everything
+
+
+@dataclass(frozen=True)
+class Levels:
+    """What is taken at one moment, in megabytes; None: there is no such thing here."""
+
+    resident_mb: float
+    device_mb: float | None
+    available_mb: float | None
+
+    @classmethod
+    def now(cls) -> "Levels":
+        """Look at all of them."""
+        return cls(resident_mb(), device_mb(), available_mb() if has_unified_memory() else None)
+
+
+def taken(before: Levels, steady: Levels) -> Memory:
+    """What loading and running took, from before loading to the steady state."""
+    return Memory(
+        baseline_mb=before.resident_mb,
+        steady_mb=steady.resident_mb,
+        peak_mb=peak_mb(),
+        device_mb=_less(steady.device_mb, before.device_mb),
+        available_drop_mb=_less(before.available_mb, steady.available_mb),
+    )
+
+
+def has_unified_memory(root: Path = ROOT) -> bool:
+    """Whether processor and accelerator share one memory: a Jetson."""
+    return (root / "etc/nv_tegra_release").exists()
+
+
+def available_mb() -> float:
+    """What programs can still have without swapping, in megabytes."""
+    return psutil.virtual_memory().available / MEGABYTE
+
+
+def device_mb() -> float | None:
+    """What is in use of the memory of all NVIDIA devices, in megabytes; None where there is no such device."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return None
+    query = [program, "--query-gpu=memory.used", "--format=csv,noheader,nounits"]
+    said = subprocess.run(query, capture_output=True, text=True, errors="replace", check=False, timeout=QUERY_S)
+    used = [line for line in said.stdout.split() if line.isdigit()]
+    return sum(map(int, used)) * MEBIBYTE / MEGABYTE if said.returncode == 0 and used else None
+
+
+def _less(a: float | None, b: float | None) -> float | None:
+    return None if a is None or b is None else a - b
 
 
 def resident_mb() -> float:

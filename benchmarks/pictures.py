@@ -37,9 +37,11 @@ def write_pictures(folder: Path, row: str, field: Field, result: Segmentation) -
     overlay(field, result.labels()).save(folder / f"{stem}-overlay.png")
 
 
-def overlay(field: Field, labels: NDArray[np.int32]) -> Image.Image:
-    """The frame in grey with the outline of every object found (orange), and of every one annotated (blue)."""
-    factor = 2 if min(field.frame.shape) < ENLARGE_UNDER else 1
+def overlay(field: Field, labels: NDArray[np.int32], *, enlarge: bool = True) -> Image.Image:
+    """The frame in grey with the outline of every object found (orange), and of every one annotated (blue).
+
+    enlarge : draw small frames twice as large"""
+    factor = 2 if enlarge and min(field.frame.shape) < ENLARGE_UNDER else 1
     grey = _enlarged((normalize(field.frame, Normalization()) * 255).astype(np.uint8), factor)
     picture = np.repeat(grey[..., None], 3, axis=2)
     if field.labels is not None:

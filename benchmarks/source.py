@@ -3,6 +3,7 @@ process finds the same images in the same order, and reads them one at a time.
 """
 
 import glob
+import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
@@ -30,6 +31,27 @@ class Field:
     name: str
     frame: NDArray[Any]
     labels: NDArray[np.int32] | None
+
+
+class Content:
+    """Tells whether two sets of images are the same: pixels, their type and labels, in any order, under any name."""
+
+    def __init__(self) -> None:
+        self._images: list[bytes] = []
+
+    def add(self, field: Field) -> None:
+        """Take in one image."""
+        digest = hashlib.sha256()
+        for array in (field.frame, field.labels):
+            if array is not None:
+                ordered = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+                digest.update(f"{ordered.dtype.str}{ordered.shape}".encode())
+                digest.update(ordered.data)
+        self._images.append(digest.digest())
+
+    def sha256(self) -> str:
+        """Of all images taken in so far."""
+        return hashlib.sha256(b"".join(sorted(self._images))).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -70,7 +92,7 @@ def from_data(spec: str, labels: str | None, limit: int | None, trained_on: Set[
         raise InputError(msg)
     kind = _kind_of_labels(dataset[0].labels, labels, spec)
     left_out = {reason: count for reason, count in dataset.left_out.items() if count}
-    data = Data(spec, len(dataset), dataset.licence, dataset.description, left_out)
+    data = Data(spec, len(dataset), dataset.licence, dataset.description, left_out, None)
     return Source(data=spec, names=dataset.names, labels=kind), data
 
 
@@ -85,7 +107,7 @@ def from_images(patterns: tuple[str, ...], channel: int | None, limit: int | Non
     """Image files: paths, folders (their PNG and TIFF files) and glob patterns, which Windows' shells leave to us."""
     paths = [path for pattern in patterns for path in _expand(pattern)][:limit]
     source = Source(images=tuple(map(str, paths)), channel=channel)
-    data = Data(" ".join(patterns), _checked(source), None, f"{len(paths)} files without labels", {})
+    data = Data(" ".join(patterns), _checked(source), None, f"{len(paths)} files without labels", {}, None)
     return source, data
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .figures import Quality
 from .report import Report, Row
 
 MISSING = "-"
@@ -88,7 +89,7 @@ def notes(shown: Sequence[Entry]) -> list[str]:
 def _notes(entry: Entry) -> Iterable[str]:
     row, data, protocol = entry.row, entry.report.data, entry.report.protocol
     if row.quality:
-        yield f"{data.images} images of {data.spec}, labels: {row.quality.labels}; {row.quality.protocol}"
+        yield f"{data.images} images of {data.spec}, labels: {row.quality.labels}; {_counted(row.quality)}"
     else:
         yield f"{data.images} images of {data.spec}, without labels"
     if data.left_out:
@@ -98,6 +99,9 @@ def _notes(entry: Entry) -> Iterable[str]:
             f"times per tile of {tile_of(row)}, {protocol.rounds} x {protocol.repeats} in fresh processes, threads: "
             f"{protocol.threads or 'as the backend chooses'}; faster: than {protocol.reference}, paired by round"
         )
+    if entry.report.constrained:
+        yield f"{entry.report.constrained.label} on {entry.report.device.cpu}: no figures of the device it resembles"
+    yield from entry.report.warnings
     if protocol.also_bf16 and not entry.report.device.has_bf16:
         yield "bf16 was not run: this processor does not multiply it natively"
     if row.agreement and not row.agreement.within_tolerance:
@@ -106,6 +110,11 @@ def _notes(entry: Entry) -> Iterable[str]:
         yield f"{row.target}: checked here with {row.backend}, not timed: {_why_not_timed(row)}"
     if row.error:
         yield f"{row.name}: {row.error}"
+
+
+def _counted(quality: Quality) -> str:
+    """How the figures in the table were counted, each thing once."""
+    return "; ".join(dict.fromkeys(quality.protocol[name] for name in ("dice", "object_ap")))
 
 
 def _why_not_timed(row: Row) -> str:
@@ -127,7 +136,9 @@ def _backend(entry: Entry) -> str:
 
 def device_of(entry: Entry) -> str:
     """The processor, and how much of it there was."""
-    return f"{entry.report.device.cpu}, {entry.report.device.usable_cores} cores"
+    limits = entry.report.constrained
+    cores = f"{entry.report.device.usable_cores} cores" if limits is None else limits.label
+    return f"{entry.report.device.cpu}, {cores}"
 
 
 def tile_of(row: Row) -> str:
@@ -151,12 +162,12 @@ COLUMNS = (
     Column("precision", _precision),
     Column("backend", _backend),
     Column("tile", lambda e: tile_of(e.row), always=False),
-    Column("Dice", lambda e: e.row.quality and e.row.quality.dice, _decimals(4)),
-    Column("AP 0.5", lambda e: e.row.quality and e.row.quality.object_ap_pooled, _decimals(3)),
+    Column("Dice", lambda e: e.row.quality and e.row.quality.dice.mean, _decimals(4)),
+    Column("AP 0.5", lambda e: e.row.quality and e.row.quality.object_ap.pooled, _decimals(3)),
     Column("agreement", lambda e: e.row.agreement and e.row.agreement.mask_dice, _decimals(4)),
     Column("p50 ms", lambda e: e.row.timing and e.row.timing.tile_ms.p50, _milliseconds),
     Column("p95 ms", lambda e: e.row.timing and e.row.timing.tile_ms.p95, _milliseconds),
     Column("faster", lambda e: e.row.timing and e.row.timing.speedup, _decimals(2, "x")),
-    Column("peak MB", lambda e: e.row.timing and e.row.timing.peak_mb, _decimals(0)),
+    Column("peak MB", lambda e: e.row.memory and e.row.memory.peak_mb, _decimals(0)),
     Column("file MB", lambda e: e.row.size_bytes / 1e6, _decimals(2)),
 )

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from . import stages
+from .figures import Memory, Round, Timing
 from .latency import sample, summarize, timed
-from .memory import peak_mb, resident_mb
-from .report import Round, Timing
+from .memory import Levels, taken
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from runtime import Segmenter
 
@@ -25,15 +26,19 @@ SEED = 0
 def time_artifact(job: Job) -> Round:
     """One round. Loading counts everything a host waits for: checksums, the library's import, compilation."""
     frame = np.load(job.frame, allow_pickle=False)
-    baseline = resident_mb()
-    opened: list[Segmenter] = []
-    load_ms = timed(lambda: opened.append(job.open()))
-    with opened[0] as segment:
+    before = Levels.now()
+    opened: list[tuple[Segmenter, stages.Stopwatch]] = []
+    load_ms = timed(lambda: opened.append(job.open_watched()))
+    segment, watch = opened[0]
+    with segment:
         first_frame_ms = timed(lambda: segment(frame))
         tile = np.random.default_rng(SEED).random((1, 1, *segment.manifest.tile), dtype=np.float32)
         tile_ms = sample(lambda: segment.run_tile(tile), job.repeats)
-        frame_ms = sample(lambda: segment(frame), max(3, job.repeats // FRAMES_PER_TILES))
-        return Round(load_ms, first_frame_ms, tile_ms, frame_ms, baseline, peak_mb())
+        count = max(3, job.repeats // FRAMES_PER_TILES)
+        frame_ms = sample(lambda: segment(frame), count)
+        taken_apart = stages.sample(segment, watch, frame, count)
+        memory = taken(before, Levels.now())
+        return Round(load_ms, first_frame_ms, tile_ms, frame_ms, taken_apart, memory)
 
 
 def combine(rounds: Sequence[Round], reference: Sequence[Round], frame_shape: tuple[int, int]) -> Timing:
@@ -45,8 +50,24 @@ def combine(rounds: Sequence[Round], reference: Sequence[Round], frame_shape: tu
         tile_ms=summarize([ms for r in rounds for ms in r.tile_ms]),
         frame_ms=summarize([ms for r in rounds for ms in r.frame_ms]),
         frame_shape=frame_shape,
-        baseline_mb=median(r.baseline_mb for r in rounds),
-        peak_mb=median(r.peak_mb for r in rounds),
+        stages=stages.combine(r.stages for r in rounds),
         speedup=median(ratios),
         rounds=tuple(rounds),
     )
+
+
+def typical_memory(rounds: Sequence[Round]) -> Memory:
+    """Each figure's median over the rounds that have it."""
+    each = [r.memory for r in rounds]
+    return Memory(
+        baseline_mb=median(memory.baseline_mb for memory in each),
+        steady_mb=_median(memory.steady_mb for memory in each),
+        peak_mb=median(memory.peak_mb for memory in each),
+        device_mb=_median(memory.device_mb for memory in each),
+        available_drop_mb=_median(memory.available_drop_mb for memory in each),
+    )
+
+
+def _median(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return median(known) if known else None

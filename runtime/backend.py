@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import pkgutil
 from importlib import import_module
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 
 from . import backends
 from .errors import InputError
@@ -40,6 +40,26 @@ class Session(Protocol):
 
     def close(self) -> None:
         """Release the model; calling it again does nothing."""
+        ...
+
+
+@runtime_checkable
+class Stepwise(Protocol):
+    """A session that can do in three steps what run() does in one call, so that a benchmark times each of them.
+
+    A backend whose library has but one call does not offer this; its copies cannot be told from its inference.
+    """
+
+    def feed(self, tile: NDArray[np.float32]) -> None:
+        """Copy the tile to where the model reads it, on the device where that has memory of its own."""
+        ...
+
+    def infer(self) -> None:
+        """Run the model on it, and return when it is done."""
+        ...
+
+    def fetch(self) -> NDArray[np.float32]:
+        """Copy the result to the host, as run() returns it."""
         ...
 
 

@@ -71,6 +71,13 @@ def match_objects(labels_true: NDArray[Any], labels_pred: NDArray[Any], iou: flo
     labels_true, labels_pred : integers of shape (H, W), 0 is background, any other numbers
     iou : 0.5 to 1; from 0.5 on an object has at most one partner, so no assignment has to be searched
     """
+    return matched_objects(labels_true, labels_pred, iou)[0]
+
+
+def matched_objects(
+    labels_true: NDArray[Any], labels_pred: NDArray[Any], iou: float = 0.5
+) -> tuple[ObjectCounts, NDArray[np.float64]]:
+    """What match_objects counts, and the intersection over union of each object found."""
     if not 0.5 <= iou < 1:
         msg = f"The IoU threshold is {iou}; it must be at least 0.5, where matches are unique, and under 1."
         raise InputError(msg)
@@ -80,10 +87,17 @@ def match_objects(labels_true: NDArray[Any], labels_pred: NDArray[Any], iou: flo
     shared = (true >= 0) & (pred >= 0)
     pairs, both = np.unique(true[shared] * len(pred_areas) + pred[shared], return_counts=True)
     if not len(pairs):
-        return ObjectCounts(0, len(pred_areas), len(true_areas))
+        return ObjectCounts(0, len(pred_areas), len(true_areas)), np.zeros(0)
     union = true_areas[pairs // len(pred_areas)] + pred_areas[pairs % len(pred_areas)] - both
-    found = int(np.count_nonzero(both > iou * union))
-    return ObjectCounts(found, len(pred_areas) - found, len(true_areas) - found)
+    matched = both > iou * union
+    found = int(np.count_nonzero(matched))
+    return ObjectCounts(found, len(pred_areas) - found, len(true_areas) - found), both[matched] / union[matched]
+
+
+def panoptic_quality(tp: int, fp: int, fn: int, matched_iou: float) -> float:
+    """matched_iou / (tp + fp / 2 + fn / 2), matched_iou the sum of the IoU of the objects found (Kirillov et al. 2019,
+    CVPR, "Panoptic segmentation"). Counts and sums may be of several images; nothing at all is 1.0."""
+    return matched_iou / (tp + fp / 2 + fn / 2) if tp + fp + fn else 1.0
 
 
 def _objects(labels: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

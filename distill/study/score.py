@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from distill import datasets
-from distill.boundary import boundary_f1
+from runtime.boundary import boundary_f1
 from runtime.errors import InputError
 from runtime.overlap import dice
 

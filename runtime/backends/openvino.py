@@ -98,14 +98,16 @@ def load_openvino() -> Any:
 
 
 class OpenVINOSession:
-    """See runtime.backend.ConcurrentSession; with the latency hint there is one request."""
+    """See runtime.backend.ConcurrentSession and Stepwise; with the latency hint there is one request."""
 
     def __init__(self, compiled: Any, device: str, config: Mapping[str, Any], where: str) -> None:
         latency = config["PERFORMANCE_HINT"] == "LATENCY"
         self.requests: int = 1 if latency else max(1, int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")))
+        requests = [compiled.create_infer_request() for _ in range(self.requests)]
+        self._first: Any = requests[0]
         self._idle: Any = SimpleQueue()
-        for _ in range(self.requests):
-            self._idle.put(compiled.create_infer_request())
+        for request in requests:
+            self._idle.put(request)
         self.description = {
             "library": "openvino",
             "version": extras.version("openvino"),
@@ -118,17 +120,44 @@ class OpenVINOSession:
         }
 
     def run(self, tile: NDArray[np.float32]) -> NDArray[np.float32]:
-        """See Session. The result is copied out of OpenVINO's buffer, which the next run overwrites."""
+        """See Session. Several threads may be in here, as many as there are requests."""
         request = self._idle.get()
         try:
-            request.infer([tile])
-            return np.array(request.get_output_tensor(0).data, np.float32)
+            _feed(request, tile)
+            _infer(request)
+            return _fetch(request)
         finally:
             self._idle.put(request)
 
+    def feed(self, tile: NDArray[np.float32]) -> None:
+        """See Stepwise, which is for one thread: its three steps share a request."""
+        _feed(self._first, tile)
+
+    def infer(self) -> None:
+        """See Stepwise."""
+        _infer(self._first)
+
+    def fetch(self) -> NDArray[np.float32]:
+        """See Stepwise."""
+        return _fetch(self._first)
+
     def close(self) -> None:
         """See Session."""
-        self._idle = None
+        self._first = self._idle = None
+
+
+def _feed(request: Any, tile: NDArray[np.float32]) -> None:
+    np.copyto(request.get_input_tensor(0).data, tile)
+
+
+def _infer(request: Any) -> None:
+    """Outputs are shared here, or OpenVINO would copy them, which _fetch does already."""
+    request.infer(share_outputs=True)
+
+
+def _fetch(request: Any) -> NDArray[np.float32]:
+    """A copy out of OpenVINO's buffer, which the next run overwrites."""
+    return np.array(request.get_output_tensor(0).data, np.float32)
 
 
 def _compiled(core: Any, artifact: Artifact, device: str, config: Mapping[str, Any]) -> tuple[Any, str]:

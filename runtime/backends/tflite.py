@@ -58,7 +58,10 @@ class TFLite:
 
 
 class TFLiteSession:
-    """See runtime.backend.Session. Channels-last models are fed and read channels-last, here and nowhere else."""
+    """See runtime.backend.Session and Stepwise.
+
+    Channels-last models are fed and read channels-last, here and nowhere else.
+    """
 
     def __init__(self, interpreter: Any, manifest: Manifest, library: str, threads: int) -> None:
         self._interpreter: Any = interpreter
@@ -80,9 +83,21 @@ class TFLiteSession:
 
     def run(self, tile: NDArray[np.float32]) -> NDArray[np.float32]:
         """See Session."""
+        self.feed(tile)
+        self.infer()
+        return self.fetch()
+
+    def feed(self, tile: NDArray[np.float32]) -> None:
+        """See Stepwise."""
         fed = np.ascontiguousarray(np.moveaxis(tile, 1, 3)) if self._input_last else tile
         self._interpreter.set_tensor(self._input["index"], fed)
+
+    def infer(self) -> None:
+        """See Stepwise."""
         self._interpreter.invoke()
+
+    def fetch(self) -> NDArray[np.float32]:
+        """See Stepwise."""
         output: NDArray[np.float32] = self._interpreter.get_tensor(self._output["index"])  # a copy
         return np.ascontiguousarray(np.moveaxis(output, 3, 1)) if self._output_last else output
 

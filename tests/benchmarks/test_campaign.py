@@ -5,12 +5,14 @@ from dataclasses import replace
 import pytest
 
 from benchmarks import campaign
-from benchmarks.device import fingerprint
-from benchmarks.report import Report, Round
-from benchmarks.timing import combine
+from benchmarks.figures import Memory, Round
+from benchmarks.fingerprint import fingerprint
+from benchmarks.report import Report
+from benchmarks.timing import combine, typical_memory
 from runtime import open_artifact
 
-FAST, SLOW = Round(1, 1, (1.0, 1.0, 1.0), (2.0,), 50, 60), Round(1, 1, (4.0, 4.0, 4.0), (8.0,), 50, 80)
+FAST = Round(1, 1, (1.0, 1.0, 1.0), (2.0,), None, Memory(50, 55, 60, None, None))
+SLOW = Round(1, 1, (4.0, 4.0, 4.0), (8.0,), None, Memory(50, 70, 80, None, None))
 
 
 def test_ratios_are_paired_by_round():
@@ -21,7 +23,7 @@ def test_ratios_are_paired_by_round():
 
 def test_memory_and_load_are_medians_and_latencies_are_pooled():
     timing = combine([FAST, SLOW, SLOW], [FAST, FAST, FAST], (64, 64))
-    assert timing.peak_mb == 80
+    assert typical_memory([FAST, SLOW, SLOW]) == SLOW.memory
     assert timing.tile_ms.count == 9
     assert timing.frame_ms.max == 8.0
 

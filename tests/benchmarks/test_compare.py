@@ -15,7 +15,7 @@ from benchmarks.report import Report, write_report
 def elsewhere(report: Report) -> Report:
     """The same run on another device, where it failed."""
     (row,) = report.rows
-    failed = replace(row, timing=None, agreement=None, error="out of order")
+    failed = replace(row, timing=None, memory=None, agreement=None, error="out of order")
     return replace(report, device=replace(report.device, cpu="Other <CPU>"), rows=(failed,))
 
 

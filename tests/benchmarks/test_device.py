@@ -2,14 +2,16 @@
 
 import getpass
 import platform
+from pathlib import Path
 
 import pytest
 
-from benchmarks import device
+from benchmarks.fingerprint import fingerprint
+from benchmarks.machine import Machine
 
 
 def test_the_description_names_processor_and_libraries():
-    described = device.fingerprint()
+    described = fingerprint()
     assert described.cpu
     assert 1 <= described.usable_cores
     assert described.memory_mb > 100
@@ -17,22 +19,21 @@ def test_the_description_names_processor_and_libraries():
 
 
 def test_the_description_names_neither_host_nor_user():
-    text = device.fingerprint().to_json()
+    text = fingerprint().to_json()
     assert platform.node() not in text or len(platform.node()) < 4  # a short name may be part of any word
     assert f"/{getpass.getuser()}/" not in text
 
 
-def test_a_machine_without_cpuinfo_is_described_too(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(device, "_cpuinfo", dict)
-    described = device.fingerprint()
-    assert described.isa == ()
-    assert not described.has_bf16
-    assert described.cpu
-
-
-def test_flags_are_read_from_x86_and_arm(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(device, "_cpuinfo", lambda: {"model name": "A", "flags": "fpu avx2 amx_bf16"})
-    assert device.fingerprint().isa == ("avx2", "amx_bf16")
-    monkeypatch.setattr(device, "_cpuinfo", lambda: {"Model": "Board", "Features": "fp asimd asimddp"})
-    assert device.fingerprint().isa == ("asimd", "asimddp")
-    assert not device.fingerprint().has_bf16
+@pytest.mark.parametrize(
+    ("text", "cpu", "isa"),
+    [
+        ("model name\t: A\nflags\t\t: fpu avx2 amx_bf16\n", "A", ("avx2", "amx_bf16")),
+        ("Features\t: fp asimd asimddp\n\nModel\t\t: Board\n", "Board", ("asimd", "asimddp")),
+    ],
+)
+def test_flags_are_read_from_x86_and_arm(tmp_path: Path, text: str, cpu: str, isa: tuple[str, ...]):
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/cpuinfo").write_text(text)
+    described = fingerprint(Machine(tmp_path))
+    assert (described.cpu, described.isa) == (cpu, isa)
+    assert described.has_bf16 == ("amx_bf16" in isa)

@@ -1,9 +1,12 @@
 """Percentiles are quoted only where the samples carry them."""
 
+import statistics
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from benchmarks.latency import WARM_UP_CALLS, percentile, sample, summarize
 
@@ -38,3 +41,18 @@ def test_sampling_warms_up_first():
     calls: list[int] = []
     assert len(sample(lambda: calls.append(0), 5)) == 5
     assert len(calls) >= 5 + WARM_UP_CALLS
+
+
+@given(st.lists(st.floats(1e-3, 1e4), min_size=4))
+def test_jitter_is_what_scipy_and_statistics_say(samples: list[float]):
+    found = summarize(samples)
+    assert found.mean == pytest.approx(np.mean(samples))
+    assert found.sd == pytest.approx(statistics.stdev(samples), abs=1e-9)
+    assert found.mad == pytest.approx(stats.median_abs_deviation(samples), abs=1e-9)
+    assert found.iqr == pytest.approx(stats.iqr(samples), abs=1e-9)
+
+
+def test_one_sample_does_not_scatter_and_three_have_no_quarters():
+    assert (summarize([1.0]).sd, summarize([1.0]).mad, summarize([1.0]).iqr) == (None, None, None)
+    assert summarize([1.0, 2.0, 3.0]).iqr is None
+    assert summarize([]).mean is None

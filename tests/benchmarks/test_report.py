@@ -8,9 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.figures import ImageScore
 from benchmarks.latency import summarize
+from benchmarks.quality import summarize as summarize_quality
 from benchmarks.report import Report, read_report, write_report
 from runtime.errors import InputError
+
+V1 = Path(__file__).with_name("report-v1.json")  # written by edgescope 0.1.0
 
 
 def test_a_report_survives_the_disk(report: Report, tmp_path: Path):
@@ -24,11 +28,11 @@ def test_any_figures_survive_json(report: Report, samples: list[float], dice: fl
     rounds = (replace(row.timing.rounds[0], tile_ms=tuple(samples)),)
     timing = replace(row.timing, tile_ms=summarize(samples), rounds=rounds)
     row = replace(row, timing=timing, agreement=replace(row.agreement, mask_dice=dice), error=error)
-    report = replace(report, rows=(row,))
+    report = replace(report, rows=(row,)).sealed()
     assert Report.from_json(report.to_json()) == report
 
 
-@pytest.mark.parametrize("version", [0, 2, "1", None])
+@pytest.mark.parametrize("version", [0, 3, "1", True, None])
 def test_another_schema_version_is_refused_by_name(report: Report, tmp_path: Path, version: object):
     path = tmp_path / "old.json"
     path.write_text(json.dumps({**report.to_dict(), "schema_version": version}))
@@ -58,4 +62,88 @@ def test_an_unknown_field_is_named(report: Report, tmp_path: Path):
     path = tmp_path / "new.json"
     path.write_text(json.dumps(value))
     with pytest.raises(InputError, match=r"rows\[0\]\.surprise"):
+        read_report(path)
+
+
+def test_a_report_that_was_edited_by_hand_is_refused(report: Report, tmp_path: Path):
+    path = tmp_path / "better.json"
+    write_report(path, report)
+    text = path.read_text()
+    assert '"p50": 20.5' in text
+    path.write_text(text.replace('"p50": 20.5', '"p50": 10.5'))
+    with pytest.raises(InputError, match=r"better\.json.*edited"):
+        read_report(path)
+
+
+def test_a_report_without_its_digest_is_refused(report: Report, tmp_path: Path):
+    path = tmp_path / "bare.json"
+    path.write_text(json.dumps({**report.to_dict(), "digest": None}))
+    with pytest.raises(InputError, match="digest"):
+        read_report(path)
+
+
+def test_spaces_and_the_order_of_fields_are_no_edit(report: Report, tmp_path: Path):
+    value = report.to_dict()
+    path = tmp_path / "report.json"
+    path.write_text(json.dumps(dict(reversed(value.items())), separators=(",", ":")))
+    assert read_report(path) == report
+
+
+def test_a_report_of_version_1_is_read_with_what_it_has_not_as_none():
+    report = read_report(V1)
+    assert report.schema_version == 1
+    assert report.digest is None
+    assert report.data.content is None
+    intel, jetson = report.rows
+    assert intel.timing.tile_ms.count == 20
+    assert intel.timing.stages is None
+    assert intel.memory.peak_mb > intel.memory.baseline_mb
+    assert intel.memory.steady_mb is None
+    assert intel.quality.dice.images == 2
+    assert intel.quality.boundary_f1 is None
+    assert intel.quality.object_f1.mean >= intel.quality.object_ap.mean
+    assert jetson.timing is None
+    assert jetson.memory is None
+
+
+@pytest.mark.parametrize("broken", [{"rows": None}, {"device": []}, {"rows": [1]}, {"protocol": {}}, {"surprise": 1}])
+def test_what_only_says_that_it_is_version_1_is_refused(tmp_path: Path, broken: dict):
+    path = tmp_path / "old.json"
+    path.write_text(json.dumps({**json.loads(V1.read_text()), **broken}))
+    with pytest.raises(InputError, match=r"old\.json"):
+        read_report(path)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [(("timing", "tile_ms", "p50"), 10.5), (("timing", "frame_ms", "max"), 1.0), (("timing", "tile_ms", "p99"), 40.0)],
+)
+def test_figures_that_do_not_follow_from_the_samples_are_refused(report: Report, tmp_path: Path, path, value: float):
+    edited = report.to_dict()
+    holder = edited["rows"][0]
+    for name in path[:-1]:
+        holder = holder[name]
+    holder[path[-1]] = value
+    write_report(tmp_path / "sealed.json", Report.from_dict(edited))
+    with pytest.raises(InputError, match=rf"rows\[0\]\.timing\.{path[1]}"):
+        read_report(tmp_path / "sealed.json")
+
+
+def test_a_dice_that_does_not_follow_from_its_images_is_refused(report: Report, tmp_path: Path):
+    score = ImageScore("a", 0.5, (1, 1, 1), (1, 0, 0), 1.0, 0.0, 0.9)
+    (row,) = report.rows
+    good = replace(report, rows=(replace(row, quality=summarize_quality([score], "nuclei")),))
+    write_report(tmp_path / "good.json", good)
+    assert read_report(tmp_path / "good.json").rows[0].quality.dice.mean == 0.5
+    better = replace(good.rows[0].quality, dice=replace(good.rows[0].quality.dice, mean=0.9))
+    write_report(tmp_path / "better.json", replace(good, rows=(replace(row, quality=better),)))
+    with pytest.raises(InputError, match=r"rows\[0\]\.quality\.dice"):
+        read_report(tmp_path / "better.json")
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999"])
+def test_what_is_no_finite_number_is_refused(report: Report, tmp_path: Path, number: str):
+    path = tmp_path / "odd.json"
+    path.write_text(report.to_json().replace('"p50": 20.5', f'"p50": {number}'))
+    with pytest.raises(InputError, match="finite"):
         read_report(path)

@@ -33,7 +33,7 @@ def test_a_report_holds_every_sample(bench, write_tiny, tmp_path: Path):
     assert [len(measured.tile_ms) for measured in row.timing.rounds] == [10, 10]
     assert row.timing.tile_ms.count == 20
     assert row.timing.tile_ms.p99 is None  # 20 samples carry no p99
-    assert row.timing.peak_mb >= row.timing.baseline_mb > 0
+    assert row.memory.peak_mb >= row.memory.steady_mb > row.memory.baseline_mb > 0
     assert row.timing.load_ms > 0
     assert row.timing.first_frame_ms > 0
     assert row.timing.speedup == 1.0
@@ -70,6 +70,27 @@ def test_a_killed_process_costs_its_row_and_no_other(
     assert killed.timing is None
     assert alive.error is None
     assert alive.timing is not None
+
+
+@pytest.mark.slow
+def test_all_that_can_be_asked_for_is_measured_on_a_machine_held_back(bench, write_tiny, tmp_path: Path):
+    held = ("--cores", "1", "--memory-limit", "2000", "--sustain", "0.02", "--throughput")
+    path = tmp_path / "report.json"
+    said = bench(
+        "run", "--artifact", write_tiny(), *ONE_IMAGE, "--out", path, "--rounds", "1", "--repeats", "10", *held
+    )
+    assert said.code == 0, said.err
+    report = read_report(path)
+    (row,) = report.rows
+    assert report.constrained.label == "constrained to 1 core and 2000 MB"
+    assert "constrained to 1 core" in said.out
+    assert report.device.usable_cores >= 1
+    assert row.timing.stages.total.count == 3
+    assert row.throughput.sequential.tiles_per_s > 0
+    assert row.sustained.seconds >= 1.2
+    assert sum(row.sustained.histogram.counts) == row.sustained.frames == row.sustained.frame_ms.count
+    assert row.energy is not None or "energy counter" in row.not_measured["energy"]
+    assert len(report.noise.before.samples_ms) == len(report.noise.after.samples_ms)
 
 
 @pytest.mark.slow
@@ -130,6 +151,10 @@ def test_pictures_of_image_files(bench, write_tiny, tmp_path: Path):
         ((*ONE_IMAGE, "--frobnicate"), "--frobnicate"),
         ((*ONE_IMAGE, "--out", "."), "folder"),
         ((*ONE_IMAGE, "--pictures", __file__), "file"),
+        ((*ONE_IMAGE, "--sustain", "0"), "--sustain"),
+        ((*ONE_IMAGE, "--sustain", "nan"), "--sustain"),
+        ((*ONE_IMAGE, "--profile", "raspberry-pi"), "1-core-512mb"),
+        ((*ONE_IMAGE, "--cores", "9999"), "cannot resemble"),
     ],
 )
 def test_a_wrong_call_is_one_line_and_writes_nothing(bench, write_tiny, tmp_path: Path, arguments, complaint: str):

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.streams import LiteRTStream, Sessions, Setup
 from compile.litert_graph import interpreter, operators, values
 from compile.verify import reference
 from distill.graph import convolutions, parameter
 from distill.quantize import weight_scales
+from runtime import backend as backends
 from runtime.overlap import dice
 
 VARIANTS = ("mobilenetv3", "mobilenetv3_se", "efficientnet_b0", "resnet18")
@@ -128,3 +130,23 @@ def test_a_float_file_agrees_with_the_reference(precision, close, built, make_gr
 def test_half_precision_halves_the_file(built):
     half, full = (len(built(precision)["microscope"].payload("tflite")) for precision in ("fp16", "fp32"))
     assert half < 0.6 * full
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("batch", "requests"), [(4, 1), (1, 2)])
+def test_batches_and_several_interpreters_give_what_one_tile_after_the_other_gives(built, fields, batch, requests):
+    artifact = built("fp32")["microscope"]
+    setup = Setup(artifact, backends.load("tflite"), 2, None)
+    with Sessions(setup, 1, 1) as stream:
+        due = stream.run(fields)
+    with LiteRTStream(setup, batch, requests) as stream:
+        np.testing.assert_allclose(stream.run(fields), due, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_steps_give_what_run_gives(built, fields):
+    session = backends.load("tflite").open(built("fp32")["microscope"], None, 1)
+    assert isinstance(session, backends.Stepwise)
+    session.feed(fields[:1])
+    session.infer()
+    np.testing.assert_array_equal(session.fetch(), session.run(fields[:1]))

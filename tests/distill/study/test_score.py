@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distill.boundary import boundary_f1
 from distill.config import Config
 from distill.datasets import Sample
 from distill.sections import DataSection, StudySection
 from distill.study.score import Held, blocks, choose_threshold, held_out, score
+from runtime.boundary import boundary_f1
 from runtime.errors import InputError
 from runtime.overlap import dice
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from distill.boundary import boundary_f1, outline
+from runtime.boundary import boundary_f1, outline
 
 MASKS = arrays(bool, (7, 9))
 
