@@ -1,4 +1,4 @@
-"""Measure artefacts on this machine with `run`, and put the reports of several machines side by side with `compare`."""
+"""Measure artefacts on this machine with `run`, put reports side by side with `compare`, and pick one with `choose`."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -8,21 +8,19 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 
 from runtime import backend as backends
 from runtime.artifact import MANIFEST, Artifact, open_artifact
-from runtime.atomic import write_bytes
 from runtime.errors import InputError
 
-from . import campaign, live_commands, page, source, table
+from . import answer_commands, campaign, live_commands, source
 from .profiles import constraint
-from .report import Report, read_report, write_report
+from .report import write_report
 
 LONGEST = 24 * 60  # minutes of a sustained run
-WIDTH = 160  # of the table, where the output is no terminal
 
 app = typer.Typer(add_completion=False, help=__doc__, rich_markup_mode=None)
+answer_commands.add_to(app)
 live_commands.add_to(app)
 
 Json = Annotated[Path | None, typer.Option("--json", metavar="F", help="Write what is printed, for machines.")]
@@ -89,28 +87,8 @@ def run(
         result = campaign.run(artifacts, where, described, plan, step)
     if out:
         write_report(out, result)
-    _show([result], json_file)
+    answer_commands.show([result], json_file)
     return 1 if result.failed else 0
-
-
-@app.command()
-def compare(
-    reports: Annotated[list[Path], typer.Argument(metavar="REPORT...", help="Files written by `run --out`.")],
-    html: Annotated[Path | None, typer.Option(metavar="F", help="Write one self-contained page.")] = None,
-    markdown: Annotated[Path | None, typer.Option(metavar="F", help="Write a Markdown table.")] = None,
-    csv: Annotated[Path | None, typer.Option(metavar="F", help="Write comma-separated values.")] = None,
-    json_file: Json = None,
-    debug: Debug = False,
-) -> int:
-    """Put reports of several machines side by side."""
-    read = [read_report(path) for path in reports]
-    shown = table.entries(read)
-    texts = {html: page.render, markdown: table.markdown, csv: table.to_csv}
-    for path, text in texts.items():
-        if path:
-            write_bytes(path, text(shown).encode())
-    _show(read, json_file)
-    return 0
 
 
 def _check_places(out: Path | None, pictures: Path | None) -> None:
@@ -172,19 +150,3 @@ def _progress(total: int) -> Iterator[campaign.Step]:
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("measuring", total=total)
         yield lambda what: progress.update(task, advance=1, description=what)
-
-
-def _show(reports: Sequence[Report], json_file: Path | None) -> None:
-    shown = table.entries(reports)
-    head, *lines = table.cells(shown)
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = WIDTH
-    grid = Table(*head, box=None, pad_edge=False, header_style="bold")
-    for line in lines:
-        grid.add_row(*line)
-    console.print(grid)
-    for note in table.notes(shown):
-        console.print(note, style="dim", markup=False)
-    if json_file:
-        write_bytes(json_file, table.to_json(shown).encode())

@@ -6,14 +6,19 @@ A cell that was not measured is '-'. What has to be known to read a figure stand
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from . import caveats
+from .absent import MARK, Absent
 from .figures import Quality
 from .report import Report, Row
 
 MISSING = "-"
+TRADE_MARKS = re.compile(r"\((?:R|TM)\)", re.IGNORECASE)
+FORMULA = ("=", "+", "@", "\t", "\r")  # a spreadsheet runs a cell that begins so
 
 
 @dataclass(frozen=True)
@@ -26,17 +31,27 @@ class Entry:
 
 @dataclass(frozen=True)
 class Column:
-    """A heading, the value below it (None: not measured) and its text. always: shown even if all rows are equal."""
+    """A heading, the value below it (None: not measured) and its text.
+
+    always : shown even if all rows are equal
+    wide : shown only where there is room, in a page and in CSV, and there only if a row has it
+    """
 
     title: str
     value: Callable[[Entry], Any]
     show: Callable[[Any], str] = str
     always: bool = True
+    wide: bool = False
 
     def cell(self, entry: Entry) -> str:
-        """The value as text."""
+        """The value as text in one line, whatever characters a report holds."""
         value = self.value(entry)
-        return MISSING if value is None else self.show(value)
+        return MISSING if value is None else printable(self.show(value))
+
+
+def printable(text: str) -> str:
+    """The text without line breaks and control characters, which would act on a terminal."""
+    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def entries(reports: Sequence[Report]) -> list[Entry]:
@@ -44,46 +59,74 @@ def entries(reports: Sequence[Report]) -> list[Entry]:
     return [Entry(report, row) for report in reports for row in report.rows]
 
 
-def columns(shown: Sequence[Entry]) -> list[Column]:
+def columns(shown: Sequence[Entry], absent: Sequence[Absent] = (), *, wide: bool = False) -> list[Column]:
     """The columns that tell something: device, data and student only where the rows differ in them."""
-    return [column for column in COLUMNS if column.always or len({column.cell(entry) for entry in shown}) > 1]
+    return [column for column in COLUMNS if _tells(column, shown, absent, wide=wide)]
 
 
-def cells(shown: Sequence[Entry]) -> list[list[str]]:
-    """Headings, then a line per row."""
-    chosen = columns(shown)
-    return [[column.title for column in chosen], *([column.cell(entry) for column in chosen] for entry in shown)]
+def _tells(column: Column, shown: Sequence[Entry], absent: Sequence[Absent], *, wide: bool) -> bool:
+    values = {column.cell(entry) for entry in shown}
+    if column.wide:
+        return wide and values != {MISSING}
+    return column.always or len(values) > 1 or (column.title == DEVICE and bool(absent))
 
 
-def to_json(shown: Sequence[Entry]) -> str:
-    """What is printed, with numbers as numbers, and null where nothing was measured."""
-    chosen = columns(shown)
+def cells(shown: Sequence[Entry], absent: Sequence[Absent] = (), *, wide: bool = False) -> list[list[str]]:
+    """Headings, a line per row, and a line per device that was not measured."""
+    chosen = columns(shown, absent, wide=wide)
+    lines = [[column.cell(entry) for column in chosen] for entry in shown]
+    return [[column.title for column in chosen], *lines, *(_absent_line(one, chosen) for one in absent)]
+
+
+def _absent_line(one: Absent, chosen: Sequence[Column]) -> list[str]:
+    known = {DEVICE: one.device, "target": one.target, "backend": MARK}
+    return [printable(known.get(column.title, MISSING)) for column in chosen]
+
+
+def to_json(shown: Sequence[Entry], absent: Sequence[Absent] = ()) -> str:
+    """What is printed and more, with numbers as numbers, and null where nothing was measured."""
+    chosen = columns(shown, absent, wide=True)
     rows = [{column.title: column.value(entry) for column in chosen} for entry in shown]
-    return json.dumps({"rows": rows, "notes": notes(shown)}, indent=2, ensure_ascii=False) + "\n"
+    missing = [{"device": one.device, "target": one.target, "command": one.command} for one in absent]
+    value = {"rows": rows, "not_measured": missing, "notes": notes(shown, absent)}
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
-def markdown(shown: Sequence[Entry]) -> str:
-    """A pipe table, followed by the notes."""
-    head, *lines = [[text.replace("|", r"\|") for text in line] for line in cells(shown)]
-    table = ["| " + " | ".join(line) + " |" for line in (head, ["---"] * len(head), *lines)]
-    return "\n".join([*table, "", *(f"- {note}" for note in notes(shown))]) + "\n"
+def markdown(shown: Sequence[Entry], absent: Sequence[Absent] = ()) -> str:
+    """A pipe table, followed by the notes. What a report holds is text, and no markup of the document."""
+    head, *lines = [[_literal(text) for text in line] for line in cells(shown, absent)]
+    numeric = [all(_is_number(line[i]) for line in lines) for i in range(len(head))]
+    rule = ["---:" if right else "---" for right in numeric]
+    table = ["| " + " | ".join(line) + " |" for line in (head, rule, *lines)]
+    return "\n".join([*table, "", *(f"- {_literal(note)}" for note in notes(shown, absent))]) + "\n"
 
 
-def to_csv(shown: Sequence[Entry]) -> str:
-    """Comma-separated, without the notes."""
+def _literal(text: str) -> str:
+    return printable(text).replace("&", "&amp;").replace("<", "&lt;").replace("|", r"\|").replace("`", "'")
+
+
+def _is_number(text: str) -> bool:
+    return text == MISSING or text.rstrip("x").replace(".", "", 1).replace("-", "", 1).isdigit()
+
+
+def to_csv(shown: Sequence[Entry], absent: Sequence[Absent] = ()) -> str:
+    """Comma-separated, with all columns, without the notes."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(cells(shown))
+    lines = [[_harmless(cell) for cell in line] for line in cells(shown, absent, wide=True)]
+    csv.writer(text, lineterminator="\n").writerows(lines)
     return text.getvalue()
 
 
-def notes(shown: Sequence[Entry]) -> list[str]:
+def _harmless(cell: str) -> str:
+    is_formula = cell.startswith(FORMULA) or (cell.startswith("-") and cell != MISSING and not _is_number(cell))
+    return f"'{cell}" if is_formula else cell
+
+
+def notes(shown: Sequence[Entry], absent: Sequence[Absent] = ()) -> list[str]:
     """What must be said beside the figures, each thing once."""
-    said: list[str] = []
-    for entry in shown:
-        said += [note for note in _notes(entry) if note not in said]
-    if len({(entry.report.data.spec, entry.report.data.images) for entry in shown}) > 1:
-        said.append("the reports were measured on different images: their Dice and AP do not compare")
-    return said
+    reports = list({id(entry.report): entry.report for entry in shown}.values())
+    said = [*(note for entry in shown for note in _notes(entry)), *caveats.of_reports(reports)]
+    return list(dict.fromkeys([*said, *(f"{one.device}: {one.text}" for one in absent)]))
 
 
 def _notes(entry: Entry) -> Iterable[str]:
@@ -99,9 +142,6 @@ def _notes(entry: Entry) -> Iterable[str]:
             f"times per tile of {tile_of(row)}, {protocol.rounds} x {protocol.repeats} in fresh processes, threads: "
             f"{protocol.threads or 'as the backend chooses'}; faster: than {protocol.reference}, paired by round"
         )
-    if entry.report.constrained:
-        yield f"{entry.report.constrained.label} on {entry.report.device.cpu}: no figures of the device it resembles"
-    yield from entry.report.warnings
     if protocol.also_bf16 and not entry.report.device.has_bf16:
         yield "bf16 was not run: this processor does not multiply it natively"
     if row.agreement and not row.agreement.within_tolerance:
@@ -135,10 +175,15 @@ def _backend(entry: Entry) -> str:
 
 
 def device_of(entry: Entry) -> str:
-    """The processor, and how much of it there was."""
-    limits = entry.report.constrained
-    cores = f"{entry.report.device.usable_cores} cores" if limits is None else limits.label
-    return f"{entry.report.device.cpu}, {cores}"
+    """The board or processor, and how much of it there was, or how it was held back."""
+    device, limits = entry.report.device, entry.report.constrained
+    cores = f"{device.usable_cores} cores" if limits is None else limits.label
+    return f"{device.board or short_name(device.cpu)}, {cores}"
+
+
+def short_name(cpu: str) -> str:
+    """A processor's name without its trade marks."""
+    return " ".join(TRADE_MARKS.sub(" ", cpu).split())
 
 
 def tile_of(row: Row) -> str:
@@ -154,20 +199,53 @@ def _milliseconds(value: float) -> str:
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
+def _energy(entry: Entry) -> float | None:
+    energy = entry.row.energy
+    return None if energy is None or energy.joules_per_frame is None else 1e3 * energy.joules_per_frame
+
+
+def _interval(entry: Entry) -> tuple[float, float] | None:
+    return entry.row.quality and entry.row.quality.dice.interval
+
+
+def _pooled(name: str) -> Callable[[Entry], float | None]:
+    return lambda entry: (figure := getattr(entry.row.quality, name, None)) and figure.pooled
+
+
+def _mean(name: str) -> Callable[[Entry], float | None]:
+    return lambda entry: (figure := getattr(entry.row.quality, name, None)) and figure.mean
+
+
+DEVICE = "device"
+
 COLUMNS = (
-    Column("device", device_of, always=False),
+    Column(DEVICE, device_of, always=False),
     Column("data", lambda e: e.report.data.spec, always=False),
     Column("student", lambda e: e.row.student, always=False),
     Column("target", lambda e: e.row.target),
     Column("precision", _precision),
     Column("backend", _backend),
     Column("tile", lambda e: tile_of(e.row), always=False),
-    Column("Dice", lambda e: e.row.quality and e.row.quality.dice.mean, _decimals(4)),
-    Column("AP 0.5", lambda e: e.row.quality and e.row.quality.object_ap.pooled, _decimals(3)),
+    Column("threads", lambda e: e.row.threads, always=False),
+    Column("Dice", _mean("dice"), _decimals(4)),
+    Column("Dice 95 %", _interval, lambda ends: f"{ends[0]:.4f} to {ends[1]:.4f}", wide=True),
+    Column("AP 0.5", _pooled("object_ap"), _decimals(3)),
+    Column("object F1", _pooled("object_f1"), _decimals(3), wide=True),
+    Column("PQ", _pooled("panoptic_quality"), _decimals(3), wide=True),
+    Column("boundary F1", _mean("boundary_f1"), _decimals(3), wide=True),
+    Column("HD95 px", _mean("hd95_px"), _decimals(1), wide=True),
+    Column("count error", _mean("count_error"), _decimals(1), wide=True),
     Column("agreement", lambda e: e.row.agreement and e.row.agreement.mask_dice, _decimals(4)),
     Column("p50 ms", lambda e: e.row.timing and e.row.timing.tile_ms.p50, _milliseconds),
     Column("p95 ms", lambda e: e.row.timing and e.row.timing.tile_ms.p95, _milliseconds),
+    Column("p99 ms", lambda e: e.row.timing and e.row.timing.tile_ms.p99, _milliseconds, wide=True),
+    Column("jitter ms", lambda e: e.row.timing and e.row.timing.tile_ms.iqr, _milliseconds, wide=True),
     Column("faster", lambda e: e.row.timing and e.row.timing.speedup, _decimals(2, "x")),
+    Column("load ms", lambda e: e.row.timing and e.row.timing.load_ms, _decimals(0), wide=True),
+    Column("first frame ms", lambda e: e.row.timing and e.row.timing.first_frame_ms, _decimals(0), wide=True),
+    Column("tiles/s", lambda e: e.row.throughput and e.row.throughput.best.tiles_per_s, _decimals(1), wide=True),
+    Column("drift %", lambda e: e.row.sustained and e.row.sustained.drift_percent, _decimals(1), wide=True),
+    Column("mJ/frame", _energy, _decimals(1), wide=True),
     Column("peak MB", lambda e: e.row.memory and e.row.memory.peak_mb, _decimals(0)),
     Column("file MB", lambda e: e.row.size_bytes / 1e6, _decimals(2)),
 )

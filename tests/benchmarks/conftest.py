@@ -1,18 +1,41 @@
-"""The command line, called in this process, and a report that was made up by hand."""
+"""The command line, called in this process, a report made up by hand, and as many as wanted made up at random."""
 
+import base64
+import io
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
+from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from benchmarks.__main__ import main
 from benchmarks.device import Device
-from benchmarks.figures import Agreement, Memory, Round, Timing
-from benchmarks.latency import summarize
+from benchmarks.figures import (
+    Agreement,
+    ImageScore,
+    Memory,
+    Picture,
+    Quality,
+    Round,
+    Stages,
+    StageSamples,
+    Sustained,
+    Timing,
+    Trace,
+    Window,
+)
+from benchmarks.latency import histogram, summarize
 from benchmarks.machine import Machine
+from benchmarks.noise import calibration, judge
+from benchmarks.quality import summarize as sum_up
 from benchmarks.report import SCHEMA_VERSION, Data, Protocol, Report, Row
+from runtime.overlap import dice_of
 
 DEVICE = Device(
     cpu="Some CPU",
@@ -128,3 +151,183 @@ def report() -> Report:
         rows=(row,),
         digest=None,
     ).sealed()
+
+
+@pytest.fixture(scope="session")
+def make_report() -> Callable[..., Report]:
+    """make_report({"name": "tiny-intel-int8", "ms": 10.0}, ..., images=12, seed=0): see Artefact and make_up."""
+
+    def make(*artefacts: dict[str, Any], **how: Any) -> Report:
+        return make_up([Artefact(**one) for one in artefacts] or [Artefact()], **how)
+
+    return make
+
+
+PIXELS = 1_000_000  # labelled in an image
+STAGES = {"preprocess": 0.06, "host_to_device": 0.02, "inference": 0.8, "device_to_host": 0.02, "postprocess": 0.1}
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """A row to make up: ms per tile (median), peak MB, mean Dice; None leaves the figure out."""
+
+    name: str = "tiny-intel-int8"
+    ms: float | None = 10.0
+    mb: float | None = 100.0
+    dice: float | None = 0.9
+    size_mb: float = 2.0
+
+
+def make_up(
+    artefacts: Sequence[Artefact] = (Artefact(),),
+    *,
+    device: Device = DEVICE,
+    seed: int = 0,
+    images: int = 12,
+    rounds: int = 3,
+    repeats: int = 50,
+    noise: float = 0.02,
+    frame: tuple[int, int] = (512, 512),
+    data: str = "synthetic:12@7",
+    content: str = "0" * 64,
+    sustained: bool = False,
+    pictures: bool = False,
+) -> Report:
+    """noise : standard deviation between rounds and between tiles, relative; 0: every sample is the same"""
+    rng = np.random.default_rng(seed)
+    rows = [_row(one, rng, images, rounds, repeats, noise, frame, sustained, pictures) for one in artefacts]
+    calm = calibration((5.0,) * 60)
+    return Report(
+        schema_version=SCHEMA_VERSION,
+        created="2026-01-01T00:00:00+00:00",
+        edgescope="0.1.0",
+        device=device,
+        constrained=None,
+        data=Data(data, images, "CC0", "made up", {}, content),
+        protocol=Protocol(rounds, repeats, None, False, False, None, artefacts[0].name),
+        noise=judge(calm, calm),
+        rows=tuple(rows),
+        digest=None,
+    ).sealed()
+
+
+def _row(
+    one: Artefact,
+    rng: np.random.Generator,
+    images: int,
+    rounds: int,
+    repeats: int,
+    noise: float,
+    frame: tuple[int, int],
+    sustained: bool,
+    pictures: bool,
+) -> Row:
+    student, target, precision = one.name.rsplit("-", 2)
+    timing = None if one.ms is None else _timing(one, rng, rounds, repeats, noise, frame)
+    return Row(
+        name=one.name,
+        student=student,
+        target=target,
+        precision=precision,
+        precision_hint=None,
+        threads=None,
+        backend={"intel": "openvino", "microscope": "tflite"}.get(target, "tensorrt"),
+        stand_in=False,
+        description={"library": "made up"},
+        tile=(256, 256),
+        size_bytes=round(one.size_mb * 1e6),
+        operators={"convolutions": 1},
+        agreement=Agreement(2, 0.999, 0.01, 0.001, True),
+        quality=None if one.dice is None else _quality(one.dice, rng, images, pictures),
+        timing=timing,
+        memory=timing and timing.rounds[0].memory,
+        throughput=None,
+        sustained=_sustained(one.ms, rng, frame) if sustained and one.ms else None,
+        energy=None,
+        not_measured={},
+        error=None,
+    )
+
+
+def _timing(
+    one: Artefact, rng: np.random.Generator, rounds: int, repeats: int, noise: float, frame: tuple[int, int]
+) -> Timing:
+    measured = [_round(one, rng, repeats, noise, frame) for _ in range(rounds)]
+    parts = {name: [ms for r in measured for ms in getattr(r.stages, name)] for name in (*STAGES, "total")}
+    return Timing(
+        load_ms=median(r.load_ms for r in measured),
+        first_frame_ms=median(r.first_frame_ms for r in measured),
+        tile_ms=summarize([ms for r in measured for ms in r.tile_ms]),
+        frame_ms=summarize([ms for r in measured for ms in r.frame_ms]),
+        frame_shape=frame,
+        stages=Stages(**{name: summarize(values) for name, values in parts.items()}),
+        speedup=1.0,
+        rounds=tuple(measured),
+    )
+
+
+def _round(one: Artefact, rng: np.random.Generator, repeats: int, noise: float, frame: tuple[int, int]) -> Round:
+    ms = float((one.ms or 0.0) * np.exp(noise * rng.standard_normal()))
+    tiles = ms * np.exp(noise * rng.standard_normal(repeats)) * (1 + (noise > 0) * rng.pareto(6, repeats) * 0.1)
+    frames = ms * 9 * np.exp(noise * rng.standard_normal(max(3, repeats // 10)))
+    mb = (one.mb or 0.0) * np.exp(0.1 * noise * rng.standard_normal())
+    stages = {name: tuple((share * frames).tolist()) for name, share in STAGES.items()}
+    return Round(
+        load_ms=20 * ms,
+        first_frame_ms=12 * ms,
+        tile_ms=tuple(tiles.tolist()),
+        frame_ms=tuple(frames.tolist()),
+        stages=StageSamples(**stages, total=tuple(frames.tolist())),
+        memory=Memory(50.0, 0.95 * float(mb), float(mb), None, None),
+    )
+
+
+def _quality(dice: float, rng: np.random.Generator, images: int, pictures: bool) -> Quality:
+    hard = np.random.default_rng(1).beta(2, 20, images)  # the same images are hard for all
+    scores = np.clip(dice + hard.mean() - hard + 0.005 * rng.standard_normal(images), 0, 1)
+    return replace(
+        sum_up([_score(f"image-{i:02}", float(value)) for i, value in enumerate(scores)], "nuclei"),
+        worst=tuple(_picture(i, float(scores[i])) for i in np.argsort(scores)[:3]) if pictures else (),
+    )
+
+
+def _score(name: str, dice: float) -> ImageScore:
+    found, objects = round(PIXELS * dice), round(100 * dice)
+    pixels = (found, PIXELS - found, PIXELS - found)
+    return ImageScore(name, dice_of(*pixels), pixels, (objects, 4, 100 - objects), 0.9, 3.0, 0.8 * objects)
+
+
+def _picture(i: int, dice: float) -> Picture:
+    rng = np.random.default_rng(i)
+    pixels = np.zeros((96, 96, 3), np.uint8)
+    y, x = np.mgrid[:96, :96]
+    for cy, cx, r in rng.uniform((10, 10, 6), (86, 86, 14), (8, 3)):
+        distance = np.hypot(y - cy, x - cx)
+        pixels[distance < r] = rng.integers(90, 220)
+        pixels[abs(distance - r) < 1] = (230, 159, 0)
+        pixels[abs(distance - r - 2) < 0.7] = (86, 180, 233)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return Picture(f"image-{i:02}", dice, 96, 96, base64.b64encode(file.getvalue()).decode())
+
+
+def _sustained(ms: float, rng: np.random.Generator, frame: tuple[int, int]) -> Sustained:
+    times = tuple(float(t) for t in range(5, 120, 10))
+    p50 = [float(9 * ms * (1 + 0.0008 * t + 0.01 * rng.standard_normal())) for t in times]
+    windows = tuple(Window(t, 100, value, 1.1 * value, 1.3 * value) for t, value in zip(times, p50, strict=True))
+    warm = Trace("package", "°C", times, tuple(50 + 25 * (1 - math.exp(-t / 40)) for t in times))
+    return Sustained(
+        minutes=2.0,
+        seconds=120.0,
+        frames=round(120e3 / median(p50)),
+        frame_shape=frame,
+        frames_per_s=1e3 / median(p50),
+        frame_ms=summarize(p50),
+        histogram=histogram(p50),
+        windows=windows,
+        drift_ms_per_minute=0.05 * ms,
+        drift_interval=(0.04 * ms, 0.06 * ms),
+        drift_percent=9.0,
+        traces=(warm,),
+        throttled=(),
+    )
