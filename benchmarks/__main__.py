@@ -1,4 +1,4 @@
-"""The command line: `python -m benchmarks run|compare|live|soak|split`, installed as `edgescope-bench`."""
+"""The command line: `python -m benchmarks run|compare|matrix|ssh|rivals|live|soak|split`, installed as `edgescope-bench`."""
 
 from __future__ import annotations
 
