@@ -15,7 +15,7 @@ from runtime.artifact import MANIFEST, Artifact, open_artifact
 from runtime.atomic import write_bytes
 from runtime.errors import InputError
 
-from . import campaign, live_commands, page, rivals_command, source, ssh_command, table
+from . import campaign, live_commands, matrix_command, page, rivals_command, source, ssh_command, table
 from .profiles import constraint
 from .report import Report, read_report, write_report
 
@@ -24,6 +24,7 @@ WIDTH = 160  # of the table, where the output is no terminal
 
 app = typer.Typer(add_completion=False, help=__doc__, rich_markup_mode=None)
 live_commands.add_to(app)
+app.command()(matrix_command.matrix)
 app.command()(rivals_command.rivals)
 app.command()(ssh_command.ssh)
 

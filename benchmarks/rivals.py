@@ -29,7 +29,8 @@ from runtime.normalize import normalize
 from runtime.records import Record
 
 from . import rival_networks
-from .device import Device, fingerprint
+from .device import Device
+from .fingerprint import fingerprint
 from .noise import Noise, calibrate, judge
 from .rival_networks import OURS, Network, Question
 from .rival_networks.measure import Answer
