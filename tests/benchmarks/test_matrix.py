@@ -1,6 +1,7 @@
 """`benchmarks matrix`: what its file may say, that an interrupted run goes on, and that a failing cell is one cell."""
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -43,10 +44,11 @@ def write(tmp_path: Path) -> Write:
 def compiled(monkeypatch: pytest.MonkeyPatch, write_tiny) -> list[flow.Key]:
     """Compiling gives the tiny artefact at once; a list of what was asked for."""
     asked: list[flow.Key] = []
+    made = cache(lambda target, precision: write_tiny(name=f"tiny-{target}-{precision}", precision=precision))
 
     def make(key: flow.Key, folder: Path, step: flow.Step) -> Compiled:
         asked.append(key)
-        return Compiled(open_artifact(write_tiny(name=f"tiny-{key[1]}-{key[2]}", precision=key[2])))
+        return Compiled(open_artifact(made(key[1], key[2])))
 
     monkeypatch.setattr(flow, "_compiled", make)
     return asked
