@@ -28,7 +28,7 @@ class StarDist:
 
     def open(self, frame: NDArray[Any], question: Question) -> Run:
         """(1, H, W, 1)."""
-        import tensorflow as tf  # pyright: ignore[reportMissingImports] - in an environment of its own
+        import tensorflow as tf  # pyright: ignore[reportMissingImports, reportMissingModuleSource] - in an environment of its own
         from stardist.models import Config2D, StarDist2D  # pyright: ignore[reportMissingImports]
 
         tf.config.threading.set_intra_op_parallelism_threads(question.threads)
