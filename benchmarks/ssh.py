@@ -338,7 +338,7 @@ def _by_hand(connection: Connection) -> list[str]:
 
 def _last_words(ended: "subprocess.CompletedProcess[str]") -> str:
     lines = [line.strip() for line in (ended.stderr or ended.stdout).splitlines() if line.strip()]
-    said = [line for line in lines if line.lower().startswith("error")] or lines
+    said = [line for line in lines if line.lower().startswith("error") and not line.endswith(":")] or lines
     text = said[-1] if said else "it said nothing"
     return text if text.endswith((".", "!", "?")) else f"{text}."
 

@@ -180,6 +180,18 @@ def test_an_old_python_is_refused(plan):
         ssh._check_device(plan(), 'Welcome!\n{"python": [3, 8], "free_mb": 9000}')
 
 
+@pytest.mark.parametrize(
+    ("said", "last"),
+    [
+        ("WARNING: x\nERROR: no such package\nnotice: y\n", "ERROR: no such package."),
+        ("ERROR: Exception:\nTraceback\nOSError: [Errno 28] No space left on device\n", "No space left on device."),
+        ("", "it said nothing."),
+    ],
+)
+def test_of_a_long_log_the_line_that_says_it_is_told(said: str, last: str):
+    assert ssh._last_words(subprocess.CompletedProcess([], 1, "", said)).endswith(last)
+
+
 def test_a_dry_run_prints_every_command_and_runs_none(bench, write_tiny):
     said = bench("ssh", "nowhere.invalid", "--artifact", write_tiny(), "--data", "synthetic:1@1", "--dry-run")
     assert said.code == 0
