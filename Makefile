@@ -11,13 +11,14 @@ STUDENT := distill/pretrained/nuclei-mobilenetv3/config.toml
 
 DEMO_INPUT = $(if $(IMAGES),--images $(IMAGES),--data synthetic:6@2026)
 
-.PHONY: help setup demo test arm test-arm lint student lock clean
+.PHONY: help setup demo test arm test-arm lint student rivals lock clean
 help:
 	@echo 'make demo [IMAGES="FILE..."]  compile the bundled student, segment images, print what it costs and is worth'
 	@echo 'make test                     run the tests'
 	@echo 'make test-arm                 run the INT8 artefact on an emulated arm64 board (needs qemu-user-static)'
 	@echo 'make lint                     ruff, pyright, import-linter'
 	@echo 'make student DATA=ZIP         retrain the bundled student on BBBC038 (see $(STUDENT))'
+	@echo 'make rivals                   time StarDist, InstanSeg and Cellpose 3 beside ours; installs gigabytes in build/rivals'
 	@echo 'make lock                     write requirements.lock anew from pyproject.toml'
 	@echo 'make clean                    remove the environment and everything generated'
 
@@ -61,6 +62,10 @@ student: $(READY)
 	@test -n "$(DATA)" || { echo 'error: make student needs the images: make student DATA=path/to/stage1_train.zip' >&2; exit 2; }
 	$(BIN)/python -m distill fit $(STUDENT) --out runs/nuclei-mobilenetv3 \
 	  --set 'data.train=["bbbc038:$(DATA)", "synthetic:300@1"]' --set 'data.validation=["bbbc038:$(DATA)"]'
+
+# Each in an environment of its own, so that none of them changes ours; the figures land in build/, too.
+rivals: $(READY)
+	$(BIN)/python -m benchmarks rivals --json build/rivals.json --markdown build/rivals.md
 
 lock: $(READY)
 	$(BIN)/uv pip compile --quiet --python $(BIN)/python --no-annotate --no-header --extra all --extra dev \

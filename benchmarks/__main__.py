@@ -1,4 +1,4 @@
-"""The command line: `python -m benchmarks run|compare|choose|live|soak|split`, installed as `edgescope-bench`."""
+"""The command line: `python -m benchmarks COMMAND`, installed as `edgescope-bench`; the commands are in commands.py."""
 
 from __future__ import annotations
 

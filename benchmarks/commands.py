@@ -13,7 +13,7 @@ from runtime import backend as backends
 from runtime.artifact import MANIFEST, Artifact, open_artifact
 from runtime.errors import InputError
 
-from . import answer_commands, campaign, live_commands, source
+from . import answer_commands, campaign, live_commands, matrix_command, rivals_command, source, ssh_command
 from .profiles import constraint
 from .report import write_report
 
@@ -22,6 +22,9 @@ LONGEST = 24 * 60  # minutes of a sustained run
 app = typer.Typer(add_completion=False, help=__doc__, rich_markup_mode=None)
 answer_commands.add_to(app)
 live_commands.add_to(app)
+app.command()(matrix_command.matrix)
+app.command()(rivals_command.rivals)
+app.command()(ssh_command.ssh)
 
 Json = Annotated[Path | None, typer.Option("--json", metavar="F", help="Write what is printed, for machines.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")]

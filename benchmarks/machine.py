@@ -47,7 +47,14 @@ FIRMWARE_FLAGS = {  # of a Raspberry Pi: get_throttled
     19: "soft temperature limit since boot",
 }
 L4T = re.compile(r"# R(\d+) \(release\), REVISION: ([\d.]+)")
-JETPACKS = {"36.4": "6.1 or 6.2", "36.3": "6.0", "35.6": "5.1.4 or 5.1.5", "35.5": "5.1.3", "35.4": "5.1.2", "32.7": "4.6.x"}
+JETPACKS = {
+    "36.4": "6.1 or 6.2",
+    "36.3": "6.0",
+    "35.6": "5.1.4 or 5.1.5",
+    "35.5": "5.1.3",
+    "35.4": "5.1.2",
+    "32.7": "4.6.x",
+}
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,6 +20,7 @@ from runtime import Segmenter, open_artifact
 from runtime.errors import EdgescopeError, report
 from runtime.records import Record
 
+from .kept import answer
 from .profiles import limit_memory
 from .source import Source
 from .stages import Stopwatch, open_watched
@@ -67,6 +69,10 @@ class Job(Record):
 
 def in_fresh_process(task: Task, job: Job, result: type[R]) -> R:
     """Do a job in a process of its own; EdgescopeError says how it ended where it gave no result."""
+    return answer(task, job, result, partial(_measure, task, job, result))
+
+
+def _measure(task: Task, job: Job, result: type[R]) -> R:
     with TemporaryDirectory(prefix="edgescope-bench-") as folder:
         question, answer = Path(folder, "job.json"), Path(folder, "result.json")
         question.write_text(job.to_json(), encoding="utf-8")

@@ -68,20 +68,31 @@ def test_the_big_wheel_holds_the_four_packages_and_nothing_else(wheels: Path):
     assert packages(wheel(wheels, "edgescope")) == {"distill", "compile", "runtime", "benchmarks"}
 
 
-def test_the_thin_wheel_holds_the_runtime_alone(wheels: Path):
-    assert packages(wheel(wheels, "edgescope_runtime")) == {"runtime"}
+def test_the_thin_wheel_holds_what_runs_and_what_measures(wheels: Path):
+    with ZipFile(wheel(wheels, "edgescope_runtime")) as archive:
+        modules = {name.removesuffix(".py") for name in archive.namelist() if name.startswith("distill/")}
+    assert packages(wheel(wheels, "edgescope_runtime")) == {"runtime", "benchmarks", "distill"}
+    assert {name for name in modules if not name.startswith("distill/datasets/")} == {"distill/__init__"}
 
 
-def test_both_wheels_hold_the_same_runtime(wheels: Path):
+@pytest.mark.parametrize("folder", ["runtime/", "benchmarks/", "distill/datasets/"])
+def test_both_wheels_hold_the_same(wheels: Path, folder: str):
     big, thin = (
         {
             info.filename: info.CRC
             for info in ZipFile(wheel(wheels, name)).infolist()
-            if info.filename.startswith("runtime/")
+            if info.filename.startswith(folder)
         }
         for name in ("edgescope", "edgescope_runtime")
     )
+    assert thin
     assert big == thin
+
+
+def test_a_source_distribution_of_the_runtime_makes_the_same_wheel(wheels: Path, tmp_path: Path):
+    do(sys.executable, "-m", "build", "--no-isolation", "--outdir", tmp_path, ROOT / "runtime", cwd=tmp_path)
+    with ZipFile(wheel(tmp_path, "edgescope_runtime")) as ours, ZipFile(wheel(wheels, "edgescope_runtime")) as direct:
+        assert sorted(ours.namelist()) == sorted(direct.namelist())
 
 
 @pytest.mark.parametrize("name", ["edgescope", "edgescope_runtime"])
@@ -117,6 +128,26 @@ def test_the_thin_wheel_segments_beside_numpy_and_openvino_alone(wheels: Path, t
     assert {"torch", "onnx", "skimage", "distill"}.isdisjoint(said["modules"])
 
 
+def test_the_thin_wheel_measures_with_its_extra_bench(wheels: Path, tmp_path: Path, write_tiny):
+    artifact = write_tiny()
+    venv = tmp_path / "venv"
+    python, options = oldest_python(tmp_path)
+    do(*UV, "venv", "--quiet", "--python", python, venv, cwd=tmp_path)
+    if not index_reachable(tmp_path):
+        pytest.skip("no package index within reach, from which to install what the extra bench asks for")
+    wanted = f"{wheel(wheels, 'edgescope_runtime')}[bench,openvino]"
+    do(*UV, "pip", "install", "--quiet", "--python", python_of(venv), *options, wanted, cwd=tmp_path)
+
+    bench = (python_of(venv), "-I", "-m", "benchmarks")
+    measure = ("run", "--artifact", artifact, "--data", "synthetic:4@1", "--rounds", "1", "--repeats", "2")
+    do(*bench, *measure, "--out", "report.json", cwd=tmp_path)
+
+    report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert report["data"]["images"] == 4
+    assert report["rows"][0]["timing"]
+    assert do(*bench, "compare", "report.json", "--html", "page.html", cwd=tmp_path)
+
+
 @pytest.mark.skipif(not IS_BUNDLED, reason="the bundled student is not in this checkout")
 def test_the_big_wheel_compiles_the_bundled_student_anywhere(wheels: Path, tmp_path: Path):
     venv = tmp_path / "venv"
@@ -147,6 +178,15 @@ def compiled(folder: Path) -> Path:
     do(sys.executable, "-m", "compile", "--target", "intel", "--out", folder / "artifacts", cwd=ROOT)
     (manifest,) = (folder / "artifacts").rglob("manifest.json")
     return manifest.parent
+
+
+def oldest_python(folder: Path) -> tuple[str, tuple[object, ...]]:
+    """Python 3.10, which JetPack 6 has, where it is installed; else this one, with the versions of the lock."""
+    command = [*UV, "python", "find", "--no-python-downloads", "3.10"]
+    found = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if found.returncode == 0:
+        return found.stdout.strip(), ()
+    return sys.executable, ("-c", ROOT / "requirements.lock")
 
 
 def index_reachable(folder: Path) -> bool:
