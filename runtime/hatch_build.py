@@ -19,7 +19,7 @@ NOT_ON_A_DEVICE = "history"  # reports of landed states
 NOT_RUNTIME = frozenset({"hatch_build.py", "benchmarks", "distill"})
 
 
-class Contents(BuildHookInterface):
+class Contents(BuildHookInterface[Any]):
     """Names every file and its place in the wheel, or in the source distribution."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
