@@ -54,6 +54,13 @@ def _accuracy(manifest: Manifest) -> Iterator[str]:
         f"| {found['ap50_pooled']:.4f} | {found['fp32_dice_mean']:.4f} | {found['drop_points']:.2f} |"
     )
     yield ""
+    yield (
+        f"Outline F1 at 2 px {found['boundary_f1']:.4f} (fp32 {found['fp32_boundary_f1']:.4f}); object count error "
+        f"{found['object_count_error']:.3f} (fp32 {found['fp32_object_count_error']:.3f})."
+    )
+    if within := found["intervals"]["drop_points"]:
+        yield f"95 % interval of the drop, bootstrapped over the images: {within[0]:.2f} to {within[1]:.2f} points."
+    yield ""
     yield found["protocol"]
     yield ""
 

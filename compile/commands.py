@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import re
 from pathlib import Path
@@ -12,20 +13,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 from rich.logging import RichHandler
-from rich.table import Table
 
 from compile import npu, npu_report, serving, targets
+from compile.budget import MAX_DROP, OverBudget
 from compile.sign import load_signer
+from compile.tables import LAYERS, agreement_table, layers_table, show, steps_table, table_of
 from runtime import atomic
 from runtime.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from compile.build import Request
+    from compile.build import Outcome, Request
     from runtime.artifact import Artifact
 
-WIDTH = 140  # of the table at least: a narrow terminal may wrap it, but no figure is cut
 PRECISIONS = ("int8", "fp16", "fp32", "auto")
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -35,13 +36,13 @@ def compile_student(
     target: Annotated[str, typer.Option(help="jetson, intel, microscope, or all.")],
     student: Annotated[str, typer.Option(help="A bundled student's name, or a student's folder.")] = "",
     precision: Annotated[
-        str, typer.Option(help="int8, fp16, fp32, or auto: the first that holds the budget.")
+        str, typer.Option(help="int8, fp16, fp32, or auto: int8, mixed, fp16: the first that holds the budget.")
     ] = "int8",
     tile: Annotated[str, typer.Option(help="Tile in pixels, N or HxW; the student's own by default.")] = "",
     validate: Annotated[str, typer.Option(help="Labelled data to measure on, NAME:PATH.")] = "",
     max_drop: Annotated[
-        float | None, typer.Option(help="Largest loss against the fp32 student, in Dice points; more: no artefact.")
-    ] = None,
+        float, typer.Option(help="Largest loss against the fp32 student, in Dice points; more: no artefact.")
+    ] = MAX_DROP,
     npu_names: Annotated[
         list[str] | None,
         typer.Option(
@@ -64,7 +65,7 @@ def compile_student(
         format="%(message)s",
         handlers=[RichHandler(console=Console(stderr=True), show_path=False, show_time=False)],
     )
-    _check(target, precision)
+    _check(target, precision, max_drop)
     chosen = _chosen(target)
     npus = npu.check(npu_names or (), chosen, precision)
     if layout:
@@ -76,7 +77,7 @@ def compile_student(
     signer = load_signer(sign)
     console = Console(stderr=True)
     with console.status("loading") as status:
-        from compile.build import Request, auto, build
+        from compile.build import Request, run
         from distill import student as students
 
         loaded = students.load(student or students.DEFAULT)
@@ -90,18 +91,30 @@ def compile_student(
             layout=layout or None,
             sign=signer,
         )
-        flow = auto if precision == "auto" else build
-        made = flow(loaded, request, out, step=lambda what: status.update(f"{loaded.spec.name}: {what}"))
-    _show(made, request)
+        try:
+            outcome = run(loaded, request, out, step=lambda what: status.update(f"{loaded.spec.name}: {what}"))
+        except OverBudget as missed:
+            status.stop()
+            _show_why(missed)
+            _write(json_file, missed.to_dict())
+            raise
+    _show(outcome, request)
+    _write(json_file, [_row(item, outcome) for item in outcome.artifacts])
+
+
+def _write(json_file: Path | None, content: object) -> None:
     if json_file:
-        atomic.write_bytes(json_file, (json.dumps([_row(item) for item in made], indent=2) + "\n").encode())
+        atomic.write_bytes(json_file, (json.dumps(content, indent=2) + "\n").encode())
 
 
-def _check(target: str, precision: str) -> None:
+def _check(target: str, precision: str, max_drop: float) -> None:
     if target not in (*targets.names(), "all"):
         targets.load(target)  # says which there are; one that exists is imported when it is its turn
     if precision not in PRECISIONS:
         msg = f"Unknown precision {precision!r}; choose one of {', '.join(PRECISIONS)}."
+        raise InputError(msg)
+    if not math.isfinite(max_drop):
+        msg = f"--max-drop is {max_drop}; give Dice points, for example --max-drop 0.5."
         raise InputError(msg)
 
 
@@ -130,52 +143,81 @@ def _check_folder(option: str, folder: Path) -> None:
         raise InputError(msg)
 
 
-def _show(made: list[Artifact], request: Request) -> None:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("artefact", "MB", "Dice", "drop", "with\nreference", "with\nothers", "int8\nconv."):
-        table.add_column(column, justify="left" if column == "artefact" else "right", no_wrap=True)
+def _show(outcome: Outcome, request: Request) -> None:
+    made = outcome.artifacts
+    if outcome.steps:
+        show(steps_table([row for item in made for row in _steps(outcome, item)]), "")
+    table = table_of(
+        "artefact", "MB", "Dice", "drop", "95 %", "outline\nF1", "count\nerror", "with\nreference", "with\nothers",
+        "int8\nconv.",
+    )  # fmt: skip
     for item in made:
-        table.add_row(*_cells(_row(item)))
-    console = Console()
-    Console(width=max(console.width, WIDTH)).print(table)
+        table.add_row(*_cells(_row(item, outcome)))
     manifest = made[0].manifest
     written = [item.path for item in made] + serving.places(request.layout, made)
     said = [
         f"Written: {', '.join(str(place) for place in written)}.",
-        f"Dice on {manifest.accuracy['data']}; drop: points below fp32.",
+        f"Dice on {manifest.accuracy['data']}; drop: points below fp32, with its interval over the images.",
+        "Outline F1 at 2 px; count error: |found - labelled| / labelled, the mean over images.",
         "reference, others: mask Dice with the reference on the probes, with the other targets on those images.",
         *dict.fromkeys(note for item in made for note in item.manifest.notes),
     ]
-    if request.precision == "auto":
+    if outcome.steps:
         said.append(f"--precision auto chose {manifest.precision}.")
-    console.print("\n".join(said), style="dim", highlight=False, soft_wrap=True)
+    show(table, *said, "")
     for item in made:
         if found := item.manifest.operators.get("npu"):
-            _show_npu(console, found)
+            _show_npu(found)
+    limits = manifest.tolerance
+    show(
+        agreement_table(outcome.matrix),
+        f"Mask Dice, and the largest difference of probability, on the {manifest.probes.count} probes; due: at least "
+        f"{limits.mask_dice:g}, at most {limits.probability_max:g}.",
+    )
 
 
-def _show_npu(console: Console, found: Mapping[str, Any]) -> None:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in npu_report.COLUMNS:
-        table.add_column(column.replace(" ", "\n", 1), justify="left" if column == "NPU" else "right", no_wrap=True)
+def _show_npu(found: Mapping[str, Any]) -> None:
+    table = table_of(*(column.replace(" ", "\n", 1) for column in npu_report.COLUMNS))
     for name, record in found.items():
         table.add_row(*npu_report.cells(name, record))
-    console.print()
-    Console(width=max(console.width, WIDTH)).print(table)
-    console.print("\n".join(npu_report.lines(found)), style="dim", highlight=False, soft_wrap=True)
+    show(table, *npu_report.lines(found), "")
+
+
+def _show_why(missed: OverBudget) -> None:
+    """What was measured of a student that is not written."""
+    if missed.steps:
+        show(steps_table(missed.steps), "")
+    if (found := missed.sensitivity) is None:
+        return
+    more = f" {LAYERS} of {len(found.rows)} layers; all are written by --json." if len(found.rows) > LAYERS else ""
+    show(
+        layers_table(found),
+        f"Where the error of int8 enters: each layer rounded alone, and all but that layer, against float, on "
+        f"{found.crops} recorded frames.{more}",
+    )
 
 
 def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     accuracy, operators = row["accuracy"], row["operators"]
+    within = accuracy["intervals"]["drop_points"]
     return (
         Path(row["path"]).name,
         f"{row['bytes'] / 1e6:.2f}",
         f"{accuracy['dice_mean']:.4f}",
         f"{accuracy['drop_points']:.2f}",
+        f"{within[0]:.2f} to {within[1]:.2f}" if within else "-",
+        f"{accuracy['boundary_f1']:.4f}",
+        f"{accuracy['object_count_error']:.3f}",
         f"{row['agreement']['reference']['mask_dice']:.4f}",
         _least_agreement(row["agreement"]),
         f"{operators['int8_convolutions']}/{operators['convolutions']}",
     )
+
+
+def _steps(outcome: Outcome, item: Artifact) -> list[dict[str, Any]]:
+    """What was tried for the target of this artefact."""
+    target = item.manifest.target
+    return [{"target": target, **step.to_dict(target)} for step in outcome.steps]
 
 
 def _least_agreement(agreement: Mapping[str, Any]) -> str:
@@ -183,7 +225,7 @@ def _least_agreement(agreement: Mapping[str, Any]) -> str:
     return f"{min(found):.4f}" if found else "-"
 
 
-def _row(artifact: Artifact) -> dict[str, Any]:
+def _row(artifact: Artifact, outcome: Outcome) -> dict[str, Any]:
     manifest = artifact.manifest
     return {
         "path": str(artifact.path),
@@ -194,4 +236,5 @@ def _row(artifact: Artifact) -> dict[str, Any]:
         "agreement": dict(manifest.agreement),
         "operators": dict(manifest.operators),
         "notes": list(manifest.notes),
+        **({"steps": _steps(outcome, artifact)} if outcome.steps else {}),
     }

@@ -10,7 +10,7 @@ import io
 import logging
 import warnings
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import onnx
@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 
+from compile.layers import ROUND_ALL, Floats, kept_in_float, layer_name, layers_of, members
 from compile.naming import ROUNDED, name_nodes
 from distill.graph import aten, is_convolution, parameter, tensor_name
 from distill.quantize import (
@@ -36,13 +37,15 @@ from distill.quantize import (
 from runtime.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from distill.student import Student
+    from runtime.manifest import QuantScheme
 
 OPSET = 19  # the first with fp16 QuantizeLinear; TensorRT 10 and 11 read it
 INPUT, OUTPUT = "image", "probability"
 SMOOTH = (aten.hardswish.default, aten.silu.default)  # activations that TensorRT does not fuse into a convolution
+QUANTIZED = ("int8", "mixed")
 NARROW = 16  # TensorRT runs an int8 convolution of fewer channels slower than a float one
 
 
@@ -52,6 +55,7 @@ class QuantizedGraph:
 
     reference : every tensor rounded that any backend stores as int8 (or plain fp32): what probes are made with
     sparse : the same, but for the tensors and narrow convolutions that TensorRT wants in float
+    floats : what is not rounded in a "mixed" graph
     """
 
     student: Student
@@ -59,11 +63,21 @@ class QuantizedGraph:
     precision: str
     reference: onnx.ModelProto
     sparse: onnx.ModelProto
+    floats: Floats = ROUND_ALL
 
     @property
     def quantized(self) -> bool:
         """Whether the graph holds int8."""
-        return self.precision == "int8"
+        return self.precision in QUANTIZED
+
+    @property
+    def scheme(self) -> QuantScheme | None:
+        """The scales of the tensors that are rounded; None when nothing is."""
+        scheme = self.student.scheme if self.quantized else None
+        if scheme is None or not self.floats.tensors:
+            return scheme
+        floats = members(self.student.graph(self.tile), self.floats.tensors)
+        return replace(scheme, activations={k: v for k, v in scheme.activations.items() if k not in floats})
 
     def unquantized(self) -> onnx.ModelProto:
         """The same student with nothing rounded."""
@@ -83,10 +97,27 @@ def export(student: Student, tile: tuple[int, int], precision: str) -> Quantized
     if precision != "int8":
         model = to_onnx(student.graph(tile), tile)
         return QuantizedGraph(student, tile, precision, model, model)
+    return _quantized(student, tile, precision, ROUND_ALL)
+
+
+def export_mixed(student: Student, tile: tuple[int, int], layers: Iterable[str]) -> QuantizedGraph:
+    """The int8 graph with some layers kept in float: neither their weights nor what they read is rounded.
+
+    layers : convolutions by their names in the graph; InputError when there is no such convolution
+    """
+    there = layers_of(student.graph(tile))
+    chosen = frozenset(layers)
+    if unknown := sorted(chosen - {layer.name for layer in there}):
+        msg = f"{student.spec.name} has no layer {unknown[0]!r}; its first is {there[0].name!r}."
+        raise InputError(msg)
+    return _quantized(student, tile, "mixed", kept_in_float(there, chosen))
+
+
+def _quantized(student: Student, tile: tuple[int, int], precision: str, floats: Floats) -> QuantizedGraph:
     prepared = student.quantized(tile)
-    dense = to_onnx(_with_quantize_nodes(prepared, lambda node: True), tile)
-    sparse = to_onnx(_with_quantize_nodes(prepared, _tensorrt_takes, narrow=NARROW), tile)
-    return QuantizedGraph(student, tile, precision, dense, sparse)
+    dense = to_onnx(_with_quantize_nodes(prepared, lambda node: True, floats), tile)
+    sparse = to_onnx(_with_quantize_nodes(prepared, _tensorrt_takes, floats, narrow=NARROW), tile)
+    return QuantizedGraph(student, tile, precision, dense, sparse, floats)
 
 
 def to_onnx(graph: GraphModule, tile: tuple[int, int]) -> onnx.ModelProto:
@@ -181,18 +212,22 @@ def _readers(node: Node) -> Iterator[Node]:
         yield from _readers(user) if user.op == "call_module" else (user,)
 
 
-def _with_quantize_nodes(prepared: GraphModule, wanted: Callable[[Node], bool], narrow: int = 0) -> GraphModule:
+def _with_quantize_nodes(
+    prepared: GraphModule, wanted: Callable[[Node], bool], floats: Floats, narrow: int = 0
+) -> GraphModule:
     """Replace the fake quantisation of training by quantise and dequantise nodes, and weights by int8 codes.
 
-    wanted : which tensors are rounded; narrow : convolutions with fewer channels keep float weights
+    wanted : which tensors are rounded; floats : what of them is not, after all
+    narrow : convolutions with fewer channels keep float weights
     """
     graph = copy_of(prepared)
     scales: dict[Node, float] = {}
     for node in list(graph.graph.nodes):
         if node.target is fake_quantize_weight:
-            _store_codes(graph, node, narrow)
+            _store_codes(graph, node, floats, narrow)
         elif node.op == "call_module" and "group" in node.meta:
-            _round_activation(graph, node, wanted, scales)
+            keep = node.meta["group"] not in floats.tensors and wanted(node.all_input_nodes[0])
+            _round_activation(graph, node, keep, scales)
     for node in list(graph.graph.nodes):
         if is_pass_through(node) and (found := _scale_behind(node, scales)) is not None:
             _insert_pair(graph, node, found, scales)  # rounding again changes nothing, and shows backends int8 input
@@ -202,11 +237,11 @@ def _with_quantize_nodes(prepared: GraphModule, wanted: Callable[[Node], bool], 
     return graph
 
 
-def _store_codes(graph: GraphModule, node: Node, narrow: int) -> None:
+def _store_codes(graph: GraphModule, node: Node, floats: Floats, narrow: int) -> None:
     source = node.args[0]
     assert isinstance(source, Node)
     weight = parameter(graph, source).detach()
-    if _is_narrow(node, weight, narrow):
+    if layer_name(next(iter(node.users))) in floats.convolutions or _is_narrow(node, weight, narrow):
         node.replace_all_uses_with(source)
         graph.graph.erase_node(node)
         return
@@ -231,13 +266,10 @@ def _is_narrow(node: Node, weight: Tensor, narrow: int) -> bool:
     return bool(groups == 1) and min(weight.shape[:2]) < narrow
 
 
-def _round_activation(
-    graph: GraphModule, node: Node, wanted: Callable[[Node], bool], scales: dict[Node, float]
-) -> None:
+def _round_activation(graph: GraphModule, node: Node, keep: bool, scales: dict[Node, float]) -> None:
     source = node.args[0]
     assert isinstance(source, Node)
     scale = float(graph.get_submodule(str(node.target)).scale)  # type: ignore[arg-type]
-    keep = wanted(source)
     node.replace_all_uses_with(source)
     graph.graph.erase_node(node)
     if keep:

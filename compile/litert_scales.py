@@ -6,12 +6,14 @@ scale. What the converter added (padding, the halves of a hard-sigmoid) follows 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch.fx import Interpreter, Node
 
+from compile.layers import members
 from compile.litert_graph import Operator, operators, values
 from distill.graph import tensor_name
 from distill.quantize import half_exact
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
+    from torch.fx import GraphModule
 
     from compile.export import QuantizedGraph
 
@@ -28,20 +31,34 @@ CHANNEL_AXIS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3}
 SAME_SCALE = ("PAD", "PADV2", "RESIZE_NEAREST_NEIGHBOR", "MAX_POOL_2D", "CONCATENATION", "RESHAPE", "TRANSPOSE")
 CLOSE = 1e-3  # of a tensor's largest value: float kernels of two libraries differ by about 1e-5
 Range = dict[str, "NDArray[np.float32] | np.float32"]
+Scales = dict[str, "float | None"]  # None for a tensor that is not rounded
 
 
-def calibration(model: bytes, graph: QuantizedGraph) -> dict[str, Range]:
-    """{tensor name: {"min", "max"}} for every tensor of a float .tflite file, such that the quantiser arrives at
-    the student's own scales and zero-point 0. EdgescopeError names the tensor that could not be recognised.
+@dataclass(frozen=True)
+class Calibration:
+    """What the quantiser is told of a float .tflite file.
+
+    ranges : {tensor name: {"min", "max"}}, such that it arrives at the student's own scales and zero-point 0
+    floats : the operators, by their outputs, that read or make a tensor which is not rounded
     """
+
+    ranges: dict[str, Range]
+    floats: tuple[tuple[str, ...], ...]
+
+
+def calibration(model: bytes, graph: QuantizedGraph) -> Calibration:
+    """The ranges of every tensor of the file. EdgescopeError names one that could not be recognised."""
     scheme = graph.student.scheme
     assert scheme is not None
     probe = _probe(graph)
     found = values(model, probe.transpose(0, 2, 3, 1))
-    scales = _recognise(found, _student_values(graph, probe), scheme.activations)
+    student = graph.student.graph(graph.tile)
+    floats = members(student, graph.floats.tensors)
+    wanted: Scales = {name: None if name in floats else scale for name, scale in scheme.activations.items()}
+    scales = _recognise(found, _student_values(student, probe), wanted)
     ranges = _logistic_outputs(model)
     for op in operators(model):
-        _follow_rules(op, scales)
+        _follow_rules(op, scales, found)
         ranges.update(_constants(op, found))
     for op in operators(model):
         for name in (*op.inputs[:1], *op.outputs):
@@ -50,7 +67,10 @@ def calibration(model: bytes, graph: QuantizedGraph) -> dict[str, Range]:
                     f"{op.name} has a tensor {name!r} that is not in the student's scheme; please report this student."
                 )
                 raise EdgescopeError(msg)
-    return {name: _activation(scale) for name, scale in scales.items()} | ranges
+    ranges |= {name: _activation(scale) for name, scale in scales.items() if scale is not None}
+    unrounded = {name for name, scale in scales.items() if scale is None}
+    concerned = (op for op in operators(model) if unrounded & {*op.inputs, *op.outputs})
+    return Calibration(ranges, tuple(op.outputs for op in concerned))
 
 
 def _probe(graph: QuantizedGraph) -> NDArray[np.float32]:
@@ -75,18 +95,16 @@ class _Recorder(Interpreter):
         return result
 
 
-def _student_values(graph: QuantizedGraph, probe: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-    recorder = _Recorder(graph.student.graph(graph.tile))
+def _student_values(student: GraphModule, probe: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+    recorder = _Recorder(student)
     with torch.no_grad():
         recorder.run(torch.from_numpy(probe))
     return recorder.seen
 
 
-def _recognise(
-    found: Mapping[str, NDArray[Any]], known: Mapping[str, NDArray[np.float32]], scales: Mapping[str, float]
-) -> dict[str, float]:
+def _recognise(found: Mapping[str, NDArray[Any]], known: Mapping[str, NDArray[np.float32]], scales: Scales) -> Scales:
     """Scales of the TFLite tensors that equal a tensor of the student (channels last against channels first)."""
-    result = {}
+    result: Scales = {}
     for name, value in found.items():
         if value.dtype != np.float32 or value.ndim != 4:
             continue
@@ -104,13 +122,14 @@ def _equal(a: NDArray[np.float32], b: NDArray[np.float32]) -> bool:
     return bool(np.abs(a - b).max() <= CLOSE * max(float(np.abs(b).max()), 1e-6))
 
 
-def _follow_rules(op: Operator, scales: dict[str, float]) -> None:
+def _follow_rules(op: Operator, scales: Scales, found: Mapping[str, NDArray[Any]]) -> None:
     """Scales of what the converter added, from its neighbours."""
     if op.name in SAME_SCALE and op.inputs[0] in scales:
         scales.setdefault(op.outputs[0], scales[op.inputs[0]])
-    if op.name == "MUL" and op.outputs[0] in scales and op.inputs[0] not in scales:
+    if op.name == "MUL" and op.outputs[0] in scales and op.inputs[0] not in scales and found[op.inputs[1]].size == 1:
         # hard-sigmoid(x) = relu6(x + 3) / 6: the clipped sum is six times the gate
-        scales[op.inputs[0]] = 6 * scales[op.outputs[0]]
+        gate = scales[op.outputs[0]]
+        scales[op.inputs[0]] = None if gate is None else 6 * gate
 
 
 def _constants(op: Operator, found: Mapping[str, NDArray[Any]]) -> dict[str, Range]:

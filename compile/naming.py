@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from compile.layers import layer_name
 from distill.graph import convolutions, tensor_name
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def _name_convolutions(model: onnx.ModelProto, graph: GraphModule) -> None:
     maker = {name: node for node in model.graph.node for name in node.output}
     nodes = [node for node in model.graph.node if node.op_type == "Conv"]
     for node, source in zip(nodes, convolutions(graph), strict=True):
-        node.name = tensor_name(source).removesuffix(":conv2d")
+        node.name = layer_name(source)
         weight = maker.get(node.input[1])
         if weight is not None and weight.op_type == "DequantizeLinear":
             weight.name = f"{node.name}.weight:dequantize"

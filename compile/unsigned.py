@@ -85,7 +85,10 @@ def _is_concerned(graph: _Graph, convolution: onnx.NodeProto) -> bool:
     attributes = {item.name: helper.get_attribute_value(item) for item in convolution.attribute}
     dense = attributes.get("group", 1) == 1 and any(attributes.get("pads", ()))
     quantizer = _quantizer(graph, convolution.input[0])
-    return dense and quantizer is not None and not _is_non_negative(graph, quantizer.input[0])
+    weight = graph.maker.get(convolution.input[1])  # None for a float one: then the convolution is no int8 one
+    if quantizer is None or weight is None or weight.op_type != "DequantizeLinear":
+        return False
+    return dense and not _is_non_negative(graph, quantizer.input[0])
 
 
 def _rewrite(graph: _Graph, convolution: onnx.NodeProto) -> None:

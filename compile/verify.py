@@ -6,20 +6,23 @@ Everything here is measured through the runtime on the compiled artefact, not on
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import cached_property
 from importlib.metadata import version
 from itertools import combinations, islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import onnx
 import onnxruntime
 
 from distill import datasets
+from distill.bootstrap import interval
 from distill.evaluate import evaluate
 from distill.predict import predictor
 from runtime.errors import BudgetMissed, InputError
 from runtime.manifest import Intensity, Tolerance
 from runtime.normalize import normalize
-from runtime.overlap import dice
+from runtime.overlap import dice, dice_of
 from runtime.probes import ProbeSet, compare
 from runtime.quality import describe
 from runtime.segmenter import Segmenter
@@ -27,7 +30,6 @@ from runtime.segmenter import Segmenter
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    import onnx
     from numpy.typing import NDArray
 
     from compile.export import QuantizedGraph
@@ -37,14 +39,18 @@ if TYPE_CHECKING:
 
 PROBES = 4
 LOOKED_AT = 64  # frames that the manifest's intensities are taken from
+COMPARED = ("dice_mean", "boundary_f1", "object_count_error")
+LEAST_GAIN = 0.1  # of what lies between a trivial answer and a perfect one; less, and a student has learnt nothing
 PROBE_PIXELS = PROBES * 256 * 256  # larger tiles: fewer probes, so that the file stays small
 # What a replay may differ by. int8 backends round alike but not equally: a code that falls on the other side of a
 # tie moves a probability by up to 0.016, and such steps add up through the layers.
 TOLERANCES = {
     "int8": Tolerance(probability_max=0.5, probability_mean=0.01, mask_dice=0.99),
+    "mixed": Tolerance(probability_max=0.5, probability_mean=0.01, mask_dice=0.99),
     "fp16": Tolerance(probability_max=0.1, probability_mean=0.002, mask_dice=0.998),
     "fp32": Tolerance(probability_max=0.01, probability_mean=0.0005, mask_dice=0.999),
 }
+TYPED = {"int8": "onnx_fp16_qdq", "mixed": "onnx_fp16_qdq", "fp16": "onnx_fp16"}  # precision to role
 REFERENCE = f"onnxruntime {version('onnxruntime')}, graph optimisation disabled, on the student's {{}} graph"
 
 
@@ -87,12 +93,26 @@ def replay(artifact: Artifact, probes: ProbeSet) -> NDArray[np.float32]:
         return np.concatenate([segment.run_tile(tile[None]) for tile in probes.inputs])
 
 
+def replay_typed(artifact: Artifact, probes: ProbeSet) -> NDArray[np.float32] | None:
+    """The same of the file that is typed in fp16, where the artefact has one beside the one that is replayed.
+
+    It is what TensorRT 10 and 11 build from; onnxruntime computes each of its operations in float32 and rounds to fp16.
+    """
+    role = TYPED.get(artifact.manifest.precision, "")
+    if role not in artifact.manifest.payload:
+        return None
+    run = reference(onnx.ModelProto.FromString(artifact.payload(role)))
+    return np.concatenate([run(tile[None]) for tile in probes.inputs])
+
+
 def agreement(
     outputs: Mapping[str, NDArray[np.float32]], probes: ProbeSet, student: Student, precision: str
 ) -> dict[str, dict[str, Any]]:
-    """Every target against the reference and against every other: mask Dice and differences of probability.
+    """Everything that ran on the probes against the reference and against each other.
 
-    outputs : target to its outputs on the probes. BudgetMissed when one is outside the tolerance.
+    outputs : a target, or a second file of one, to its outputs on the probes
+    Returns mask Dice and differences of probability, {one: {other: figures}}; BudgetMissed when one is outside the
+    tolerance.
     """
     threshold, tolerance = student.spec.threshold, TOLERANCES[precision]
     everything = {"reference": probes.outputs, **outputs}
@@ -115,12 +135,38 @@ class Validation:
         self.student, self.labels = student, labels_of(student)
         self.masks: dict[str, list[NDArray[np.uint8]]] = {}  # of every target, a bit a pixel
         self.samples, self.note = self._recorded() if spec is None else self._labelled(spec)
-        fp32 = predictor(student.graph(), student.spec)
-        self.fp32 = evaluate(fp32, student.spec, self.samples, self.labels)
+
+    @cached_property
+    def fp32(self) -> dict[str, Any]:
+        """Figures of the fp32 student, and under "trivial" the mean Dice of an answer that is the same everywhere."""
+        infer, sizes = predictor(self.student.graph(), self.student.spec), []
+
+        def predict(frame: NDArray[Any]) -> NDArray[np.float32]:
+            sizes.append(frame.size)
+            return infer(frame)
+
+        found = evaluate(predict, self.student.spec, self.samples, self.labels)
+        labelled = [row["tp"] + row["fn"] for row in found["per_image"]]
+        full = [dice_of(pixels, size - pixels, 0) for pixels, size in zip(labelled, sizes, strict=True)]
+        return {**found, "trivial": max(float(np.mean(full)), float(np.mean([not pixels for pixels in labelled])))}
+
+    def untrained(self) -> str | None:
+        """Why nothing can be lost any more, in words: the fp32 student segments no better than one answer for all."""
+        reached, trivial = self.fp32["dice_mean"], self.fp32["trivial"]
+        if reached > trivial + LEAST_GAIN * (1 - trivial):
+            return None
+        return (
+            f"The fp32 student {self.student.spec.name} has a Dice of {reached:.3f} on {self.note}, no better than "
+            f"calling every pixel the same ({trivial:.3f}): its weights are random or damaged, or these images are "
+            "of another kind than it was trained on. Nothing was written; train it, or give other images to --validate."
+        )
 
     def accuracy(self, artifact: Artifact) -> dict[str, Any]:
-        """Figures of the compiled artefact, through the runtime, and how far they are below the fp32 student's."""
-        masks = self.masks.setdefault(artifact.manifest.target, [])
+        """Figures of the compiled artefact, through the runtime, and how far they are below the fp32 student's.
+
+        Intervals are 95 % bootstraps over the images, paired where two models are compared; null for one image alone.
+        """
+        masks = self.masks[artifact.manifest.target] = []
         with open_here(artifact) as segment:
 
             def predict(frame: NDArray[Any]) -> NDArray[np.float32]:
@@ -129,15 +175,30 @@ class Validation:
                 return np.stack([found.probability] if found.core is None else [found.probability, found.core])
 
             measured = evaluate(predict, self.student.spec, self.samples, self.labels)
-        names = ("dice_mean", "dice_pooled", "iou_mean", "ap50_pooled", "ap50_mean")
+        names = ("dice_mean", "dice_pooled", "iou_mean", "ap50_pooled", "ap50_mean", *COMPARED[1:])
         return {
             "data": self.note,
             "labels": self.labels,
             "images": measured["images"],
             **{name: round(measured[name], 5) for name in names},
-            "fp32_dice_mean": round(self.fp32["dice_mean"], 5),
+            **{f"fp32_{name}": round(self.fp32[name], 5) for name in COMPARED},
             "drop_points": round(100 * (self.fp32["dice_mean"] - measured["dice_mean"]), 3),
+            "boundary_drop_points": round(100 * (self.fp32["boundary_f1"] - measured["boundary_f1"]), 3),
+            "intervals": self._intervals(measured),
             "protocol": measured["protocol"],
+        }
+
+    def _intervals(self, measured: Mapping[str, Any]) -> dict[str, list[float] | None]:
+        def column(rows: Sequence[Mapping[str, Any]], name: str) -> NDArray[np.float64]:
+            return np.array([row[name.removesuffix("_mean")] for row in rows], np.float64)
+
+        own, fp32 = measured["per_image"], self.fp32["per_image"]
+        values = {name: column(own, name) for name in COMPARED}
+        values["drop_points"] = 100 * (column(fp32, "dice") - column(own, "dice"))
+        values["boundary_drop_points"] = 100 * (column(fp32, "boundary_f1") - column(own, "boundary_f1"))
+        return {
+            name: [round(end, 5) for end in interval(array)] if len(array) > 1 else None
+            for name, array in values.items()
         }
 
     def intensity(self) -> Intensity:

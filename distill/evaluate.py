@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from distill.boundary import boundary_f1
 from distill.predict import seen
 from runtime.instances import label_objects
 from runtime.overlap import confusion, dice, dice_of, iou_of, match_objects
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 PROTOCOL = (
     "Dice and IoU of the foreground; an image without labels scores 1 if nothing was found, else 0. "
     "Objects match at IoU > 0.5; score = TP / (TP + FP + FN), an image without objects and detections counts 1. "
-    "Labelled objects are counted whatever their size; detections under the student's min_area are dropped."
+    "Labelled objects are counted whatever their size; detections under the student's min_area are dropped. "
+    "Boundary F1: outlines within 2 pixels of each other. Object count error: |found - labelled| / labelled of an "
+    "image, where none is labelled / 1."
 )
 
 
@@ -56,6 +59,8 @@ def summarize(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "iou_pooled": iou_of(*pixels),
         "ap50_mean": float(np.mean([row["ap50"] for row in rows])),
         "ap50_pooled": total["matched"] / objects if objects else 1.0,
+        "boundary_f1": float(np.mean([row["boundary_f1"] for row in rows])),
+        "object_count_error": float(np.mean([row["object_count_error"] for row in rows])),
         "protocol": PROTOCOL,
         "per_image": rows,
     }
@@ -73,6 +78,8 @@ def _score(probability: NDArray[np.float32], spec: StudentSpec, sample: Sample, 
         "dice": dice(mask, truth > 0),
         "iou": iou_of(tp, fp, fn),
         "ap50": counts.average_precision,
+        "boundary_f1": boundary_f1(mask, truth > 0),
+        "object_count_error": abs(counts.fp - counts.fn) / max(1, counts.tp + counts.fn),
         "tp": tp,
         "fp": fp,
         "fn": fn,

@@ -6,6 +6,7 @@ on a real probe, and takes over that tensor's scale.
 
 from __future__ import annotations
 
+import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +41,7 @@ class Microscope:
         """model.tflite, NHWC, float32 at both ends."""
         with quiet():
             model = _convert(graph)
-            if graph.precision == "int8":
+            if graph.quantized:
                 model = _quantize(model, graph)
             elif graph.precision == "fp16":
                 model = _halve(model)
@@ -71,7 +72,13 @@ def _quantize(model: bytes, graph: QuantizedGraph) -> bytes:
     worker = quantizer.Quantizer(model, recipe.static_wi8_ai8())
     for edge in (TFLOperationName.INPUT, TFLOperationName.OUTPUT):
         worker.update_quantization_recipe(".*", edge, algorithm_key="no_quantize")
-    ranges: Any = calibration(model, graph)
+    told = calibration(model, graph)
+    for outputs in told.floats:
+        scope = "".join(f"{name};" for name in outputs)  # what the quantiser calls an operator
+        worker.update_quantization_recipe(
+            f"^{re.escape(scope)}$", TFLOperationName.ALL_SUPPORTED, algorithm_key="no_quantize"
+        )
+    ranges: Any = told.ranges
     result: Any = worker.quantize(ranges, enable_progress_report=False)
     return bytes(result.quantized_model)
 

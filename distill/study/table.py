@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from distill.bootstrap import interval
 from distill.study import rows
 from distill.study.score import VALIDATION
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from distill.config import Config
     from distill.headroom import Headroom
 
-RESAMPLES = 10_000
 FIGURES = ("dice", "boundary_f1")
 SCHEMA_VERSION = 1
 
@@ -62,14 +62,6 @@ def _place(config: Config) -> Callable[[dict[str, Any]], tuple[int, float, bool]
 def means(result: dict[str, Any], figure: str = "dice", data: str = VALIDATION) -> float:
     """Mean over units of one figure of one result."""
     return float(np.mean([unit[figure] for unit in result["scores"][data]["units"]]))
-
-
-def interval(differences: NDArray[np.float64]) -> tuple[float, float]:
-    """95 % percentile interval of the mean of differences (units,), resampled with replacement; seeded."""
-    rng = np.random.default_rng(0)
-    drawn = rng.integers(0, len(differences), (RESAMPLES, len(differences)))
-    low, high = np.percentile(differences[drawn].mean(axis=1), (2.5, 97.5))
-    return float(low), float(high)
 
 
 def _line(

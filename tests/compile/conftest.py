@@ -106,6 +106,18 @@ def built(
 
 
 @pytest.fixture(scope="session")
+def sabotaged(make_student) -> Callable[[str], Student]:
+    """sabotaged("input") -> the student without squeeze-excite, with that tensor's scale 40 times too large."""
+
+    def spoil(tensor: str) -> Student:
+        student = make_student("mobilenetv3")
+        scales = {name: scale * (40 if name == tensor else 1) for name, scale in student.scheme.activations.items()}
+        return replace(student, scheme=replace(student.scheme, activations=scales))
+
+    return cache(spoil)
+
+
+@pytest.fixture(scope="session")
 def student_folder(make_student, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The student without squeeze-excite on disk, with two recorded frames; for reading alone."""
     from distill.student import save

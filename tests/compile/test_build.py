@@ -14,18 +14,23 @@ from types import SimpleNamespace
 
 import onnx
 import pytest
+import torch
 
 from compile import build as flow
 from compile import commands, targets
 from compile.__main__ import main
+from compile.budget import OverBudget
 from compile.build import Request
+from compile.export import export_mixed
 from compile.verify import recorded
 from runtime.artifact import open_artifact
-from runtime.errors import BudgetMissed, InputError
+from runtime.errors import BudgetMissed, EdgescopeError, InputError
+from runtime.manifest import Tolerance
 from runtime.segmenter import Segmenter
 
 ROOT = Path(__file__).parents[2]
 TILE = (64, 64)
+LOOSE = Tolerance(probability_max=0.5, probability_mean=0.02, mask_dice=0.98)
 
 
 @pytest.fixture
@@ -75,13 +80,96 @@ def test_a_missed_budget_is_exit_code_1(quick, student_folder, out, capsys):
 
 
 @pytest.mark.slow
-def test_auto_falls_back_to_the_next_precision(quick, make_student, out, monkeypatch, caplog):
-    drops = {"int8": 3.0, "fp16": 0.4, "fp32": 0.0}
+def test_int8_over_budget_says_where_the_error_enters(quick, student_folder, out, tmp_path, capsys, loose):
+    figures = tmp_path / "figures.json"
+    options = ("--student", student_folder, "--max-drop", "-1", "--out", out, "--json", figures)
+    assert main([str(option) for option in ("--target", "jetson", *options)]) == 1
+    printed = capsys.readouterr()
+    (line,) = printed.err.splitlines()
+    assert "jetson is " in line
+    assert "the error enters most at layer " in line
+    found = json.loads(figures.read_text())
+    rows = found["sensitivity"]["rows"]
+    assert len(rows) == 45
+    assert rows[0]["layer"] in line
+    assert rows[0]["layer"] in printed.out.splitlines()[2]
+    assert found["refused"] in line
+    assert found["accuracy"]["jetson"]["images"] == 2
+    assert not out.exists()
+
+
+@pytest.mark.slow
+def test_a_sabotaged_scale_is_refused_by_name_before_anything_is_lowered(quick, sabotaged, out, monkeypatch):
+    monkeypatch.setattr(targets, "load", lambda name: Broken("it must not be asked"))
+    words = r"layer decoder\.blocks\.2\.conv2\.0: the scale of .*conv1\.2:relu"
+    with pytest.raises(OverBudget, match=words) as refused:
+        flow.build(sabotaged("decoder.blocks.2.conv1.2:relu"), Request(("intel",), "int8", TILE), out)
+    assert refused.value.to_dict()["sensitivity"]["rows"][0]["layer"] == "decoder.blocks.2.conv2.0"
+    assert not out.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["int8", "fp32", "auto"])
+def test_random_weights_are_refused(quick, make_student, out, precision):
+    student, rng = make_student("mobilenetv3"), torch.Generator().manual_seed(0)
+    weights = {name: torch.randn(value.shape, generator=rng) * value.std() for name, value in student.weights.items()}
+    student = replace(student, weights={k: torch.nan_to_num(v) for k, v in weights.items()})
+    with pytest.raises(EdgescopeError, match="its weights are random or damaged, or these images are of another kind"):
+        flow.build(student, Request(("intel",), precision, TILE), out)
+    assert not out.exists()
+
+
+@pytest.mark.slow
+def test_the_manifest_says_what_was_lost_and_how_sure_that_is(quick, make_student, out):
+    (artifact,) = flow.build(make_student("mobilenetv3"), Request(("intel",), "fp32", TILE, max_drop=0.5), out)
+    found = artifact.manifest.accuracy
+    assert found["images"] == 2
+    assert found["max_drop_points"] == 0.5
+    assert "recorded tiles" in found["data"]
+    for name in ("dice_mean", "boundary_f1", "object_count_error"):
+        low, high = found["intervals"][name]
+        assert low <= found[name] <= high
+        assert found[f"fp32_{name}"] == pytest.approx(found[name], abs=0.01)
+    low, high = found["intervals"]["drop_points"]
+    assert low - 1e-3 <= found["drop_points"] <= high + 1e-3
+
+
+@pytest.mark.slow
+def test_the_file_typed_in_fp16_is_in_the_matrix_and_in_jetson_s_manifest(quick, make_student, out):
+    made = flow.run(make_student("mobilenetv3"), Request(("intel", "jetson"), "fp16", TILE), out)
+    assert made.matrix.keys() == {"intel", "jetson", "jetson fp16"}
+    assert made.matrix["jetson fp16"].keys() == {"intel", "jetson", "reference"}
+    intel, jetson = (artifact.manifest.agreement for artifact in made.artifacts)
+    assert intel.keys() == {"jetson", "reference"}
+    assert jetson.keys() == {"intel", "reference"}
+    assert jetson["reference"]["fp16_file"] == made.matrix["jetson fp16"]["reference"]
+
+
+@pytest.mark.slow
+def test_auto_falls_back_to_the_next_precision(quick, make_student, out, monkeypatch, caplog, loose):
+    drops = {"int8": 3.0, "fp16": 0.0, "fp32": 0.0}  # no mix promises to lose nothing
     monkeypatch.setattr(flow.Validation, "accuracy", accuracy_with(drops))
-    made = flow.auto(make_student("mobilenetv3"), Request(("intel",), "auto", TILE, max_drop=0.5), out)
+    made = flow.auto(make_student("mobilenetv3"), Request(("intel",), "auto", TILE, max_drop=0.0), out)
     assert [artifact.manifest.precision for artifact in made] == ["fp16"]
     assert [path.name for path in out.iterdir()] == ["tiny-mobilenetv3-intel-fp16"]
     assert "int8: intel is 3.00 Dice points below" in caplog.text
+
+
+@pytest.mark.slow
+def test_auto_keeps_a_sabotaged_layer_in_float(quick, sabotaged, make_graph, out, monkeypatch, caplog, loose):
+    tried = []
+    monkeypatch.setattr(flow, "export_mixed", lambda *about: tried.append(about[2]) or export_mixed(*about))
+    student = sabotaged("decoder.blocks.2.conv1.2:relu")
+    made = flow.run(student, Request(("jetson",), "auto", TILE), out)
+    assert tried == [("decoder.blocks.2.conv2.0",)]
+    assert [one.precision for one in made.steps] == ["int8", "mixed", "fp16"]
+    assert [one.refused is None for one in made.steps] == [False, True, True]
+    (artifact,) = made.artifacts
+    assert artifact.path.name == "tiny-mobilenetv3-jetson-mixed"
+    assert artifact.manifest.precision == "mixed"
+    assert "decoder.blocks.2.conv2.0" in artifact.manifest.operators["float_layers"]
+    assert "decoder.blocks.2.conv1.2:relu" not in artifact.manifest.scheme.activations
+    assert any("not timed here" in note for note in artifact.manifest.notes)
 
 
 @pytest.mark.slow
@@ -89,6 +177,13 @@ def test_auto_starts_with_half_precision_for_a_student_without_scheme(quick, mak
     student = replace(make_student("mobilenetv3"), scheme=None)
     made = flow.auto(student, Request(("intel",), "auto", TILE), out)
     assert made[0].manifest.precision == "fp16"
+
+
+@pytest.fixture
+def loose(monkeypatch):
+    """Random weights magnify roundings."""
+    for precision in ("int8", "mixed"):
+        monkeypatch.setitem(flow.TOLERANCES, precision, LOOSE)
 
 
 def accuracy_with(drops):
@@ -195,6 +290,7 @@ def test_the_json_holds_the_manifest_s_figures(quick, student_folder, out, tmp_p
         (["--target", "intel", "--tile", "64x"], "Tile '64x' is not a size in pixels"),
         (["--target", "intel", "--tile", "-64"], "Tile '-64' is not a size in pixels"),
         (["--target", "intel", "--max-drop", "much"], "Invalid value for '--max-drop'"),
+        (["--target", "intel", "--max-drop", "nan"], "--max-drop is nan; give Dice points"),
         (["--target", "intel", "--frobnicate"], "No such option"),
         ([], "Missing option '--target'"),
     ],

@@ -7,6 +7,7 @@ import pytest
 
 pytest.importorskip("openvino")
 
+from compile import verify
 from compile.__main__ import main
 from compile.export import export
 from runtime.artifact import open_artifact
@@ -58,8 +59,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-def test_a_distilled_student_is_compiled_and_its_artefact_names_the_teacher(trained: Path, tmp_path: Path, capsys):
-    assert main(["--target", "intel", "--student", str(trained), "--out", str(tmp_path)]) == 0, capsys.readouterr().err
+def test_a_distilled_student_is_compiled_and_its_artefact_names_the_teacher(
+    trained: Path, tmp_path: Path, capsys, monkeypatch
+):
+    monkeypatch.setattr(verify, "LEAST_GAIN", -100.0)  # eight steps teach nothing, and this is not about what it learnt
+    options = ["--student", str(trained), "--max-drop", "100", "--out", str(tmp_path)]
+    assert main(["--target", "intel", *options]) == 0, capsys.readouterr().err
     artifact = open_artifact(tmp_path / "distilled-intel-int8")
     lineage = artifact.manifest.lineage
     assert lineage.teacher is not None

@@ -110,3 +110,11 @@ def test_the_result_is_json(noisy: list[Sample]):
     scores = evaluate(given, SPEC, noisy, "nuclei")
     assert json.loads(json.dumps(scores)) == scores
     assert [row["name"] for row in scores["per_image"]] == [one.name for one in noisy]
+
+
+def test_outlines_and_counts_are_compared_image_by_image():
+    two = np.pad(np.ones((4, 4)), ((2, 10), (2, 10))) + np.pad(np.ones((4, 4)), ((9, 3), (9, 3)))
+    one = two * (np.arange(16) < 8)
+    scores = evaluate(given, SPEC, [sample(connected(two), one), sample(EMPTY, SQUARE)], "nuclei")
+    assert scores["object_count_error"] == pytest.approx((1 / 2 + 1 / 1) / 2)
+    assert scores["boundary_f1"] == pytest.approx((2 * 1.0 * 0.5 / 1.5 + 0.0) / 2)

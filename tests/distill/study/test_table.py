@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy import stats
 
+from distill.bootstrap import interval
 from distill.config import Config
 from distill.headroom import Headroom
 from distill.sections import StudySection
-from distill.study.table import RESAMPLES, interval, means, tabulate
+from distill.study.table import means, tabulate
 
 UNITS = 12
 
@@ -124,25 +124,6 @@ def test_recovery_is_over_the_teacher_that_sees_everything_and_had_all_labels(re
     paper = np.mean([units(results, "paper-25", s) for s in (0, 1, 2)])
     assert lines["paper-25"]["recovery"] == pytest.approx(paper / teacher)
     assert lines["teacher-multiplexed"]["recovery"] is None
-
-
-@pytest.mark.parametrize("scale", [1.0, 0.01])
-def test_the_interval_is_scipys_percentile_bootstrap(scale: float):
-    differences = scale * np.random.default_rng(3).gamma(2, 1, 25)
-    theirs = stats.bootstrap(
-        (differences,), np.mean, n_resamples=RESAMPLES, method="percentile", rng=np.random.default_rng(9)
-    )
-    spread = theirs.standard_error
-    low, high = interval(differences)
-    # A 2.5 % quantile of 10,000 normal draws has a standard error of about 0.027 spreads, and there are two of them.
-    assert low == pytest.approx(theirs.confidence_interval.low, abs=5 * 0.027 * 2**0.5 * spread)
-    assert high == pytest.approx(theirs.confidence_interval.high, abs=5 * 0.027 * 2**0.5 * spread)
-
-
-def test_the_interval_is_the_same_each_time():
-    differences = np.random.default_rng(0).normal(size=9)
-    assert interval(differences) == interval(differences)
-    assert interval(np.full(5, 0.25)) == (0.25, 0.25)
 
 
 def test_rows_stand_in_an_order_that_a_person_can_follow(config: Config, results):
