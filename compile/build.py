@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compile import npu, targets
+from compile import boards, npu, targets
 from compile.card import write_card
 from compile.export import QuantizedGraph, export
 from compile.lint import lint
@@ -39,6 +39,7 @@ class Request:
 
     tile : (h, w); max_drop : Dice points below the fp32 student, or None for no budget
     npu : full names of the NPUs that the microscope artefact gets a file for, as compile.npu.check gives them
+    device : the Jetson board, or None; see compile.boards
     """
 
     targets: tuple[str, ...]
@@ -47,6 +48,7 @@ class Request:
     validate: str | None = None
     max_drop: float | None = None
     npu: tuple[str, ...] = ()
+    device: str | None = None
 
 
 def build(
@@ -89,6 +91,7 @@ def build(
         validation.add_agreement(matrix)
     for draft in drafts:
         draft.manifest = replace(draft.manifest, agreement=matrix[draft.target])
+        draft.manifest = boards.expect(draft.manifest, draft.files, graph, request.device)
         draft.describe()
     step("write")
     return [write_artifact(out / draft.name, draft.manifest, draft.files) for draft in drafts]

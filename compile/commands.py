@@ -49,6 +49,7 @@ def compile_student(
             "multiply-adds a cycle (ethos-u55-128; 256 is the default). May be repeated.",
         ),
     ] = None,
+    device: Annotated[str, typer.Option(help="The Jetson: orin-nano, orin-nx, agx-orin or thor.")] = "",
     out: Annotated[Path, typer.Option(help="Folder for the artefacts.")] = Path("artifacts"),
     json_file: Annotated[Path | None, typer.Option("--json", help="Write what is printed, for machines.")] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
@@ -68,11 +69,15 @@ def compile_student(
         _check_folder("--json", json_file.parent)
     console = Console(stderr=True)
     with console.status("loading") as status:
+        from compile import boards
         from compile.build import Request, auto, build
         from distill import student as students
 
+        if device:
+            boards.check(device, chosen)
         loaded = students.load(student or students.DEFAULT)
-        request = Request(chosen, precision, size or loaded.spec.tile, validate or None, max_drop, npus)
+        tile_size = size or loaded.spec.tile
+        request = Request(chosen, precision, tile_size, validate or None, max_drop, npus, device or None)
         flow = auto if precision == "auto" else build
         made = flow(loaded, request, out, step=lambda what: status.update(f"{loaded.spec.name}: {what}"))
     _show(made, request)

@@ -94,9 +94,8 @@ class Segmenter:
         if threads is not None and threads < 1:
             msg = f"Threads is {threads}; it must be at least 1, or left out."
             raise InputError(msg)
-        chosen = backends.choose(artifact.manifest, backend)
-        session = chosen.open(artifact, device, threads, precision_hint)
-        return cls(artifact.manifest, chosen.name, session, rescale=rescale)
+        name, session = backends.open_session(artifact, backend, device, threads, precision_hint)
+        return cls(artifact.manifest, name, session, rescale=rescale)
 
     def __call__(
         self, frame: Frame, pixel_size_um: float | None = None, *, out: NDArray[np.float32] | None = None

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import __version__, backend, extras
+from ..tensorrt import probe
 from .output import write_json
 
 if TYPE_CHECKING:
@@ -46,8 +47,11 @@ def run(args: argparse.Namespace) -> int:
     for row in rows:
         state = f"ready    {row['found']}" if row["ready"] else f"missing  run: {row['install']}"
         print(f"{row['name']:<12} {state}")
-    print(f"{'tensorrt':<12} missing  not part of this version; jetson bundles are checked with onnxruntime")
-    write_json(args.json, {**machine, "parts": rows})
+    gpu = {**probe.state(), "missing": probe.absence() or "nothing", "note": probe.NEVER_RUN}
+    print("tensorrt, cuda and jetson")
+    for name, value in gpu.items():
+        print(f"  {name:<10} {value}")
+    write_json(args.json, {**machine, "parts": rows, "gpu": gpu})
     return 0
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import backend
 from ..artifact import open_artifact
+from ..tensorrt.probe import NEVER_RUN
 from .output import write_json
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ..artifact import Artifact
+    from ..manifest import Manifest
 
 NAME = "info"
 
@@ -32,6 +34,8 @@ def run(args: argparse.Namespace) -> int:
     refusals = {name: backend.refusal(name, manifest) for name in candidates}
     for name, value in _summary(artifact).items():
         print(f"{name:<14} {value}")
+    if manifest.backend == "tensorrt":
+        print(f"{'not run yet':<14} {NEVER_RUN}")
     print("runs here")
     for name, reason in refusals.items():
         print(f"  {name:<12} {'yes' if reason is None else 'no: ' + reason}")
@@ -59,6 +63,7 @@ def _summary(artifact: Artifact) -> dict[str, str]:
         "tile": f"{manifest.tile[0]}x{manifest.tile[1]}, overlap {manifest.overlap} pixels",
         "normalised": f"percentiles {how.low:g} to {how.high:g} of the frame",
         "pixel size": pixel,
+        **_board(manifest),
         "accuracy": _free(manifest.accuracy),
         "agreement": _free(manifest.agreement),
         "operators": _free(manifest.operators),
@@ -67,6 +72,14 @@ def _summary(artifact: Artifact) -> dict[str, str]:
         "licences": ", ".join(lineage.licences) or "not said",
         "notes": " ".join(manifest.notes) or "none",
     }
+
+
+def _board(manifest: Manifest) -> dict[str, str]:
+    board = manifest.board
+    if board is None:
+        return {}
+    memory = f"about {board.build_mb} MB to build an engine and {board.run_mb} MB to run it, of {board.memory_gb} GB"
+    return {"board": f"{board.name}, SM {board.sm}; {memory}; estimated"}
 
 
 def _free(values: Mapping[str, Any]) -> str:
