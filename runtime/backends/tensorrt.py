@@ -138,7 +138,7 @@ def _warn_of_board(manifest: Manifest, device: Device) -> None:
         return
     log.warning(
         "%s was compiled for %s, and this is %s: it runs, but what it expects of memory and precision does not hold",
-        manifest.student, board.name, device.board or f"a {device.name}",
+        manifest.student, board.name, device.board or device.name,
     )  # fmt: skip
 
 
@@ -171,8 +171,8 @@ def _report(made: Ready, place: Place, how: Preparation, first_s: float) -> Prep
 def _figures(one: Candidate) -> str:
     if one.median_ms is None:
         return f"not built: {'; '.join(one.failures)}"
-    built = "" if one.build_s is None else f"built in {one.build_s:.1f} s, "
-    told = f"{built}{one.median_ms:.3f} ms a tile (p99 {one.p99_ms:.3f}), mask Dice {one.mask_dice:.5f}"
+    times = f"{one.median_ms:.3f} ms a tile (p99 {one.p99_ms:.3f})"
+    told = f"built in {one.build_s:.1f} s, {times}, mask Dice {one.mask_dice:.5f}"
     return told + (f"; out: {'; '.join(one.failures)}" if one.failures else "")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import __version__, backend, extras
-from ..tensorrt import probe
+from ..tensorrt import NEVER_RUN
 from .output import write_json
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     for row in rows:
         state = f"ready    {row['found']}" if row["ready"] else f"missing  run: {row['install']}"
         print(f"{row['name']:<12} {state}")
-    gpu = {**probe.state(), "missing": probe.absence() or "nothing", "note": probe.NEVER_RUN}
+    gpu = _gpu()
     print("tensorrt, cuda and jetson")
     for name, value in gpu.items():
         print(f"  {name:<10} {value}")
@@ -79,6 +79,12 @@ def cpu_model(source: Path = Path("/proc/cpuinfo")) -> str:
 def usable_cores() -> int:
     """Cores that this process may run on: a container or `taskset` may grant fewer than there are."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _gpu() -> dict[str, str]:
+    from ..tensorrt import probe  # needs numpy, which --help does not
+
+    return {**probe.state(), "missing": probe.absence() or "nothing", "note": NEVER_RUN}
 
 
 def _backend_row(name: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import backend
 from ..artifact import open_artifact
-from ..tensorrt.probe import NEVER_RUN
+from ..tensorrt import NEVER_RUN
 from .output import write_json
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from .. import backend as backends
 from ..artifact import open_artifact
 from ..errors import InputError
-from ..tensorrt.probe import NEVER_RUN
+from ..tensorrt import NEVER_RUN
 from .output import write_json
 
 if TYPE_CHECKING:

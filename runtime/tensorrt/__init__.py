@@ -4,5 +4,10 @@ prepare.py is the main flow. probe.py says what is there, api.py is the one code
 builder.py starts the process that build.py is the inside of, choice.py decides between int8 and fp16, cache.py keeps
 the result, engine.py runs it, and cuda.py is the little of libcudart that this takes.
 
-None of this has ever run on a real Jetson; see NEVER_RUN in probe.py for what has been run in its place.
+None of this has ever run on a real Jetson, and the commands say so with NEVER_RUN.
 """
+
+NEVER_RUN = (
+    "TensorRT's backend has never run on a real Jetson: it is tested with a stand-in for the driver, and its building "
+    "with TensorRT-RTX on a CPU"
+)

@@ -62,9 +62,11 @@ def build(job: Job, recipe: Recipe, plan: Path) -> Candidate:
     with tempfile.TemporaryDirectory(prefix="build-", dir=plan.parent) as folder:  # mode 0700
         for workspace_mb, level in _attempts(job, recipe, failures):
             setup = _setup(job, recipe, Path(folder), plan, workspace_mb, level)
+            start = monotonic()
             answer = _run(job, recipe, setup)
             if "built" in answer:
-                return _candidate(job.artifact, recipe, workspace_mb, answer["built"])
+                figures = {**answer["built"], "workspace_mb": workspace_mb, "spent_s": round(monotonic() - start, 3)}
+                return _candidate(job.artifact, recipe, figures)
             how = f"with {workspace_mb} MB of workspace" + ("" if level is None else " and a short search")
             failures.append(f"{how}: {answer['failed']}")
             if answer.get("refused"):
@@ -192,10 +194,10 @@ def _describe_end(code: int, errors: bytes, available_mb: int) -> str:
     return f"the builder was killed by {name}{hint}{last}"
 
 
-def _candidate(artifact: Artifact, recipe: Recipe, workspace_mb: int, figures: dict[str, Any]) -> Candidate:
+def _candidate(artifact: Artifact, recipe: Recipe, figures: dict[str, Any]) -> Candidate:
     manifest = artifact.manifest
     found = Replay(figures["probability_max"], figures["probability_mean"], figures["mask_dice"])
     rounded = manifest.scheme is None or recipe.precision == "int8"
     missed = misses(found, manifest.tolerance, rounded=rounded)
     failures = tuple(f"on the probes, {miss}" for miss in missed)
-    return Candidate(recipe.role, recipe.precision, failures, workspace_mb=workspace_mb, **figures)
+    return Candidate(recipe.role, recipe.precision, failures, **figures)

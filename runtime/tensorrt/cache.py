@@ -147,14 +147,10 @@ class Cache:
                 other.unlink(missing_ok=True)
 
     def expected_s(self, key: Key) -> float | None:
-        """Seconds that one engine took on this device the last time, of whatever bundle; None when none was built."""
+        """Seconds that an engine took on this device the last time, of whatever bundle; None when none was built."""
         here = [found for _, found in self._sidecars() if (found.key.machine, found.key.sm) == (key.machine, key.sm)]
-        done = [one for found in here for one in found.candidates if one.build_s is not None]
-        last = max(here, key=lambda found: found.built, default=None)
-        if last is None or not done:
-            return None
-        times = [one.build_s for one in last.candidates if one.build_s is not None] or [one.build_s for one in done]
-        return max(time for time in times if time is not None)
+        done = [(found.built, one.spent_s) for found in here for one in found.candidates if one.spent_s is not None]
+        return max(done)[1] if done else None
 
     def _why_new(self, key: Key) -> str:
         related = [found.key for _, found in self._sidecars() if found.key.onnx == key.onnx]

@@ -26,13 +26,15 @@ class Candidate(Record):
     """What came of one recipe. Times are milliseconds a tile, copies included; None where it was not built.
 
     failures : why it is out: every attempt to build it, or what it misses of the probes; empty when it is good
-    build_s : seconds; workspace_mb : what it was given; memory_mb : what it needs on the device besides its weights
+    build_s, spent_s : seconds of the build, and with the probes and the timing
+    workspace_mb : what it was given; memory_mb : what it needs on the device besides its weights
     """
 
     role: str
     precision: str
     failures: tuple[str, ...]
     build_s: float | None = None
+    spent_s: float | None = None
     workspace_mb: int | None = None
     median_ms: float | None = None
     p99_ms: float | None = None

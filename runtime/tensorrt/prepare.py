@@ -201,7 +201,7 @@ def _build(place: Place, wish: Wish, key: Key, chosen: tuple[Recipe, ...]) -> En
                 tell=wish.tell,
             )
             found.append(builder.build(job, recipe, plans[recipe.precision]))
-            expected = expected or found[-1].build_s
+            expected = expected or found[-1].spent_s
         choice = choose(found)
         plan = None if choice is None else plans[choice.kept.precision].read_bytes()
     sidecar = Sidecar(

@@ -22,10 +22,6 @@ from .cuda import CudaError
 if TYPE_CHECKING:
     from .cuda import Cuda
 
-NEVER_RUN = (
-    "TensorRT's backend has never run on a real Jetson: it is tested with a stand-in for the driver, and its building "
-    "with TensorRT-RTX on a CPU"
-)
 LIBRARY = "tensorrt"
 TEGRA = Path("/etc/nv_tegra_release")
 MODEL = Path("/proc/device-tree/model")
