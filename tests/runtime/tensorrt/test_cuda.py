@@ -81,7 +81,7 @@ def test_a_failure_is_told_in_cudas_words_with_its_code(cuda: Cuda, monkeypatch:
 
 def test_a_library_that_lacks_a_function_is_told_when_it_is_called(cudart: Path):
     cuda = Cuda(str(cudart))
-    cuda._library = ctypes.CDLL(None)
+    cuda._library = object()  # with none of the functions
     with pytest.raises(CudaError, match=r"has no cudaSetDevice; TensorRT needs CUDA 11.4"):
         cuda.use(0)
 
