@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compile import npu, serving, targets
+from compile import boards, npu, serving, targets
 from compile.auto import walk
 from compile.budget import MAX_DROP, OverBudget, over_budget, remedy
 from compile.card import write_card
@@ -44,6 +44,7 @@ class Request:
     tile : (h, w); max_drop : Dice points below the fp32 student, or None for no budget
     npu : full names of the NPUs that the microscope artefact gets a file for, as compile.npu.check gives them
     layout : a server that gets a folder of its own, see compile.serving; sign : see runtime.artifact.write_artifact
+    device : the Jetson board, or None; see compile.boards
     """
 
     targets: tuple[str, ...]
@@ -54,6 +55,7 @@ class Request:
     npu: tuple[str, ...] = ()
     layout: str | None = None
     sign: Callable[[bytes], bytes] | None = None
+    device: str | None = None
 
 
 @dataclass(frozen=True)
@@ -172,6 +174,7 @@ class Trial:
         zoo, names = zoo_model(self.graph), [draft.target for draft in self.drafts]
         for draft in self.drafts:
             draft.manifest = replace(draft.manifest, agreement=_of_targets(self.matrix, draft.target, names))
+            draft.manifest = boards.expect(draft.manifest, draft.files, self.graph, request.device)
             draft.describe(zoo)
         step("write")
         made = [

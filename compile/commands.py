@@ -51,6 +51,7 @@ def compile_student(
             "multiply-adds a cycle (ethos-u55-128; 256 is the default). May be repeated.",
         ),
     ] = None,
+    device: Annotated[str, typer.Option(help="The Jetson: orin-nano, orin-nx, agx-orin or thor.")] = "",
     out: Annotated[Path, typer.Option(help="Folder for the artefacts.")] = Path("artifacts"),
     layout: Annotated[
         str, typer.Option(help="Beside the artefact, a folder that a server loads: ovms (OpenVINO) or triton.")
@@ -77,9 +78,12 @@ def compile_student(
     signer = load_signer(sign)
     console = Console(stderr=True)
     with console.status("loading") as status:
+        from compile import boards
         from compile.build import Request, run
         from distill import student as students
 
+        if device:
+            boards.check(device, chosen)
         loaded = students.load(student or students.DEFAULT)
         request = Request(
             chosen,
@@ -90,6 +94,7 @@ def compile_student(
             npu=npus,
             layout=layout or None,
             sign=signer,
+            device=device or None,
         )
         try:
             outcome = run(loaded, request, out, step=lambda what: status.update(f"{loaded.spec.name}: {what}"))

@@ -8,22 +8,27 @@ from __future__ import annotations
 
 import logging
 import pkgutil
+from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 from . import backends
-from .errors import InputError
+from .errors import BackendFailed, InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
 
     from .artifact import Artifact
     from .manifest import Manifest
+    from .progress import Progress
 
 log = logging.getLogger(__name__)
+
+REFERENCE = "onnxruntime"  # what runs where an artefact's own backend cannot
 
 
 class Session(Protocol):
@@ -87,7 +92,45 @@ class Backend(Protocol):
     def open(
         self, artifact: Artifact, device: str | None, threads: int | None, precision_hint: str | None = None
     ) -> Session:
-        """Load the payload. InputError for a device or hint that this backend does not have."""
+        """Load the payload. InputError for a device or hint that this backend does not have.
+
+        BackendFailed when it cannot run this artefact on this device, though another backend may.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How `prewarm` wants it done. None is the backend's own choice.
+
+    cache : the folder that keeps it; again : make it anew; limit_s : of one attempt; tell : is called all the while
+    """
+
+    device: str | None
+    precision_hint: str | None
+    cache: Path | None
+    again: bool
+    limit_s: float | None
+    tell: Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What was made before the first run: lines for a person, and the same for machines."""
+
+    lines: tuple[str, ...]
+    facts: Mapping[str, Any]
+
+
+class Prepares(Protocol):
+    """A backend that makes something on the device before the first run, and keeps it."""
+
+    def unprepared(self, artifact: Artifact, device: str | None) -> str | None:
+        """Why opening would first take minutes to make it; None when it is there, or soon made."""
+        ...
+
+    def prepare(self, artifact: Artifact, how: Preparation) -> Prepared:
+        """Make it now, or find it made."""
         ...
 
 
@@ -140,9 +183,35 @@ def refusal(name: str, manifest: Manifest) -> str | None:
     """Why this backend cannot run the artefact here, or None."""
     if name in names():
         return load(name).refuses(manifest)
-    if name == "tensorrt":
-        return "the TensorRT engine is built on the Jetson, and this version of runtime cannot run it yet"
     return f"this version of runtime has no such backend; it has {', '.join(names())}"
+
+
+def preparing(backend: Backend) -> Prepares | None:
+    """The backend, if it has something to make before the first run."""
+    return cast("Prepares", backend) if hasattr(backend, "prepare") else None
+
+
+def open_session(
+    artifact: Artifact,
+    wanted: str | None = None,
+    device: str | None = None,
+    threads: int | None = None,
+    precision_hint: str | None = None,
+) -> tuple[str, Session]:
+    """Choose a backend and open the artefact with it: the backend's name, and the session.
+
+    Where nothing in particular is wanted, and the artefact's own backend fails on this device, onnxruntime steps in
+    with a warning, as it does where that backend is not installed.
+    """
+    chosen = choose(artifact.manifest, wanted)
+    try:
+        return chosen.name, chosen.open(artifact, device, threads, precision_hint)
+    except BackendFailed as error:
+        particular = wanted is not None or device is not None or precision_hint is not None
+        if particular or chosen.name == REFERENCE or refusal(REFERENCE, artifact.manifest):
+            raise
+        _warn_of_check(artifact.manifest, str(error))
+    return REFERENCE, load(REFERENCE).open(artifact, None, threads)
 
 
 def choose(manifest: Manifest, wanted: str | None = None) -> Backend:
@@ -159,14 +228,18 @@ def choose(manifest: Manifest, wanted: str | None = None) -> Backend:
     reasons = {own: refusal(own, manifest)}
     if reasons[own] is None:
         return load(own)
-    reasons["onnxruntime"] = refusal("onnxruntime", manifest)
-    if reasons["onnxruntime"] is None:
-        log.warning(
-            "%s runs on the CPU with onnxruntime: a check of the bundle, not of the device, and not its speed (%s)",
-            manifest.student, reasons[own],
-        )  # fmt: skip
-        return load("onnxruntime")
+    reasons[REFERENCE] = refusal(REFERENCE, manifest)
+    if reasons[REFERENCE] is None:
+        _warn_of_check(manifest, reasons[own])
+        return load(REFERENCE)
     msg = f"Nothing here can run {manifest.student} for {manifest.target}: " + "; ".join(
         f"{name}: {reason}" for name, reason in reasons.items()
     )
     raise InputError(msg + ".")
+
+
+def _warn_of_check(manifest: Manifest, reason: str | None) -> None:
+    log.warning(
+        "%s runs on the CPU with onnxruntime: a check of the bundle, not of the device, and not its speed (%s)",
+        manifest.student, reason,
+    )  # fmt: skip

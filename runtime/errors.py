@@ -25,6 +25,10 @@ class BudgetMissed(EdgescopeError):
     """The work was done, and its result is not good enough to keep. Exit code 1."""
 
 
+class BackendFailed(EdgescopeError):
+    """A backend that is installed cannot make an artefact run on this device; another backend may. Exit code 1."""
+
+
 def report(error: BaseException, *, debug: bool) -> int:
     """Print the error as one line on standard error, with a traceback only if asked; return the exit code."""
     if debug:

@@ -1,10 +1,11 @@
-"""One run at a time for one result: a lock that the system lets go of with its process, however that one ends."""
+"""One process at a time for one place: a lock that the system lets go of with its process, however that one ends."""
 
 from __future__ import annotations
 
 import logging
 import os
 import sys
+import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -12,8 +13,10 @@ from .atomic import make_folder
 from .errors import EdgescopeError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
     from pathlib import Path
+
+POLL_S = 0.2
 
 log = logging.getLogger(__name__)
 
@@ -25,8 +28,7 @@ def only_run(out: Path) -> Generator[None]:
     EdgescopeError when another process is at it. It is known where the file system has locks, also over a network;
     where it has none, that is logged.
     """
-    path = out.with_name(f".{out.name}.lock")
-    make_folder(path.parent)
+    path = _beside(out)
     handle = _take(path)
     if handle is None:
         msg = f"Another process is making {out}; wait for it, or choose another place."
@@ -34,13 +36,44 @@ def only_run(out: Path) -> Generator[None]:
     try:
         yield
     finally:
-        if os.name == "posix":  # while it is locked, so that it is not the next one's file
-            path.unlink(missing_ok=True)
-            os.close(handle)
-        else:  # Windows removes no open file, and none that the next one has opened meanwhile
-            os.close(handle)
-            with suppress(OSError):
-                path.unlink()
+        _give_back(path, handle)
+
+
+@contextmanager
+def in_turn(out: Path, waiting: Callable[[float], None], limit_s: float) -> Generator[None]:
+    """As `only_run`, but wait until the other process is done: waiting(seconds so far) is called all the while.
+
+    EdgescopeError when the other one takes longer than limit_s.
+    """
+    path = _beside(out)
+    start = time.monotonic()
+    while (handle := _take(path)) is None:
+        waited = time.monotonic() - start
+        if waited > limit_s:
+            msg = f"Another process has been making {out} for {waited:.0f} s; end it, or wait for it."
+            raise EdgescopeError(msg)
+        waiting(waited)
+        time.sleep(POLL_S)
+    try:
+        yield
+    finally:
+        _give_back(path, handle)
+
+
+def _beside(out: Path) -> Path:
+    path = out.with_name(f".{out.name}.lock")
+    make_folder(path.parent)
+    return path
+
+
+def _give_back(path: Path, handle: int) -> None:
+    if os.name == "posix":  # while it is locked, so that it is not the next one's file
+        path.unlink(missing_ok=True)
+        os.close(handle)
+    else:  # Windows removes no open file, and none that the next one has opened meanwhile
+        os.close(handle)
+        with suppress(OSError):
+            path.unlink()
 
 
 def _take(path: Path) -> int | None:

@@ -174,10 +174,29 @@ class Intensity(Record):
 
 
 @dataclass(frozen=True)
+class Board(Record):
+    """The board that an artefact was compiled for, and what is expected there. Nothing of it was measured.
+
+    name : "orin-nano"; words : all of them stand in what the board calls itself; sm : compute capability of its GPU
+    memory_gb : in all, of the smallest such board; build_mb, run_mb : megabytes to build an engine and to run it
+    software : what the board comes with; precision : which one is expected to be the fastest, and why
+    """
+
+    name: str
+    words: tuple[str, ...]
+    sm: str
+    memory_gb: int
+    build_mb: int
+    run_mb: int
+    software: str
+    precision: str
+
+
+@dataclass(frozen=True)
 class Manifest(Record):
     """manifest.json. `tile` is (height, width), `overlap` is in pixels, `payload` maps a role to a file name.
 
-    `intensity` is optional: artefacts that were written before it are read without it.
+    `intensity` and `board` are optional: artefacts that were written before them are read without them.
     """
 
     schema_version: int
@@ -205,6 +224,7 @@ class Manifest(Record):
     pixel_size_um: float | None
     lineage: Lineage
     intensity: Intensity | None = field(default=None, metadata=OPTIONAL)
+    board: Board | None = field(default=None, metadata=OPTIONAL)
 
     def __post_init__(self) -> None:
         _require(len(self.inputs) == 1, f"inputs holds {len(self.inputs)} tensors; schema 1 knows exactly 1")

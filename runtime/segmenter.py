@@ -114,10 +114,15 @@ class Segmenter:
         if performance not in PERFORMANCE:
             msg = f"Performance is {performance!r}; it must be one of {', '.join(PERFORMANCE)}."
             raise InputError(msg)
-        chosen = backends.choose(artifact.manifest, backend)
-        open_session = chosen.open if performance == "latency" else backends.concurrent(chosen).open_concurrent
-        session = open_session(artifact, device, threads, precision_hint)
-        return cls(artifact.manifest, chosen.name, session, rescale=rescale)
+        if performance == "latency":
+            name, session = backends.open_session(artifact, backend, device, threads, precision_hint)
+        else:
+            chosen = backends.choose(artifact.manifest, backend)
+            name, session = (
+                chosen.name,
+                backends.concurrent(chosen).open_concurrent(artifact, device, threads, precision_hint),
+            )
+        return cls(artifact.manifest, name, session, rescale=rescale)
 
     def __call__(
         self, frame: Frame, pixel_size_um: float | None = None, *, out: NDArray[np.float32] | None = None

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from .. import __version__, backend, extras
+from ..tensorrt import NEVER_RUN
 from .output import write_json
 
 if TYPE_CHECKING:
@@ -51,11 +52,14 @@ def run(args: argparse.Namespace) -> int:
     for row in rows:
         state = f"ready    {row['found']}" if row["ready"] else f"missing  run: {row['install']}"
         print(f"{row['name']:<12} {state}")
-    print(f"{'tensorrt':<12} missing  not part of this version; jetson bundles are checked with onnxruntime")
     devices = _openvino_devices()
     for name, full_name in devices.items():
         print(f"{'device':<12} {name:<8} {full_name}")
-    write_json(args.json, {**machine, "parts": rows, "openvino_devices": devices})
+    gpu = _gpu()
+    print("tensorrt, cuda and jetson")
+    for name, value in gpu.items():
+        print(f"  {name:<10} {value}")
+    write_json(args.json, {**machine, "parts": rows, "openvino_devices": devices, "gpu": gpu})
     return 0
 
 
@@ -94,6 +98,12 @@ def _openvino_devices() -> dict[str, str]:
         return cast("OpenVINO", openvino).devices()
     except (ImportError, RuntimeError) as error:
         return {"OpenVINO": f"does not load: {error}"}
+
+
+def _gpu() -> dict[str, str]:
+    from ..tensorrt import probe  # needs numpy, which --help does not
+
+    return {**probe.state(), "missing": probe.absence() or "nothing", "note": NEVER_RUN}
 
 
 def _backend_row(name: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import backend
 from ..artifact import open_artifact
+from ..tensorrt import NEVER_RUN
 from .output import write_json
 from .trust import add_trust, signed_by
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ..artifact import Artifact
+    from ..manifest import Manifest
 
 NAME = "info"
 
@@ -35,6 +37,8 @@ def run(args: argparse.Namespace) -> int:
     signed = signed_by(artifact, args.trust)
     for name, value in {**_summary(artifact), "signature": signed}.items():
         print(f"{name:<14} {value}")
+    if manifest.backend == "tensorrt":
+        print(f"{'not run yet':<14} {NEVER_RUN}")
     print("runs here")
     for name, reason in refusals.items():
         print(f"  {name:<12} {'yes' if reason is None else 'no: ' + reason}")
@@ -63,6 +67,7 @@ def _summary(artifact: Artifact) -> dict[str, str]:
         "tile": f"{manifest.tile[0]}x{manifest.tile[1]}, overlap {manifest.overlap} pixels",
         "normalised": f"percentiles {how.low:g} to {how.high:g} of the frame",
         "pixel size": pixel,
+        **_board(manifest),
         "accuracy": _free(manifest.accuracy),
         "agreement": _free(manifest.agreement),
         "operators": _free(manifest.operators),
@@ -71,6 +76,14 @@ def _summary(artifact: Artifact) -> dict[str, str]:
         "licences": ", ".join(lineage.licences) or "not said",
         "notes": " ".join(manifest.notes) or "none",
     }
+
+
+def _board(manifest: Manifest) -> dict[str, str]:
+    board = manifest.board
+    if board is None:
+        return {}
+    memory = f"about {board.build_mb} MB to build an engine and {board.run_mb} MB to run it, of {board.memory_gb} GB"
+    return {"board": f"{board.name}, SM {board.sm}; {memory}; estimated"}
 
 
 def _free(values: Mapping[str, Any]) -> str:

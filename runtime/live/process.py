@@ -1,49 +1,30 @@
-"""The host's side of a worker: a process of its own, lines of JSON to it and from it, and how it ended.
-
-It is started as `python -c`, and not by multiprocessing, which would import the host's `__main__` again: a REPL, an
-acquisition program or a notebook has none that could be. The worker gets this process's `sys.path` and nothing else.
-"""
+"""The host's side of a worker: a process of its own, lines of JSON to it and from it, and how it ended."""
 
 from __future__ import annotations
 
 import json
 import logging
 import os
-import signal
 import subprocess
 import sys
 import threading
-from multiprocessing.spawn import get_executable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from .. import backends
+from .. import backends, child
 from .result import now_ns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from ..child import Message
     from .chain import Link
     from .memory import SharedBlock
 
 log = logging.getLogger(__name__)
 
-# The same package as here, from the same place, whatever the working folder has become. The last argument is for `ps`.
-START = """
-import json, sys
-from importlib.util import module_from_spec, spec_from_file_location
-setup = json.loads(sys.stdin.buffer.readline())
-sys.path[:] = setup["path"]
-spec = spec_from_file_location(setup["package"], setup["file"])
-sys.modules[spec.name] = package = module_from_spec(spec)
-spec.loader.exec_module(package)
-from importlib import import_module
-import_module(setup["package"] + ".live.worker").main(setup)
-"""
 TITLE = "edgescope-live-worker"
 STOP_S = 2.0  # for an idle worker to release its model
-
-Message = dict[str, Any]
 
 
 class Worker:
@@ -66,9 +47,8 @@ class Worker:
         self.started_ns = now_ns()
         self.ended_because: str | None = None  # set by who kills it
         self._hear = hear
-        command = [get_executable(), "-c", START, TITLE]
         self._process = subprocess.Popen(
-            command,
+            child.command(TITLE),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             pass_fds=block.inherited,
@@ -76,12 +56,9 @@ class Worker:
         )
         self._thread = threading.Thread(target=self._listen, name="edgescope-live-ear", daemon=True)
         self._thread.start()
-        root = __name__.partition(".")[0]
         self.say(
             {
-                "path": [entry for entry in sys.path if isinstance(cast("object", entry), str)],
-                "package": root,
-                "file": sys.modules[root].__file__,
+                **child.origin(".live.worker"),
                 "backends": [str(Path(folder).resolve()) for folder in backends.__path__],
                 "artifact": str(link.artifact.resolve()),
                 "manifest": link.manifest.to_json(),
@@ -138,7 +115,7 @@ class Worker:
         if self.ended_because:
             return self.ended_because
         if code < 0:
-            name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+            name = child.name_signal(code)
             hint = "; was there enough memory?" if name == "SIGKILL" else ""
             return f"the worker was killed by {name}{hint}"
         return f"the worker ended with exit code {code}"

@@ -92,7 +92,8 @@ class LiveSegmenter:
         rescale : as in Segmenter.open
         hang_s : the worker is killed when it finishes no tile for so long; None is 20 s, or with a deadline
             5 times that and at least 3 s
-        open_timeout_s : for a worker to open its model; a first TensorRT engine takes minutes
+        open_timeout_s : for a worker to open its model. It builds no TensorRT engine, which takes minutes: without one
+            (python -m runtime prewarm) that backend is passed over
         max_failures : after so many in a row the next backend takes over
         spare : keep a second worker with an open model, so that a restart takes milliseconds; costs its memory
         backlog_bytes : of results that nobody has taken yet; beyond it no further frame is segmented

@@ -23,7 +23,8 @@ import numpy as np
 from .. import backend as known
 from .. import backends
 from ..artifact import open_artifact
-from ..errors import EdgescopeError, InputError
+from ..child import quiet_output
+from ..errors import BackendFailed, EdgescopeError, InputError
 from ..segmenter import Segmenter
 from .memory import Layout, SharedBlock
 from .result import now_ns
@@ -49,7 +50,7 @@ def main(setup: Mapping[str, Any]) -> None:
     setup : artifact, manifest, backend, backends (folders), block, parent (its pid), first (whether nothing can have
         been acquired yet), device, threads, rescale, hang_s
     """
-    say = _quiet_output()
+    say = quiet_output()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is for the host
     if not setup["first"]:
         _step_back()
@@ -137,6 +138,9 @@ def _open(setup: Mapping[str, Any], beat: Callable[[], None]) -> Segmenter:
         msg = f"{artifact.path} is another artefact than when it was opened; open it again."
         raise InputError(msg)
     chosen = known.choose(manifest, setup["backend"])
+    maker = known.preparing(chosen)
+    if maker is not None and (reason := maker.unprepared(artifact, setup["device"])):
+        raise BackendFailed(reason)  # a camera does not wait for minutes: the next link of the chain is asked
     session = chosen.open(artifact, setup["device"], setup["threads"])
     session.run(np.zeros((1, 1, *manifest.tile), np.float32))  # the first run is slower than the others
     return Segmenter(manifest, chosen.name, Beating(session, beat), rescale=setup["rescale"])
@@ -157,24 +161,6 @@ def _next(jobs: Jobs, parent: int) -> dict[str, Any] | None:
         except queue.Empty:
             if os.name == "posix" and os.getppid() != parent:
                 return None
-
-
-def _quiet_output() -> Any:
-    """Keep the pipe for messages alone: what libraries print goes to standard error. Returns what sends a message."""
-    pipe = os.fdopen(os.dup(1), "wb")
-    try:
-        os.dup2(2, 1)
-    except OSError:  # a host with a window may have no standard error
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-
-    def say(message: dict[str, Any]) -> None:
-        try:
-            pipe.write(json.dumps(message).encode() + b"\n")
-            pipe.flush()
-        except OSError:  # the host is gone
-            os._exit(0)
-
-    return say
 
 
 def _step_back() -> None:

@@ -173,6 +173,7 @@ def manifest_for(manifest: Manifest) -> Callable[[str], Manifest]:
     }
     payloads = {
         "onnxruntime": {"onnx": "model.onnx"},
+        "tensorrt": {"onnx": "model.onnx"},
         "openvino": {"openvino_xml": "model.xml", "openvino_bin": "model.bin"},
         "tflite": {"tflite": "model.tflite"},
     }
@@ -190,7 +191,7 @@ def make(made: Made, manifest_for: Callable[[str], Manifest], request: pytest.Fi
 
     def build(backend: str) -> Made:
         files = {name: data for name, data in made.files.items() if name != "model.onnx"}
-        if backend == "onnxruntime":
+        if backend in ("onnxruntime", "tensorrt"):
             files = made.files
         elif backend == "openvino":
             files |= request.getfixturevalue("openvino_bytes")

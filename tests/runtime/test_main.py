@@ -276,6 +276,7 @@ def test_doctor_names_what_is_missing_with_its_line(tmp_path: Path, capsys, monk
     printed = capsys.readouterr().out
     assert 'openvino     missing  run: pip install "edgescope[openvino]"' in printed
     assert "onnxruntime  ready" in printed
+    assert "has never run on a real Jetson" in printed
     parts = {row["name"]: row["ready"] for row in json.loads((tmp_path / "d.json").read_text())["parts"]}
     assert parts["openvino"] is False
 
@@ -297,7 +298,7 @@ def test_cpu_flags_are_those_that_matter(tmp_path: Path, text: str, flags: list[
 # Every command
 
 
-@pytest.mark.parametrize("command", ["predict", "verify", "info"])
+@pytest.mark.parametrize("command", ["predict", "verify", "prewarm", "info"])
 def test_a_tampered_artefact_is_refused_by_every_command(
     artifact_path: Path, images: Path, tmp_path: Path, command: str, capsys
 ):
@@ -347,4 +348,4 @@ def test_the_module_is_a_program(artifact_path: Path, tmp_path: Path):
     assert bad.stdout == ""
     assert bad.stderr.count("\n") == 1
     help_text = subprocess.run([*command, "--help"], capture_output=True, text=True, check=True).stdout
-    assert all(name in help_text for name in ("predict", "verify", "info", "doctor"))
+    assert all(name in help_text for name in ("predict", "verify", "prewarm", "info", "doctor"))
