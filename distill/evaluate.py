@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from distill.boundary import boundary_f1
 from distill.predict import seen
+from runtime.boundary import boundary_f1
 from runtime.instances import label_objects
 from runtime.overlap import confusion, dice, dice_of, iou_of, match_objects
 
