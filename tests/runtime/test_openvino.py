@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from runtime import InputError, Segmenter
+from runtime.__main__ import main
 from runtime.artifact import open_artifact
 from runtime.backends import openvino as backend
 from runtime.cache_folder import VARIABLE
@@ -202,6 +204,19 @@ def test_a_damaged_model_is_compiled_again_and_mended(artifact: Path, cache: Pat
 def test_a_model_that_openvino_refuses_is_compiled_again(artifact: Path, cache: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(backend.CACHE.__class__, "find", lambda self, *depends_on: b"of another CPU")
     assert described(artifact) == "now"
+
+
+def test_prewarm_compiles_the_model_for_the_next_process(artifact: Path, cache: Path, tmp_path: Path):
+    assert main(["prewarm", str(artifact), "--json", str(tmp_path / "p.json")]) == 0
+    assert json.loads((tmp_path / "p.json").read_text())["compiled"] == "now"
+    assert len(list(cache.iterdir())) == 1
+    with Segmenter.open(artifact) as segment:
+        assert segment.description["compiled"] == "by an earlier run"
+
+
+def test_prewarm_refuses_what_only_an_engine_has(artifact: Path, cache: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["prewarm", str(artifact), "--again"]) == 2
+    assert "leave them out" in capsys.readouterr().err
 
 
 def test_off_keeps_nothing(artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
