@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ import torch
 
 from distill import students
 from distill.graph import flatten
-from distill.quantize import apply_scheme, prepare
+from distill.quantize import apply_scheme, copy_of, prepare
 from distill.spec import StudentSpec
 from runtime.errors import InputError
 from runtime.manifest import Lineage, QuantScheme
@@ -65,7 +66,7 @@ class Student:
                 f"try {nearest[0]}x{nearest[1]}."
             )
             raise InputError(msg)
-        graph = flatten(family.build(self.spec), (height, width), len(self.spec.channels))
+        graph = copy_of(_traced(self.spec, (height, width)))
         _load_weights(graph, self.weights)
         return graph
 
@@ -80,6 +81,13 @@ class Student:
         graph = prepare(self.graph(tile))
         apply_scheme(graph, self.scheme)
         return graph
+
+
+@lru_cache(maxsize=2)
+def _traced(spec: StudentSpec, tile: tuple[int, int]) -> GraphModule:
+    """The graph of a student with random weights. Tracing takes seconds, and a compilation asks for it many times."""
+    with torch.random.fork_rng(devices=[]):  # so that it makes no difference to a training who asked before
+        return flatten(students.load(spec.family).build(spec), tile, len(spec.channels))
 
 
 def names() -> list[str]:
