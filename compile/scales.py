@@ -86,14 +86,19 @@ def misfits(student: Student, inputs: NDArray[np.float32], floats: Floats) -> li
     graph = student.graph((inputs.shape[2], inputs.shape[3]))
     groups, layers = tied_tensors(graph), layers_of(graph)
     largest = _largest(graph, inputs, groups)
+    of_group: dict[str, float] = {}
+    for name, group in groups.items():
+        of_group[group] = max(of_group.get(group, 0.0), largest.get(name, 0.0))
     cut = {tensor_name(node) for node in graph.graph.nodes if "tensor" in node.meta and is_output(node)}  # on purpose
     found = []
     for name, group in groups.items():
         scale = student.scheme.activations.get(name)
         if scale is None or group in floats.tensors:
             continue
-        times = scale / max(largest[group] / ACTIVATION_MAX, SMALLEST_SCALE)
-        if times > TOO_COARSE or (times < TOO_FINE and name not in cut):
+        coarse = scale / max(of_group[group] / ACTIVATION_MAX, SMALLEST_SCALE)
+        fine = scale / max(largest.get(name, 0.0) / ACTIVATION_MAX, SMALLEST_SCALE)  # whoever overflows, not its mates
+        if coarse > TOO_COARSE or (fine < TOO_FINE and name not in cut):
+            times = coarse if coarse > TOO_COARSE else fine
             layer = next(layer for layer in layers if group in layer.tensors)
             found.append(Misfit(name, layer.name, layer.reads != group, scale, times))
     worst = max((one.severity for one in found), default=0.0)
@@ -101,17 +106,17 @@ def misfits(student: Student, inputs: NDArray[np.float32], floats: Floats) -> li
 
 
 class _Largest(Interpreter):
-    """Run a flat graph and keep the largest magnitude of every group of tensors."""
+    """Run a flat graph and keep the largest magnitude of every tensor that has a scale."""
 
     def __init__(self, module: GraphModule, groups: Mapping[str, str]) -> None:
         super().__init__(module)
         self.groups = groups
-        self.found = dict.fromkeys(groups.values(), 0.0)
+        self.found: dict[str, float] = {}
 
     def run_node(self, n: Node) -> Any:
         result = super().run_node(n)
-        if "tensor" in n.meta and (group := self.groups.get(tensor_name(n))) is not None:
-            self.found[group] = max(self.found[group], float(result.abs().max()))
+        if "tensor" in n.meta and (name := tensor_name(n)) in self.groups:
+            self.found[name] = float(result.abs().max())
         return result
 
 

@@ -153,7 +153,7 @@ class Validation:
     def untrained(self) -> str | None:
         """Why nothing can be lost any more, in words: the fp32 student segments no better than one answer for all."""
         reached, trivial = self.fp32["dice_mean"], self.fp32["trivial"]
-        if reached > trivial + LEAST_GAIN * (1 - trivial):
+        if trivial == 1 or reached > trivial + LEAST_GAIN * (1 - trivial):  # 1: these images tell nothing
             return None
         return (
             f"The fp32 student {self.student.spec.name} has a Dice of {reached:.3f} on {self.note}, no better than "

@@ -55,12 +55,21 @@ def stoppable() -> Iterator[None]:
     before = signal.signal(signal.SIGTERM, _interrupt) if ours else None
     try:
         yield
-    except KeyboardInterrupt as error:
+    except (Exception, KeyboardInterrupt) as error:
+        if not _was_interrupted(error):
+            raise
         msg = "interrupted; run the same command again to go on"
         raise EdgescopeError(msg) from error
     finally:
         if ours:
             signal.signal(signal.SIGTERM, before)
+
+
+def _was_interrupted(error: BaseException | None) -> bool:
+    """Whether it is an interruption, or what a library stumbled over while it was cleaning up after one."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error is not None
 
 
 def _interrupt(number: int, frame: object) -> None:

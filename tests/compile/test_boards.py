@@ -88,8 +88,9 @@ def test_what_is_alive_at_a_time_grows_with_the_largest_tensor():
 
 def test_the_card_tells_of_the_board(draft):
     graph, manifest, files = draft()
-    accuracy = {name: 0.9 for name in ("dice_mean", "dice_pooled", "iou_mean", "ap50_pooled", "fp32_dice_mean")}
-    accuracy |= {"images": 1, "data": "d", "drop_points": 0.0, "protocol": "p"}
+    figures = ("dice_mean", "dice_pooled", "iou_mean", "ap50_pooled", "boundary_f1", "object_count_error")
+    accuracy = {name: 0.9 for name in (*figures, *(f"fp32_{figure}" for figure in figures))}
+    accuracy |= {"images": 1, "data": "d", "drop_points": 0.0, "protocol": "p", "intervals": {"drop_points": None}}
     manifest = replace(boards.expect(manifest, files, graph, "orin-nx"), accuracy=accuracy)
     assert "- For orin-nx (SM 8.7, 8 GB or more" in write_card(manifest, "tiny")
 

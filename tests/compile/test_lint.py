@@ -402,14 +402,6 @@ def test_every_student_is_clean_in_every_form(variant, make_graph):
 
 
 @pytest.mark.slow
-def test_a_transformer_is_clean_in_float(make_graph):
-    graph = make_graph("swin_tiny", "fp32")
-    lint.lint(graph)
-    assert list(lint.defects(to_float16(graph.reference), TENSORRT_10)) == []
-    assert list(lint.defects(to_opset_17(graph.reference), TENSORRT_8)) == []
-
-
-@pytest.mark.slow
 def test_without_the_detour_openvino_s_wrong_convolutions_are_named(make_graph):
     defects = list(lint.defects(make_graph("resnet18").reference, OPENVINO))
     assert [text.split(" ")[0] for text in defects] == [f"decoder.blocks.{stage}.conv1.0" for stage in range(4)]

@@ -151,8 +151,9 @@ def test_the_plain_file_stays_as_it_is(compiled, lower):
 
 @pytest.mark.slow
 def test_the_record_is_json_and_the_card_has_it(compiled, write_tiny):
-    figures = ("dice_mean", "dice_pooled", "iou_mean", "ap50_pooled", "fp32_dice_mean", "drop_points")
-    accuracy = {"images": 1, "data": "a test", "protocol": "none", **dict.fromkeys(figures, 0.5)}
+    figures = ("dice_mean", "dice_pooled", "iou_mean", "ap50_pooled", "boundary_f1", "object_count_error")
+    scores = dict.fromkeys((*figures, *(f"fp32_{figure}" for figure in figures), "drop_points"), 0.5)
+    accuracy = {"images": 1, "data": "a test", "protocol": "none", "intervals": {"drop_points": None}, **scores}
     operators = json.loads(json.dumps(compiled.operators))
     manifest = open_artifact(write_tiny(accuracy=accuracy, operators=operators)).manifest
     card = write_card(manifest, "tiny")

@@ -8,9 +8,11 @@ from dataclasses import replace
 import pytest
 
 from compile import build as flow
-from compile import targets
+from compile import lint, targets
 from compile.__main__ import main
 from compile.export import export
+from compile.half import to_float16
+from compile.opset17 import to_opset_17
 from compile.quiet import quiet
 from compile.targets import microscope
 from distill.students import swin_tiny
@@ -51,6 +53,13 @@ def built(request, student, graph, tflite, tmp_path_factory):
         patch.setattr(microscope, "_convert", lambda graph: tflite)
         made = flow.build(student, order, tmp_path_factory.mktemp("swin"))
     return {artifact.manifest.target: artifact for artifact in made}
+
+
+@pytest.mark.slow
+def test_a_transformer_is_clean_in_float(graph):
+    lint.lint(graph)
+    assert list(lint.defects(to_float16(graph.reference), lint.TENSORRT_10)) == []
+    assert list(lint.defects(to_opset_17(graph.reference), lint.TENSORRT_8)) == []
 
 
 @pytest.mark.slow
