@@ -156,12 +156,27 @@ def to_markdown(rows: Sequence[Row], validate: str | None) -> str:
     lines = [f"| {' | '.join(COLUMNS)} |", f"|{'---|' * 3}{'---:|' * (len(COLUMNS) - 3)}"]
     lines += [f"| {' | '.join(_cells(row))} |" for row in rows]
     refused = [f"- {row.student}, {row.target}, {row.precision}: {row.refused}" for row in rows if row.refused]
-    return "\n".join([_hardware(), "", _protocol(validate), "", *lines, *(("", *refused) if refused else ()), ""])
+    head = [
+        "# Students, targets, precisions",
+        "",
+        f"By `{_command(rows)}`.",
+        "",
+        _hardware(),
+        "",
+        _protocol(validate),
+        "",
+    ]
+    return "\n".join([*head, *lines, *(("", *refused) if refused else ()), ""])
+
+
+def _command(rows: Sequence[Row]) -> str:
+    students = dict.fromkeys(row.student for row in rows)
+    return " ".join(["python -m compile.survey", *(f"--student {name}" for name in students)])
 
 
 def _cells(row: Row) -> tuple[str, ...]:
     def cell(value: float | None, digits: int) -> str:
-        return "-" if value is None else f"{value:.{digits}f}"
+        return "-" if value is None else f"{round(value, digits) + 0.0:.{digits}f}"  # + 0.0: no minus before a nought
 
     return (
         row.student, row.target, f"{row.precision}, refused" if row.refused else row.precision, cell(row.dice, 4),

@@ -44,7 +44,8 @@ def test_the_command_writes_the_table_and_the_rows(quick, student_folder, tmp_pa
     assert command_line.run(lambda: app, "compile.survey", "compile", call) == 0
     table = out.read_text()
     assert capsys.readouterr().out.strip().endswith(table.strip())
-    assert table.startswith("Measured on ")
+    assert "By `python -m compile.survey --student tiny-mobilenetv3`." in table
+    assert "\nMeasured on " in table
     assert table.count("| tiny-mobilenetv3 |") == len(targets.names()) == len(json.loads(rows.read_text()))
 
 
