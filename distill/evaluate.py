@@ -71,7 +71,7 @@ def _score(probability: NDArray[np.float32], spec: StudentSpec, sample: Sample, 
     mask = probability[0] > spec.threshold
     core = probability[spec.outputs.index("core")] if "core" in spec.outputs else None
     found = label_objects(probability[0], core, spec.threshold, spec.objects)
-    tp, fp, fn = confusion(mask, truth > 0)
+    tp, fp, fn = confusion(truth > 0, mask)
     counts = match_objects(truth, found)
     return {
         "name": sample.name,

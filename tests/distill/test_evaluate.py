@@ -46,6 +46,15 @@ def test_empty_images(labels: np.ndarray, found: np.ndarray, score: float, key: 
     assert evaluate(given, SPEC, [sample(labels, found)], "nuclei")[key] == score
 
 
+@pytest.mark.parametrize(
+    ("labels", "found", "counts"),
+    [(EMPTY, SQUARE, (0, 36, 0)), (SQUARE, EMPTY, (0, 0, 36)), (SQUARE, np.ones((16, 16)), (36, 220, 0))],
+)
+def test_what_is_invented_is_a_false_positive_and_what_is_missed_a_false_negative(labels, found, counts):
+    (row,) = evaluate(given, SPEC, [sample(labels, found)], "nuclei")["per_image"]
+    assert (row["tp"], row["fp"], row["fn"]) == counts
+
+
 def test_an_empty_image_weighs_in_the_mean_and_not_in_the_pool():
     half = SQUARE.copy()
     half[:, 8:] = 0
