@@ -74,7 +74,7 @@ def survey_students(
 
         loaded = [students.load(name) for name in student]
         rows = [row for item in loaded for row in survey(item, validate or None, step=status.update)]
-    table = to_markdown(rows, validate or None)
+    table = to_markdown(rows, student, validate or None)
     typer.echo(table)
     if out:
         atomic.write_bytes(out, table.encode())
@@ -151,15 +151,15 @@ class Clock:
         raise KeyError(msg)
 
 
-def to_markdown(rows: Sequence[Row], validate: str | None) -> str:
-    """The table, what was measured on, and the reasons of what is missing."""
+def to_markdown(rows: Sequence[Row], given: Sequence[str], validate: str | None) -> str:
+    """The table, what was measured on, and the reasons of what is missing. given : the students, as in the call."""
     lines = [f"| {' | '.join(COLUMNS)} |", f"|{'---|' * 3}{'---:|' * (len(COLUMNS) - 3)}"]
     lines += [f"| {' | '.join(_cells(row))} |" for row in rows]
     refused = [f"- {row.student}, {row.target}, {row.precision}: {row.refused}" for row in rows if row.refused]
     head = [
         "# Students, targets, precisions",
         "",
-        f"By `{_command(rows)}`.",
+        f"By `{_command(given)}`.",
         "",
         _hardware(),
         "",
@@ -169,9 +169,8 @@ def to_markdown(rows: Sequence[Row], validate: str | None) -> str:
     return "\n".join([*head, *lines, *(("", *refused) if refused else ()), ""])
 
 
-def _command(rows: Sequence[Row]) -> str:
-    students = dict.fromkeys(row.student for row in rows)
-    return " ".join(["python -m compile.survey", *(f"--student {name}" for name in students)])
+def _command(given: Sequence[str]) -> str:
+    return " ".join(["python -m compile.survey", *(f"--student {name}" for name in given)])
 
 
 def _cells(row: Row) -> tuple[str, ...]:
