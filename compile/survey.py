@@ -196,8 +196,8 @@ def _protocol(validate: str | None) -> str:
     return (
         f"Dice {data}, through the runtime; drop: points below the fp32 student. Agreement: mask Dice on the probes "
         "with the reference, and the least with another target on those images. Build: the lowering to that target; "
-        "export and proof are shared. A dash under other targets: together they were refused, so each was built for itself. "
-        "A jetson bundle was run by onnxruntime on a CPU; no engine was built."
+        "export and proof are shared. A dash under other targets: together they were refused, so "
+        "each was built for itself. A jetson bundle was run by onnxruntime on a CPU; no engine was built."
     )
 
 
