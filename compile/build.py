@@ -142,10 +142,11 @@ def try_out(
         outputs = {draft.target: draft.outputs for draft in drafts}
         typed = {f"{d.target} fp16": found for d in drafts if (found := replay_typed(d.artifact, probes)) is not None}
         matrix = agreement({**outputs, **typed}, probes, student, precision)
+        intensity = validation.intensity()
         for draft in drafts:
             step(f"measure the accuracy of {draft.target}")
             accuracy = {**validation.accuracy(draft.artifact), "max_drop_points": request.max_drop}
-            draft.manifest = replace(draft.manifest, accuracy=accuracy, intensity=validation.intensity())
+            draft.manifest = replace(draft.manifest, accuracy=accuracy, intensity=intensity)
         validation.add_agreement(matrix)
     return Trial(graph, drafts, matrix)
 
@@ -258,10 +259,3 @@ def _manifest(graph: QuantizedGraph, target: str, lowered: Lowered, probes: int)
         pixel_size_um=spec.pixel_size_um,
         lineage=graph.student.lineage,
     )
-
-
-def auto(
-    student: Student, request: Request, out: Path, step: Callable[[str], None] = lambda what: None
-) -> list[Artifact]:
-    """Build in int8 if the student holds the budget there, else mixed, else in fp16, else in fp32."""
-    return build(student, replace(request, precision="auto"), out, step)

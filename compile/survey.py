@@ -185,7 +185,7 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 
 def _hardware() -> str:
-    from runtime.commands.doctor import cpu_flags, cpu_model, usable_cores
+    from runtime.processor import cpu_flags, cpu_model, usable_cores
 
     libraries = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
     return f"Measured on {usable_cores()} core(s) of {cpu_model()} ({' '.join(cpu_flags())}), with {libraries}."

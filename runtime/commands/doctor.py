@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 import platform
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from .. import __version__, backend, extras
+from ..processor import cpu_flags
 from ..tensorrt import NEVER_RUN
 from .output import write_json
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from ..backends.openvino import OpenVINO
 
 NAME = "doctor"
-X86_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
-ARM_FLAGS = ("asimd", "asimddp", "asimdhp", "i8mm")  # int8 dot product, fp16, int8 matrix product
 LIBRARIES = {
     "io": (("tifffile", "tifffile"), ("PIL", "pillow")),
     "objects": (("skimage", "scikit-image"),),
@@ -61,32 +59,6 @@ def run(args: argparse.Namespace) -> int:
         print(f"  {name:<10} {value}")
     write_json(args.json, {**machine, "parts": rows, "openvino_devices": devices, "gpu": gpu})
     return 0
-
-
-def cpu_flags(source: Path = Path("/proc/cpuinfo")) -> list[str]:
-    """Those of the CPU's flags that matter for int8 and half precision; none where Linux does not tell them."""
-    try:
-        text = source.read_text("utf-8", "replace")
-    except OSError:
-        return []
-    lines = (line.partition(":") for line in text.splitlines())
-    present = {flag for key, _, value in lines if key.strip() in ("flags", "Features") for flag in value.split()}
-    return [flag for flag in (*X86_FLAGS, *ARM_FLAGS) if flag in present]
-
-
-def cpu_model(source: Path = Path("/proc/cpuinfo")) -> str:
-    """What the processor, or the board, calls itself."""
-    try:
-        text = source.read_text("utf-8", "replace")
-    except OSError:
-        text = ""
-    fields = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in text.splitlines())}
-    return fields.get("model name") or fields.get("Model") or platform.processor() or platform.machine()
-
-
-def usable_cores() -> int:
-    """Cores that this process may run on: a container or `taskset` may grant fewer than there are."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _openvino_devices() -> dict[str, str]:

@@ -23,6 +23,7 @@ import numpy as np
 from .. import pixel_size
 from ..errors import EdgescopeError, InputError
 from ..normalize import check_form
+from ..processor import usable_cores
 from . import chain as chains
 from .ledger import Late, Ledger, Policy
 from .memory import Layout, SharedBlock
@@ -311,13 +312,6 @@ class LiveSegmenter:
 
     def _result_bytes(self, pixels: int) -> int:
         return self._channels * pixels * FLOAT_BYTES
-
-
-def usable_cores() -> int:
-    """Cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _closed() -> EdgescopeError:

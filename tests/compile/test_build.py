@@ -149,7 +149,7 @@ def test_the_file_typed_in_fp16_is_in_the_matrix_and_in_jetson_s_manifest(quick,
 def test_auto_falls_back_to_the_next_precision(quick, make_student, out, monkeypatch, caplog, loose):
     drops = {"int8": 3.0, "fp16": 0.0, "fp32": 0.0}  # no mix promises to lose nothing
     monkeypatch.setattr(flow.Validation, "accuracy", accuracy_with(drops))
-    made = flow.auto(make_student("mobilenetv3"), Request(("intel",), "auto", TILE, max_drop=0.0), out)
+    made = flow.build(make_student("mobilenetv3"), Request(("intel",), "auto", TILE, max_drop=0.0), out)
     assert [artifact.manifest.precision for artifact in made] == ["fp16"]
     assert [path.name for path in out.iterdir()] == ["tiny-mobilenetv3-intel-fp16"]
     assert "int8: intel is 3.00 Dice points below" in caplog.text
@@ -175,7 +175,7 @@ def test_auto_keeps_a_sabotaged_layer_in_float(quick, sabotaged, make_graph, out
 @pytest.mark.slow
 def test_auto_starts_with_half_precision_for_a_student_without_scheme(quick, make_student, out):
     student = replace(make_student("mobilenetv3"), scheme=None)
-    made = flow.auto(student, Request(("intel",), "auto", TILE), out)
+    made = flow.build(student, Request(("intel",), "auto", TILE), out)
     assert made[0].manifest.precision == "fp16"
 
 

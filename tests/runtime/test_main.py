@@ -14,9 +14,9 @@ import pytest
 
 from runtime import extras
 from runtime.__main__ import main
-from runtime.commands.doctor import cpu_flags
 from runtime.commands.predict import find_images, output_stems
 from runtime.images import read_planes
+from runtime.processor import cpu_flags
 
 if TYPE_CHECKING:
     from conftest import Made
