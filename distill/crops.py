@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from distill.sections import AugmentSection
     from runtime.manifest import Normalization
 
+SMALL_PX = 12.0  # diameter of an object below which a student sees it least well
+HAZE_KNOTS = 4
+
 
 @dataclass(frozen=True, eq=False)
 class Field:
@@ -62,6 +65,7 @@ class CropStream(TorchDataset[Crop]):
     """Crops number ``start`` to ``start + count - 1`` of a stream defined by its seed.
 
     groups : sets of fields; share : how often each set is drawn from
+    core, small_nuclei : see distill.sections.DataSection
     with_instances : whether crops carry instance labels, for the losses that need them
     """
 
@@ -75,12 +79,14 @@ class CropStream(TorchDataset[Crop]):
         seed: int,
         start: int,
         count: int,
+        core: str = "eroded",
+        small_nuclei: float = 1.0,
         with_instances: bool = False,
     ) -> None:
         self.groups = groups
         self.share = np.asarray(share, float) / np.sum(share)
-        self.chances = [_by_side_length(group) for group in groups]
-        self.outputs, self.crop, self.augment = outputs, crop, augment
+        self.chances = [_chances(group, small_nuclei) for group in groups]
+        self.outputs, self.core, self.crop, self.augment = outputs, core, crop, augment
         self.seed, self.start, self.count = seed, start, count
         self.with_instances = with_instances
 
@@ -98,7 +104,7 @@ class CropStream(TorchDataset[Crop]):
         nothing = torch.empty(0)
         return Crop(
             torch.from_numpy(image),
-            torch.from_numpy(targets(part.labels, self.outputs)),
+            torch.from_numpy(targets(part.labels, self.outputs, self.core)),
             torch.tensor(field.labelled),
             nothing if part.soft is None else torch.from_numpy(part.soft[None].astype(np.float32) / 255),
             torch.from_numpy(part.labels.astype(np.int64)) if self.with_instances else nothing,
@@ -154,9 +160,11 @@ def _drop_planes(image: NDArray[np.float32], chance: float, rng: np.random.Gener
 def change_intensities(
     image: NDArray[np.float32], augment: AugmentSection, rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Gamma, contrast, blur and noise; float32 in [0, 1] in and out."""
+    """Haze, gamma, contrast, blur and noise; float32 in [0, 1] in and out."""
     if augment.blur and rng.random() < 0.3:
         image = ndimage.gaussian_filter(image, rng.uniform(0.3, augment.blur))
+    if augment.haze and rng.random() < 0.3:
+        image = image + _haze(image.shape, rng) * np.float32(rng.uniform(0, augment.haze))
     image = image ** np.float32(augment.gamma ** rng.uniform(-1, 1))
     if augment.contrast:
         gain = 1 + augment.contrast * rng.uniform(-1, 0.6)
@@ -179,7 +187,23 @@ def _window(
     return (slice(low[0], high[0]), slice(low[1], high[1])), low.astype(float)
 
 
-def _by_side_length(fields: Sequence[Field]) -> NDArray[np.float64]:
-    """Larger frames are drawn more often, by the root of their area: a wide field holds more than one crop."""
+def _haze(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float32]:
+    """A smooth surface between 0 and 1: a few random heights, and cubic splines between them."""
+    knots = rng.random((HAZE_KNOTS, HAZE_KNOTS))
+    surface = ndimage.zoom(knots, [side / HAZE_KNOTS for side in shape], order=3, mode="nearest", grid_mode=True)
+    return surface.clip(0, 1).astype(np.float32)
+
+
+def _chances(fields: Sequence[Field], small_nuclei: float) -> NDArray[np.float64]:
+    """How often each field is drawn: by the root of its area, as a wide one holds more than one crop."""
     weights = np.sqrt([field.labels.size for field in fields])
+    if small_nuclei != 1:
+        weights = np.where([_is_fine(field.labels) for field in fields], small_nuclei * weights, weights)
     return weights / weights.sum()
+
+
+def _is_fine(labels: NDArray[np.int32]) -> bool:
+    """Whether half of a field's objects or more are narrower than SMALL_PX, as discs of their area."""
+    areas = np.bincount(labels.ravel())[1:]
+    areas = areas[areas > 0]
+    return bool(areas.size) and 2 * np.sqrt(np.median(areas) / np.pi) < SMALL_PX

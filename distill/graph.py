@@ -23,6 +23,7 @@ CONVOLUTIONS = (aten.conv2d.default,)
 PASS_THROUGH = (
     aten.cat.default,
     aten.upsample_nearest2d.vec,
+    aten.pixel_shuffle.default,
     aten.max_pool2d.default,
     aten.pad.default,
     aten.constant_pad_nd.default,

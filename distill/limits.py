@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from distill import students, teachers
+from distill import imagenet, students, teachers
 from runtime.errors import InputError
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ def check(config: Config) -> None:
         msg = f"seed is {config.seed}; it must be at least 0."
         raise InputError(msg)
     _check_data(config)
-    _check_student(config.student.channels, config.student.decoder, "student")
+    _check_student(config.student.channels, config.student.decoder, "student", config.student.head_stride)
+    imagenet.check(config.student.family, config.student.encoder_weights)
     _check_outputs(config)
     _check_teacher(config)
     _check_augment(config)
@@ -62,10 +63,13 @@ def _check_data(config: Config) -> None:
         raise InputError(msg)
 
 
-def _check_student(channels: Sequence[str], decoder: Sequence[int], where: str) -> None:
+def _check_student(channels: Sequence[str], decoder: Sequence[int], where: str, head_stride: int = 1) -> None:
     """What a student sees and how it is built; the teacher that a study trains is one, too."""
-    if len(decoder) != 5 or min(decoder) < 1:
+    if head_stride == 1 and (len(decoder) != 5 or min(decoder) < 1):
         msg = f"{where}.decoder is {list(decoder)}; it must be five positive channel counts."
+        raise InputError(msg)
+    if head_stride != 1 and (not 1 <= len(decoder) <= 4 or min(decoder) < 1):
+        msg = f"{where}.decoder is {list(decoder)}; with head_stride {head_stride} give one to four channel counts."
         raise InputError(msg)
     if tuple(channels[:1]) != ("nucleus",) or len(set(channels)) < len(channels):
         msg = f"{where}.channels is {list(channels)}; give nucleus first, and no channel twice."

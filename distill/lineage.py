@@ -6,6 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from distill import datasets, teachers
+from distill.imagenet import SOURCE as IMAGENET
 from distill.student import weights_digest
 from runtime.manifest import DataSource, Lineage
 
@@ -30,6 +31,8 @@ def lineage(config: Config, train: Sequence[Dataset], weights: Mapping[str, Tens
         DataSource(name, data.licence, f"{len(data)} training images, {data.description}")
         for name, data in zip(names, train, strict=True)
     ]
+    if config.student.encoder_weights:
+        sources.append(IMAGENET)
     taught_by, licences = _teacher(config)
     return Lineage(
         teacher=taught_by,

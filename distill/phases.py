@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 import lightning
 import safetensors.torch
 import torch
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, EMAWeightAveraging
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
-from distill import students
+from distill import imagenet, students
 from distill.history import VALIDATION
 from distill.module import Phase
 from distill.objective import terms_of
@@ -46,6 +46,8 @@ def float_phase(config: Config, data: TrainingData, work: Path) -> nn.Module:
     """The float student, trained; what an earlier run arrived at is taken up from the folder ``work``."""
     torch.manual_seed(config.seed)
     model = students.load(data.spec.family).build(data.spec).to(memory_format=torch.channels_last)
+    if config.student.encoder_weights:
+        imagenet.begin(model)
     _run("float", model, config.float, config, data.for_phase(config.float, 0), work)
     return model.eval()
 
@@ -70,8 +72,10 @@ def _run(name: str, model: nn.Module, plan: PhaseSection, config: Config, data: 
     best = None
     if name == "float" and config.trainer.patience:
         best = Best(work / f"{name}.best.safetensors", config.trainer.patience)
+    averaged = [EMAWeightAveraging(decay=plan.average)] if plan.average else []
+    callbacks = [Together(), *averaged, Checkpoint(checkpoint), *([best] if best else [])]
     with quiet():
-        trainer = _trainer(name, plan, config, work, [Together(), Checkpoint(checkpoint), *([best] if best else [])])
+        trainer = _trainer(name, plan, config, work, callbacks)
         try:
             trainer.fit(
                 Phase(model, plan, data.spec, config),

@@ -231,8 +231,11 @@ def feeds_convolution(node: Node) -> bool:
 
 
 def is_output(node: Node) -> bool:
-    """Whether the tensor is what the graph returns (the logits)."""
-    return any(user.op == "output" or (user.op == "call_module" and is_output(user)) for user in node.users)
+    """Whether the tensor is what the graph returns (the logits), possibly in another order."""
+    return any(
+        user.op == "output" or ((user.op == "call_module" or is_pass_through(user)) and is_output(user))
+        for user in node.users
+    )
 
 
 def _is_fused(node: Node) -> bool:

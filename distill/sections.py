@@ -11,6 +11,8 @@ class StudentSection:
     """[student]: what is trained. `family` names a file of distill/students.
 
     channels : planes of the image that it sees; more than one makes a teacher for distill/teachers/unet.py
+    encoder, head_stride, separable : see distill.spec.StudentSpec
+    encoder_weights : "imagenet" begins with the weights of distill/imagenet.py; left out, with random ones
     """
 
     name: str = "student"
@@ -18,6 +20,10 @@ class StudentSection:
     channels: tuple[str, ...] = ("nucleus",)
     decoder: tuple[int, ...] = (64, 48, 32, 24, 16)
     squeeze_excite: bool = True
+    encoder: tuple[int, ...] = ()
+    head_stride: int = 1
+    separable: bool = False
+    encoder_weights: str = ""
     outputs: tuple[str, ...] = ("foreground", "core")
     low_percentile: float = 1.0
     high_percentile: float = 99.8
@@ -32,6 +38,8 @@ class DataSection:
     labelled : share of the training images whose labels are used, at least one image of each set; the others are
         left out without a teacher, and taught by its probabilities with one
     taught : share of the crops that are drawn from those images, where there is a teacher
+    core : what a core is: "eroded" (each object's interior, 0 or 1) or "distance" (see distill.targets)
+    small_nuclei : how much more often than others a field is drawn whose objects are small (distill.crops.SMALL_PX)
     record : spec of the tiles that travel with the student as probes (default: its validation data)
     """
 
@@ -44,6 +52,8 @@ class DataSection:
     taught: float = 0.5
     crop: int = 256
     min_area: int = 12
+    core: str = "eroded"
+    small_nuclei: float = 1.0
     record: str = ""
 
 
@@ -114,6 +124,7 @@ class AugmentSection:
 
     scale : resize factors are drawn between 1/scale and scale (log-uniform)
     gamma : exponent between 1/gamma and gamma; noise, blur : largest standard deviation (intensity, pixels)
+    haze : largest height of a smooth background that is added, as from out-of-focus light
     drop : how often a channel besides the first is blanked, for teachers that see several
     """
 
@@ -123,6 +134,7 @@ class AugmentSection:
     contrast: float = 0.4
     noise: float = 0.06
     blur: float = 1.6
+    haze: float = 0.0
     drop: float = 0.0
 
 
@@ -131,6 +143,8 @@ class PhaseSection:
     """[float] and [qat]: one phase of training. `precision` is Lightning's; `warmup` a share of the steps.
 
     batch : crops of one device in one pass; accumulate : passes that make one step of the optimiser
+    average : decay of a moving average of the weights, such as 0.999, which is what is scored and kept; 0 keeps the
+        last weights ([float] only: the scales of int8 are averages already)
     steps : 0 leaves the phase out ([qat] only: such a student runs in fp16 and fp32)
     """
 
@@ -142,6 +156,7 @@ class PhaseSection:
     warmup: float = 0.06
     clip: float = 1.0
     precision: str = "bf16-mixed"
+    average: float = 0.0
 
     @classmethod
     def for_int8(cls) -> PhaseSection:

@@ -20,6 +20,9 @@ class StudentSpec(Record):
 
     channels : planes of the image that it sees, "nucleus" first; a student for deployment sees that one alone
     decoder : channels of the five U-Net decoder stages, deepest first
+    encoder : channels of the encoder's stages, finest first, of families that leave them open; () is their default
+    head_stride : resolution at which the decoder ends: 1 full, 2 half, 4 a quarter (see distill.lean)
+    separable : whether the decoder's convolutions are depthwise and pointwise ones (head_stride over 1)
     squeeze_excite : whether the encoder keeps its channel gates
     outputs : meaning of the logit channels; "core" is the eroded interior of each object
     tile : (h, w) of the training crops, pixels
@@ -32,6 +35,9 @@ class StudentSpec(Record):
     channels: tuple[str, ...] = ("nucleus",)
     decoder: tuple[int, ...] = (64, 48, 32, 24, 16)
     squeeze_excite: bool = True
+    encoder: tuple[int, ...] = ()
+    head_stride: int = 1
+    separable: bool = False
     outputs: tuple[str, ...] = OUTPUTS
     tile: tuple[int, int] = (256, 256)
     normalization: Normalization = field(default_factory=Normalization)
@@ -49,6 +55,9 @@ def spec_of(config: Config) -> StudentSpec:
         channels=section.channels,
         decoder=section.decoder,
         squeeze_excite=section.squeeze_excite,
+        encoder=section.encoder,
+        head_stride=section.head_stride,
+        separable=section.separable,
         outputs=section.outputs,
         tile=(config.data.crop, config.data.crop),
         normalization=Normalization(low=section.low_percentile, high=section.high_percentile),

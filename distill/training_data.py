@@ -64,6 +64,8 @@ class TrainingData(lightning.LightningDataModule):
             seed=2 * self.config.seed + self.stream,
             start=self.trainer.global_step * step,
             count=self.config.trainer.interval * step,
+            core=self.config.data.core,
+            small_nuclei=self.config.data.small_nuclei,
             with_instances=any(loss.needs_instances for loss in terms_of(self.config.loss).values()),
         )
         # Lightning's own sampler shuffles: then a step would see other crops on two devices than on one.

@@ -28,7 +28,7 @@ __all__ = [
     "unseen",
 ]
 
-NOT_READERS = frozenset({"members", "npz", "pictures", "sample", "seen", "splits"})
+NOT_READERS = frozenset({"groups", "members", "npz", "pictures", "sample", "seen", "splits"})
 
 
 def open(spec: str, split: str = "all") -> Dataset:  # noqa: A001  (datasets.open reads as what it does)

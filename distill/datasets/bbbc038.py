@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from runtime.errors import InputError
 
+from . import groups
 from .members import Members
 from .pictures import decode, open_png
 from .sample import NUCLEUS, Dataset, Reader, Sample
@@ -24,6 +25,7 @@ LAYOUT = "expected <id>/images/<id>.png and <id>/masks/*.png, as in stage1_train
 COLOUR = "colour histology"
 BRIGHT = "bright background"
 CLEARLY_COLOURED = 4.0  # mean difference between the colour channels, in grey levels of 255
+GROUPED = "split=groups"
 GLANCE = 5  # masks looked at to tell bright nuclei from dark ones
 
 
@@ -102,8 +104,12 @@ class Bbbc038:
 
 
 def open_bbbc038(argument: str, split: str) -> Dataset:
-    """Find the images, look at each once to leave out what is no fluorescence, and split by image size."""
-    members = Members(_archive_or_folder(Path(argument).expanduser()))
+    """Find the images, look at each once to leave out what is no fluorescence, and split by image size.
+
+    argument : PATH, or "PATH?split=groups", which keeps images that look alike in one part (see groups).
+    """
+    path, by_groups = _parse(argument)
+    members = Members(_archive_or_folder(Path(path).expanduser()))
     entries = _entries(members)
     read = Bbbc038(members, entries)
     left_out: dict[str, int] = {}
@@ -118,7 +124,22 @@ def open_bbbc038(argument: str, split: str) -> Dataset:
         msg = f"{argument!r} holds no fluorescence image ({_counts(left_out)}); give dark-background images."
         raise InputError(msg)
     description = f"BBBC038 stage 1, nuclei, {len(sizes)} fluorescence images; left out: {_counts(left_out)}"
-    return Dataset(choose(sizes, split), read, LICENCE, description, left_out)
+    return Dataset(_part(read, sizes, split, by_groups=by_groups), read, LICENCE, description, left_out)
+
+
+def _parse(argument: str) -> tuple[str, bool]:
+    path, _, query = argument.partition("?")
+    if query not in ("", GROUPED):
+        msg = f"Option {query!r} of the BBBC038 data is unknown; there is {GROUPED}."
+        raise InputError(msg)
+    return path, bool(query)
+
+
+def _part(read: Bbbc038, sizes: dict[str, tuple[int, ...]], split: str, *, by_groups: bool) -> tuple[str, ...]:
+    if not by_groups:
+        return choose(sizes, split)
+    looks = {name: (size, groups.appearance(read.grey(read.entries[name])[0])) for name, size in sizes.items()}
+    return groups.choose(looks, split)
 
 
 def _archive_or_folder(path: Path) -> Path:

@@ -22,11 +22,16 @@ SMOOTH = 32.0  # pixels
 
 @dataclass(frozen=True)
 class DiceBCE:
-    """Dice + BCE of all channels, over the labelled crops."""
+    """Dice + BCE over the labelled crops.
+
+    dice_outputs : of how many of the outputs, the first ones, the Dice is taken; 0 is all. BCE is proper for a core
+        that is a distance between 0 and 1, Dice is not: it would make one of its two values of it.
+    """
 
     name: str = "dice_bce"
     role: Role = "supervised"
     kind: Kind = "classification"
+    dice_outputs: int = 0
     needs_instances: bool = False
     without_labels: bool = False
 
@@ -34,10 +39,10 @@ class DiceBCE:
         batch = batch.annotated()
         if batch.is_empty:
             return batch.nothing()
-        return torch.stack(list(dice_bce(batch.logits, batch.target).values())).sum()
+        return torch.stack(list(dice_bce(batch.logits, batch.target, self.dice_outputs).values())).sum()
 
 
-def dice_bce(logits: Tensor, target: Tensor) -> dict[str, Tensor]:
+def dice_bce(logits: Tensor, target: Tensor, dice_outputs: int = 0) -> dict[str, Tensor]:
     """logits, target : (N, C, H, W), target in [0, 1]. Returns scalars "dice" and "bce", to be summed."""
     logits = logits if logits.dtype.itemsize > 4 else logits.float()
     target = target.to(logits.dtype)
@@ -45,7 +50,7 @@ def dice_bce(logits: Tensor, target: Tensor) -> dict[str, Tensor]:
     axes = (2, 3)
     overlap = (probability * target).sum(axes)
     total = probability.sum(axes) + target.sum(axes)
-    dice = (2 * overlap + SMOOTH) / (total + SMOOTH)
+    dice = ((2 * overlap + SMOOTH) / (total + SMOOTH))[:, : dice_outputs or None]
     return {"dice": (1 - dice).mean(), "bce": binary_cross_entropy_with_logits(logits, target)}
 
 

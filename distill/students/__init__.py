@@ -18,7 +18,7 @@ class StudentFamily(Protocol):
     """What a file of this folder offers as ``STUDENT``."""
 
     name: str
-    paper_parameters_m: float  # millions, as arXiv 2606.00928 quotes them (the backbone)
+    paper_parameters_m: float | None  # millions, as arXiv 2606.00928 quotes them (the backbone); None: it has none
     stride: int  # tile sides must be multiples of it
     no_int8: str | None  # why there is no int8 of it, as a clause without a full stop; None where there is
 
