@@ -59,6 +59,8 @@ def calibration(model: bytes, graph: QuantizedGraph) -> Calibration:
     ranges = _logistic_outputs(model)
     for op in operators(model):
         _follow_rules(op, scales, found)
+        if op.name in SAME_SCALE and op.inputs[0] in ranges:  # a sigmoid's, laid out as an image
+            ranges[op.outputs[0]] = ranges[op.inputs[0]]
         ranges.update(_constants(op, found))
     for op in operators(model):
         for name in (*op.inputs[:1], *op.outputs):

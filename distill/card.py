@@ -131,10 +131,18 @@ def _decisions(student: Student, config: Config) -> str:
         ["mask", f"foreground probability > {spec.threshold:g}, the threshold of the best mean Dice"],
     ]
     if "core" in spec.outputs:
-        core = spec.objects.core_threshold
-        rows.append(["objects", f"watershed from core probability > {core:g}, the one of the best object score"])
+        rows.append(["objects", f"watershed from {_seeds(spec.objects)}, the rule of the best object score"])
     rows.append(["smallest object", f"{spec.objects.min_area} pixels"])
     return f"## The numbers it decides with\n\n{_table(['what', 'value'], rows)}"
+
+
+def _seeds(rule: Objects) -> str:
+    if not rule.core_prominence:
+        return f"core > {rule.core_threshold:g}"
+    return (
+        f"summits of the core that rise by {rule.core_prominence:g} over their surroundings, after smoothing by "
+        f"{rule.core_smoothing:g} px"
+    )
 
 
 def _data(student: Student, config: Config) -> str:

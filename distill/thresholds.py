@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,9 +20,13 @@ if TYPE_CHECKING:
 
     from distill.datasets import Sample
     from distill.spec import StudentSpec
+    from runtime.manifest import Objects
 
 MASK_THRESHOLDS = np.round(np.arange(0.30, 0.71, 0.025), 3)
-CORE_THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
+CORE_THRESHOLDS = (0.5, 0.4, 0.6, 0.3, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)  # of equal ones the first is taken
+SMOOTHINGS = (1.25, 1.6)  # pixels
+PROMINENCES = (0.1, 0.15, 0.2, 0.3)
+LARGER = (1, 5 / 3, 5 / 2)  # times the smallest object that the configuration names
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,8 +42,9 @@ def choose(
 ) -> tuple[StudentSpec, dict[str, Any]]:
     """The spec with the thresholds that score best on ``data``, and the curve they were chosen from.
 
-    The mask threshold maximises the mean Dice over images; then the core threshold maximises the pooled object
-    score TP / (TP + FP + FN) at IoU > 0.5.
+    The mask threshold maximises the mean Dice over images; then the rule for seeds (a threshold of the core, or a
+    prominence after smoothing) and after it the smallest object maximise the pooled object score TP / (TP + FP + FN)
+    at IoU > 0.5.
     """
     predict = predictor(model, spec)
     scored = [Scored(predict(seen(sample, spec)).astype(np.float16), sample.labels[labels]) for sample in data]
@@ -46,10 +52,8 @@ def choose(
     spec = replace(spec, threshold=max(dices, key=lambda t: (dices[t], -abs(t - 0.5))))
     record: dict[str, Any] = {"dice_by_threshold": dices}
     if "core" in spec.outputs:
-        objects = {t: _object_score(scored, spec, t) for t in CORE_THRESHOLDS}
-        best = max(objects, key=lambda t: (objects[t], -abs(t - 0.5)))
-        spec = replace(spec, objects=replace(spec.objects, core_threshold=best))
-        record["object_score_by_core_threshold"] = objects
+        spec, record["object_score_by_seeds"] = _best(scored, spec, _seed_rules(spec.objects))
+        spec, record["object_score_by_min_area"] = _best(scored, spec, _sizes(spec.objects))
     return spec, record
 
 
@@ -57,8 +61,30 @@ def _mean_dice(scored: Sequence[Scored], threshold: float) -> float:
     return float(np.mean([dice(item.probability[0] > threshold, item.labels > 0) for item in scored]))
 
 
-def _object_score(scored: Sequence[Scored], spec: StudentSpec, core_threshold: float) -> float:
-    objects = replace(spec.objects, core_threshold=core_threshold)
+def _seed_rules(objects: Objects) -> dict[str, Objects]:
+    """Every rule for seeds that is tried, in words."""
+    rules = {f"core over {t:g}": replace(objects, core_threshold=t) for t in CORE_THRESHOLDS}
+    for smoothing, prominence in product(SMOOTHINGS, PROMINENCES):
+        rules[f"prominence {prominence:g} after {smoothing:g} px"] = replace(
+            objects, core_prominence=prominence, core_smoothing=smoothing
+        )
+    return rules
+
+
+def _sizes(objects: Objects) -> dict[str, Objects]:
+    sizes = [round(factor * objects.min_area) for factor in LARGER]
+    return {f"{size} px": replace(objects, min_area=size) for size in sizes}
+
+
+def _best(
+    scored: Sequence[Scored], spec: StudentSpec, rules: dict[str, Objects]
+) -> tuple[StudentSpec, dict[str, float]]:
+    """The spec with the best of the rules, the first of equal ones, and every rule's score."""
+    scores = {words: _object_score(scored, spec, objects) for words, objects in rules.items()}
+    return replace(spec, objects=rules[max(scores, key=lambda words: scores[words])]), scores
+
+
+def _object_score(scored: Sequence[Scored], spec: StudentSpec, objects: Objects) -> float:
     core = spec.outputs.index("core")
     found = wrong = missed = 0
     for item in scored:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from .manifest import Objects
 
 LEVELS = 4096  # of the core map: rounding in the blend of tiles (1e-7) must not decide between equal neighbours
+RATE = np.float32(0.125)  # of what differs between neighbours flows in one step of the smoothing; stable up to 0.25
+EDGES = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.uint8)  # over corners, parts would influence each other
 LEAST_NECK_PX, LEAST_NECK = 1.0, 0.1  # two bulges are two objects when the neck is that much narrower than both
 
 
@@ -30,7 +32,7 @@ def label_objects(
     """Number the objects of a frame.
 
     probability : float32 (H, W) in [0, 1], foreground; the mask is probability > threshold
-    core : float32 (H, W) in [0, 1], eroded interior of objects, where the seeds are; None: seeds are the peaks of the
+    core : float32 (H, W) in [0, 1], interior of objects, where the seeds are (see manifest.Objects); None: seeds are the peaks of the
         distance to the background (see seeds_from_distance)
     Returns int32 (H, W): 0 is background, objects are 1, 2, ... without gaps. Neighbours share an edge, not a corner.
     EdgescopeError when scikit-image is missing.
@@ -50,12 +52,53 @@ def label_all(
         height = _distance(mask)
         markers = seeds_from_distance(height)
     else:
-        height = np.rint(core * LEVELS)
-        markers = _components(mask & (core > objects.core_threshold))
+        height = smooth_inside(np.rint(core * LEVELS), mask, objects.core_smoothing)
+        markers = _seeds(height, mask, objects)
     markers = _mark_the_rest(markers, _components(mask))
     watershed = extras.load("skimage.segmentation", extra="objects").watershed
     labels: NDArray[np.int32] = watershed(_relief(height, markers), markers, mask=mask)
     return labels
+
+
+def _seeds(height: NDArray[np.float32], mask: NDArray[np.bool_], objects: Objects) -> NDArray[np.int32]:
+    """Number the seeds of a core map in LEVELS: by a threshold, or the summits of a prominence."""
+    if not objects.core_prominence:
+        return _components(mask & (height > objects.core_threshold * LEVELS))
+    inside = np.where(mask, height, 0)
+    prominence = max(1, round(objects.core_prominence * LEVELS))
+    return _components(mask & (_domes(inside, prominence) > prominence / 2))
+
+
+def _domes(height: NDArray[Any], prominence: float) -> NDArray[Any]:
+    """How far a map rises over what is left of it when it is lowered by `prominence` and may not rise again.
+
+    h-domes (Vincent 1993, doi 10.1109/83.217222): `prominence` on summits that rise by it, less elsewhere.
+    """
+    morphology = extras.load("skimage.morphology", extra="objects")
+    lowered = (height - prominence).clip(0)
+    return height - morphology.reconstruction(lowered, height, footprint=EDGES)
+
+
+def smooth_inside(core: NDArray[np.float32], mask: NDArray[np.bool_], deviation: float) -> NDArray[np.float32]:
+    """A core map (H, W) of whole numbers smoothed within each connected part of the mask alone, and 0 outside.
+
+    Diffusion by explicit steps (Crank 1975, eq. 8.2) with closed borders: like a Gaussian of `deviation` pixels far
+    from them. Neighbours of a part have no say in it, or its objects would depend on where a frame is cut.
+    """
+    if not deviation:
+        return core
+    core = core.astype(np.float32, copy=False)
+    smooth = np.where(mask, core, np.float32(0))
+    vertical = (mask[1:] & mask[:-1]) * RATE
+    horizontal = (mask[:, 1:] & mask[:, :-1]) * RATE
+    for _ in range(max(1, round(deviation**2 / (2 * RATE)))):
+        down = (smooth[1:] - smooth[:-1]) * vertical
+        right = (smooth[:, 1:] - smooth[:, :-1]) * horizontal
+        smooth[:-1] += down
+        smooth[1:] -= down
+        smooth[:, :-1] += right
+        smooth[:, 1:] -= right
+    return np.rint(smooth)
 
 
 def seeds_from_distance(distance: NDArray[np.float64]) -> NDArray[np.int32]:
@@ -66,8 +109,7 @@ def seeds_from_distance(distance: NDArray[np.float64]) -> NDArray[np.int32]:
     """
     morphology = extras.load("skimage.morphology", extra="objects")
     lowered = np.minimum(distance - LEAST_NECK_PX, distance * (1 - LEAST_NECK)).clip(0)
-    edges = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.uint8)  # over corners, parts would influence each other
-    flooded = morphology.reconstruction(lowered, distance, footprint=edges)
+    flooded = morphology.reconstruction(lowered, distance, footprint=EDGES)
     peaks: NDArray[np.bool_] = morphology.local_maxima(flooded, connectivity=1) & (distance > 0)
     return _components(peaks)
 

@@ -86,13 +86,22 @@ class QuantScheme(Record):
 
 @dataclass(frozen=True)
 class Objects(Record):
-    """How labels() makes objects: markers are core > core_threshold; those under min_area pixels are dropped."""
+    """How labels() makes objects; those under min_area pixels are dropped.
+
+    core_prominence : 0: markers are core > core_threshold. Above it, a marker is a summit of the core map that rises by
+        that much over its surroundings, in units of the map, and core_threshold is of no meaning
+    core_smoothing : standard deviation in pixels by which the core map is smoothed inside the mask before
+    """
 
     core_threshold: float = 0.5
     min_area: int = 12
+    core_prominence: float = field(default=0.0, metadata=OPTIONAL)
+    core_smoothing: float = field(default=0.0, metadata=OPTIONAL)
 
     def __post_init__(self) -> None:
         _require(0 <= self.core_threshold <= 1, f"core_threshold is {self.core_threshold}; it must be in [0, 1]")
+        _require(0 <= self.core_prominence < 1, f"core_prominence is {self.core_prominence}; it must be in [0, 1)")
+        _require(0 <= self.core_smoothing <= 16, f"core_smoothing is {self.core_smoothing}; it must be in [0, 16] pixels")
         _require(self.min_area >= 0, f"min_area is {self.min_area}; it must be at least 0 pixels")
 
 

@@ -55,9 +55,37 @@ def test_the_core_threshold_tells_objects_apart():
     labels[10:30, 5:30], labels[10:30, 30:55] = 1, 2
     spec, record = choose(Echo(0.1), SPEC, [Sample("two", frame[None], ("nucleus",), {"nuclei": labels})], "nuclei")
     assert spec.objects.core_threshold == 0.7
-    scores = record["object_score_by_core_threshold"]
-    assert scores[0.7] == 1.0
-    assert scores[0.5] < 1.0
+    assert not spec.objects.core_prominence
+    scores = record["object_score_by_seeds"]
+    assert scores["core over 0.7"] == 1.0
+    assert scores["core over 0.5"] < 1.0
+
+
+def test_summits_tell_objects_apart_where_no_threshold_does():
+    frame = np.zeros((64, 64), np.float32)
+    frame[10:30, 5:55] = 0.5
+    frame[12:28, 8:26] = 0.97  # bright, with a bright bridge to its neighbour
+    frame[12:28, 26:34] = 0.7
+    frame[12:28, 34:52] = 0.97
+    frame[40:60, 5:35] = 0.5  # and two dim ones
+    frame[42:58, 7:17] = frame[42:58, 23:33] = 0.65
+    labels = np.zeros((64, 64), np.int32)
+    labels[10:30, 5:30], labels[10:30, 30:55], labels[40:60, 5:20], labels[40:60, 20:35] = 1, 2, 3, 4
+    spec, record = choose(Echo(0.1), SPEC, [Sample("four", frame[None], ("nucleus",), {"nuclei": labels})], "nuclei")
+    scores = record["object_score_by_seeds"]
+    assert spec.objects.core_prominence > 0
+    assert max(scores.values()) == 1.0
+    assert max(score for rule, score in scores.items() if rule.startswith("core over")) < 1.0
+
+
+def test_the_smallest_object_is_chosen_last():
+    frame = np.zeros((64, 64), np.float32)
+    frame[10:30, 5:30] = frame[40:44, 40:44] = 1.0
+    labels = np.zeros((64, 64), np.int32)
+    labels[10:30, 5:30] = 1  # what is 16 pixels large is dirt
+    spec, record = choose(Echo(), SPEC, [Sample("dirt", frame[None], ("nucleus",), {"nuclei": labels})], "nuclei")
+    assert record["object_score_by_min_area"] == {"12 px": 0.5, "20 px": 1.0, "30 px": 1.0}
+    assert spec.objects.min_area == 20
 
 
 def test_without_a_core_there_is_no_core_threshold():

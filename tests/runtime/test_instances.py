@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from runtime import EdgescopeError, InputError, extras
-from runtime.instances import label_objects
+from runtime.instances import label_objects, smooth_inside
 from runtime.manifest import Objects
 
 OBJECTS = Objects(core_threshold=0.5, min_area=4)
@@ -103,3 +103,52 @@ def test_without_scikit_image_the_extra_is_named(touching, monkeypatch: pytest.M
     monkeypatch.setattr(extras, "available", lambda _module: False)
     with pytest.raises(EdgescopeError, match=r'pip install "edgescope\[objects\]"'):
         label_objects(*touching, 0.5, OBJECTS)
+
+
+SUMMITS = Objects(core_threshold=0.5, min_area=4, core_prominence=0.2, core_smoothing=1.0)
+
+
+def cones(distance: float, height: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    """Two discs as in `discs`, and a core that rises from 0 at their rims to `height` in their middles."""
+    rows, cols = np.mgrid[:40, :70]
+    near = [np.hypot(rows - 20, cols - 25 - shift) for shift in (0, distance)]
+    return discs(distance), (height * (1 - np.minimum(*near) / 10)).clip(0).astype(np.float32)
+
+
+@pytest.mark.parametrize("height", [1.0, 0.5])
+def test_summits_tell_objects_apart_however_high_they_are(height: float):
+    assert label_objects(*cones(14, height), 0.5, SUMMITS).max() == 2
+
+
+@pytest.mark.parametrize("distance", [0, 2])
+def test_a_summit_that_hardly_rises_is_none_of_its_own(distance: float):
+    assert label_objects(*cones(distance), 0.5, SUMMITS).max() == 1
+
+
+def test_smoothing_keeps_noise_from_making_summits():
+    mask, core = cones(0)
+    noisy = (core + np.random.default_rng(3).uniform(-0.25, 0.25, core.shape)).clip(0, 1).astype(np.float32)
+    assert label_objects(mask, noisy, 0.5, Objects(0.5, 4, core_prominence=0.2)).max() > 1
+    assert label_objects(mask, noisy, 0.5, Objects(0.5, 4, core_prominence=0.2, core_smoothing=2.0)).max() == 1
+
+
+def test_smoothing_inside_is_a_gaussian_far_from_borders():
+    from scipy.ndimage import gaussian_filter
+
+    core = np.zeros((41, 41), np.float32)
+    core[20, 20] = 100_000
+    found = smooth_inside(core, np.ones(core.shape, np.bool_), 2.0)
+    np.testing.assert_allclose(found, gaussian_filter(core, 2.0), atol=0.03 * found.max())
+
+
+def test_smoothing_inside_moves_nothing_over_borders():
+    mask = np.zeros((20, 30), np.bool_)
+    mask[2:18, 2:14] = mask[2:18, 15:28] = True
+    core = np.where(np.arange(30) < 14, 1000, 0) * np.ones((20, 1), np.float32)
+    found = smooth_inside(core.astype(np.float32), mask, 3.0)
+    np.testing.assert_array_equal(found, np.where(mask, core, 0))
+
+
+def test_a_part_without_a_summit_is_one_object():
+    flat = np.full((20, 20), 0.01, np.float32)
+    assert label_objects(np.ones_like(flat), flat, 0.5, SUMMITS).max() == 1

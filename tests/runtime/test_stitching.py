@@ -60,20 +60,23 @@ def maps_of(frame: np.ndarray, tile: tuple[int, int], overlap: int) -> np.ndarra
     return segment_tiles(frame, WHOLE_RANGE, tile, overlap, 1, lambda pixels: pixels)[0]
 
 
-@given(scenes(), st.tuples(st.integers(3, 24), st.integers(3, 24)), st.integers(0, 2), st.booleans())
-def test_labels_of_a_tiled_frame_are_those_of_the_whole_frame(frame, tile, overlap, with_core):
+SEEDS = st.sampled_from([{}, {"core_prominence": 0.1}, {"core_prominence": 0.2, "core_smoothing": 1.6}])
+
+
+@given(scenes(), st.tuples(st.integers(3, 24), st.integers(3, 24)), st.integers(0, 2), st.booleans(), SEEDS)
+def test_labels_of_a_tiled_frame_are_those_of_the_whole_frame(frame, tile, overlap, with_core, seeds):
     whole, tiled = maps_of(frame, frame.shape, 0), maps_of(frame, tile, overlap)
-    rule = Objects(core_threshold=0.45, min_area=3)
+    rule = Objects(core_threshold=0.45, min_area=3, **seeds)
     one = label_objects(whole, whole if with_core else None, 0.23, rule)
     other = label_objects(tiled, tiled if with_core else None, 0.23, rule)
     np.testing.assert_array_equal(one, other)
 
 
-@given(scenes(), st.integers(5, 40), st.booleans(), st.integers(0, 12))
-def test_labels_of_blocks_are_those_of_the_whole_frame(frame, block, with_core, min_area):
+@given(scenes(), st.integers(5, 40), st.booleans(), st.integers(0, 12), SEEDS)
+def test_labels_of_blocks_are_those_of_the_whole_frame(frame, block, with_core, min_area, seeds):
     probability = frame / np.float32(248)
     core = probability if with_core else None
-    rule = Objects(core_threshold=0.45, min_area=min_area)
+    rule = Objects(core_threshold=0.45, min_area=min_area, **seeds)
     margin = largest_part(probability > 0.1)
     blockwise = label_in_blocks(probability, core, 0.1, rule, block, margin)
     assert same_objects(blockwise, label_objects(probability, core, 0.1, rule))
