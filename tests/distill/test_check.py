@@ -250,13 +250,9 @@ def test_options_of_a_data_spec_are_looked_at_too(tmp_path: Path, monkeypatch: p
             pixels = np.zeros((64, 64), np.uint8)
             pixels[8:20, 8:20] = 20 * number + 50
             Image.fromarray(pixels if name == "images" else np.minimum(pixels, 1)).save(folder / name / f"{number}.png")
-    sets = (
-        "data.train=['bbbc038:stage1?split=groups']",
-        "data.validation=['bbbc038:stage1?split={}']",
-        "data.labels=nuclei",
-    )
+    sets = ("data.train=['bbbc038:stage1?split={}']", "data.validation=['bbbc038:stage1']", "data.labels=nuclei")
     found = examine(load(*(part.format("groups") for part in sets)))
     assert not found.problems
-    assert found.facts[0].startswith("train: bbbc038:stage1?split=groups, 8 images")
+    assert found.facts[0].startswith("train: bbbc038:stage1?split=groups, ")
     (problem,) = examine(load(*(part.format("random") for part in sets))).problems
     assert "Option 'split=random' of the BBBC038 data is unknown" in problem
