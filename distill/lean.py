@@ -14,8 +14,6 @@ import torch
 from torch import nn
 from torch.nn.functional import interpolate
 
-from runtime.errors import InputError
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -38,7 +36,7 @@ class Encoder(Protocol):
 
 
 class LeanUNet(nn.Module):
-    """The channels of ``spec`` in, one logit per output out, through an encoder of ``depth(spec)`` features."""
+    """The channels of ``spec`` in, one logit per output out, through an encoder of ``spec.depth`` features."""
 
     def __init__(self, encoder: nn.Module, spec: StudentSpec) -> None:
         super().__init__()
@@ -53,15 +51,6 @@ class LeanUNet(nn.Module):
         return self.block(self.head(self.decoder(self.encoder(image))))
 
 
-def depth(spec: StudentSpec) -> int:
-    """How many halvings the encoder makes: those that the decoder takes back, and those that the head does."""
-    halvings = {2: 1, 4: 2}
-    if spec.head_stride not in halvings:
-        msg = f"student.head_stride is {spec.head_stride}; choose 1 (stock U-Net), 2 or 4."
-        raise InputError(msg)
-    return len(spec.decoder) + halvings[spec.head_stride]
-
-
 class Decoder(nn.Module):
     """Stages from the deepest feature up to the one at the head's resolution."""
 
@@ -69,8 +58,10 @@ class Decoder(nn.Module):
         super().__init__()
         skips = list(reversed(features[:-1]))[: len(widths)]
         below = (features[-1], *widths)
-        stages = zip(pairwise(below), skips, strict=True)
-        self.stages = nn.ModuleList(Stage(deep, skip, width, separable) for (deep, width), skip in stages)
+        self.stages = nn.ModuleList(
+            Stage(deep, skip, width, separable=separable)
+            for (deep, width), skip in zip(pairwise(below), skips, strict=True)
+        )
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         """Features, finest first -> (N, widths[-1], h, w)."""
@@ -83,7 +74,7 @@ class Decoder(nn.Module):
 class Stage(nn.Module):
     """Nearest-neighbour upsampling, the encoder's feature beside it, two convolutions."""
 
-    def __init__(self, deep: int, skip: int, width: int, separable: bool) -> None:  # noqa: FBT001
+    def __init__(self, deep: int, skip: int, width: int, *, separable: bool) -> None:
         super().__init__()
         # What comes from below is made narrow before it is made large: four pixels for the price of one.
         self.narrow = convolution(deep, width, 1) if deep > width else nn.Identity()
@@ -96,7 +87,7 @@ class Stage(nn.Module):
         return self.smooth(self.mix(torch.cat([above, skip], 1)))
 
 
-def convolution(  # noqa: PLR0913
+def convolution(
     inputs: int, outputs: int, kernel: int, stride: int = 1, *, separable: bool = False, active: bool = True
 ) -> nn.Sequential:
     """Convolution, batch normalisation, ReLU; depthwise and then pointwise where it is separable."""

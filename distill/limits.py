@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from distill import imagenet, students, teachers
+from distill import construction, students, teachers
+from distill.spec import StudentSpec, spec_of
 from runtime.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from distill.config import Config
 
 LABELS = ("cells", "nuclei")
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps", "tpu")
+CORES = ("eroded", "distance")
+ENCODER_WEIGHTS = {"imagenet": "efficientnet_lite0"}  # the family that there are such weights of
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
 
 def check(config: Config) -> None:
     """InputError names the section and key that says what cannot be."""
-    students.load(config.student.family)
     if config.seed < 0:
         msg = f"seed is {config.seed}; it must be at least 0."
         raise InputError(msg)
     _check_data(config)
-    _check_student(config.student.channels, config.student.decoder, "student", config.student.head_stride)
-    imagenet.check(config.student.family, config.student.encoder_weights)
+    _check_student(spec_of(config), "student")
+    _check_encoder_weights(config.student.encoder_weights, config.student.family)
     _check_outputs(config)
     _check_teacher(config)
     _check_augment(config)
@@ -61,18 +62,32 @@ def _check_data(config: Config) -> None:
     if not 0 < data.taught < 1:
         msg = f"data.taught is {data.taught}; it is a share of the crops, between 0 and 1."
         raise InputError(msg)
+    if data.core not in CORES:
+        msg = f"data.core is {data.core!r}; choose one of {', '.join(CORES)}."
+        raise InputError(msg)
+    if not 0 < data.small_nuclei < math.inf:
+        msg = f"data.small_nuclei is {data.small_nuclei:g}; give a factor over 0, such as 2, where 1 switches it off."
+        raise InputError(msg)
 
 
-def _check_student(channels: Sequence[str], decoder: Sequence[int], where: str, head_stride: int = 1) -> None:
+def _check_student(spec: StudentSpec, where: str) -> None:
     """What a student sees and how it is built; the teacher that a study trains is one, too."""
-    if head_stride == 1 and (len(decoder) != 5 or min(decoder) < 1):
-        msg = f"{where}.decoder is {list(decoder)}; it must be five positive channel counts."
+    construction.check(spec, where)
+    if spec.channels[:1] != ("nucleus",) or len(set(spec.channels)) < len(spec.channels):
+        msg = f"{where}.channels is {list(spec.channels)}; give nucleus first, and no channel twice."
         raise InputError(msg)
-    if head_stride != 1 and (not 1 <= len(decoder) <= 4 or min(decoder) < 1):
-        msg = f"{where}.decoder is {list(decoder)}; with head_stride {head_stride} give one to four channel counts."
+
+
+def _check_encoder_weights(name: str, family: str) -> None:
+    if name and name not in ENCODER_WEIGHTS:
+        known = ", ".join(ENCODER_WEIGHTS)
+        msg = f"student.encoder_weights is {name!r}; choose {known}, or leave it out to begin with random weights."
         raise InputError(msg)
-    if tuple(channels[:1]) != ("nucleus",) or len(set(channels)) < len(channels):
-        msg = f"{where}.channels is {list(channels)}; give nucleus first, and no channel twice."
+    if name and ENCODER_WEIGHTS[name] != family:
+        msg = (
+            f"student.encoder_weights is {name!r}, and there are none of {family}; choose the family "
+            f"{ENCODER_WEIGHTS[name]}, or leave it out."
+        )
         raise InputError(msg)
 
 
@@ -94,7 +109,8 @@ def _check_outputs(config: Config) -> None:
 
 def _check_augment(config: Config) -> None:
     section = config.augment
-    ranges = {"scale": (1, 16), "gamma": (1, 16), "contrast": (0, 1), "noise": (0, 1), "blur": (0, 64), "drop": (0, 1)}
+    ranges = {"scale": (1, 16), "gamma": (1, 16), "contrast": (0, 1), "noise": (0, 1), "blur": (0, 64)}
+    ranges |= {"haze": (0, 1), "drop": (0, 1)}
     for key, (low, high) in ranges.items():
         if not low <= getattr(section, key) <= high:
             msg = f"augment.{key} is {getattr(section, key):g}; give {low} to {high}, where {low} switches it off."
@@ -126,6 +142,12 @@ def _check_teacher(config: Config) -> None:
 def _check_phases(config: Config) -> None:
     if config.qat.steps and (reason := students.load(config.student.family).no_int8):
         msg = f"{config.student.family} is not trained for int8: {reason}; set qat.steps = 0, for fp16 and fp32."
+        raise InputError(msg)
+    if not 0 <= config.float.average < 1:
+        msg = f"float.average is {config.float.average:g}; give 0 to switch it off, or a decay below 1, such as 0.999."
+        raise InputError(msg)
+    if config.qat.average:
+        msg = f"qat.average is {config.qat.average:g}, but int8 scales are averages already; leave it out."
         raise InputError(msg)
     interval = config.trainer.interval
     if interval < 1:
@@ -174,9 +196,10 @@ def _check_trainer(config: Config) -> None:
 
 def _check_study(config: Config) -> None:
     section, teacher = config.study, config.study.teacher
-    for family in (*section.students, teacher.family):
-        students.load(family)
-    _check_student(teacher.channels, teacher.decoder, "study.teacher")
+    for family in section.students:
+        construction.check(replace(spec_of(config), family=family))
+        _check_encoder_weights(config.student.encoder_weights, family)
+    _check_student(StudentSpec("teacher", teacher.family, teacher.channels, teacher.decoder), "study.teacher")
     if teacher.steps < 1 or not 0 < teacher.learning_rate < math.inf or not 0 <= teacher.drop <= 1:
         msg = (
             "study.teacher.steps and learning_rate must be positive, and drop a share from 0 to 1; they are "

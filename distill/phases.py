@@ -72,8 +72,9 @@ def _run(name: str, model: nn.Module, plan: PhaseSection, config: Config, data: 
     best = None
     if name == "float" and config.trainer.patience:
         best = Best(work / f"{name}.best.safetensors", config.trainer.patience)
-    averaged = [EMAWeightAveraging(decay=plan.average)] if plan.average else []
-    callbacks = [Together(), *averaged, Checkpoint(checkpoint), *([best] if best else [])]
+    averaged = [Averaged(decay=plan.average)] if plan.average else []
+    # The best weights are looked at while the average is in place, and a checkpoint is written when it is not any more.
+    callbacks = [Together(), *([best] if best else []), *averaged, Checkpoint(checkpoint)]
     with quiet():
         trainer = _trainer(name, plan, config, work, callbacks)
         try:
@@ -149,6 +150,21 @@ class Checkpoint(Callback):
         trainer.save_checkpoint(partial, weights_only=False)
         if trainer.is_global_zero:
             os.replace(partial, self.path)  # noqa: PTH105
+
+
+class Averaged(EMAWeightAveraging):
+    """A moving average of the weights takes their place while they are scored, and for good at the end.
+
+    Lightning's own ends its visit before it is known how good the average is, so that the weights of the moment would
+    be kept as the best ones.
+    """
+
+    def on_validation_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Not yet."""
+
+    def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Give way to the weights that are trained."""
+        super().on_validation_epoch_end(trainer, pl_module)
 
 
 class Best(Callback):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from runtime.manifest import Normalization, Objects
-from runtime.records import Record
+from runtime.records import OPTIONAL, Record
 
 if TYPE_CHECKING:
     from distill.config import Config
@@ -19,12 +19,12 @@ class StudentSpec(Record):
     """A student's construction plan and the numbers chosen on its validation images.
 
     channels : planes of the image that it sees, "nucleus" first; a student for deployment sees that one alone
-    decoder : channels of the five U-Net decoder stages, deepest first
+    decoder : channels of the decoder's stages, deepest first; five where it ends at full resolution
+    squeeze_excite : whether the encoder keeps its channel gates
     encoder : channels of the encoder's stages, finest first, of families that leave them open; () is their default
     head_stride : resolution at which the decoder ends: 1 full, 2 half, 4 a quarter (see distill.lean)
     separable : whether the decoder's convolutions are depthwise and pointwise ones (head_stride over 1)
-    squeeze_excite : whether the encoder keeps its channel gates
-    outputs : meaning of the logit channels; "core" is the eroded interior of each object
+    outputs : meaning of the logit channels; "core" is each object's interior (see distill.targets)
     tile : (h, w) of the training crops, pixels
     threshold : foreground probability above which a pixel belongs to the mask
     pixel_size_um : of the training images, or None when they do not share one
@@ -35,15 +35,20 @@ class StudentSpec(Record):
     channels: tuple[str, ...] = ("nucleus",)
     decoder: tuple[int, ...] = (64, 48, 32, 24, 16)
     squeeze_excite: bool = True
-    encoder: tuple[int, ...] = ()
-    head_stride: int = 1
-    separable: bool = False
+    encoder: tuple[int, ...] = field(default=(), metadata=OPTIONAL)
+    head_stride: int = field(default=1, metadata=OPTIONAL)
+    separable: bool = field(default=False, metadata=OPTIONAL)
     outputs: tuple[str, ...] = OUTPUTS
     tile: tuple[int, int] = (256, 256)
     normalization: Normalization = field(default_factory=Normalization)
     threshold: float = 0.5
     objects: Objects = field(default_factory=lambda: Objects(core_threshold=0.5, min_area=12))
     pixel_size_um: float | None = None
+
+    @property
+    def depth(self) -> int:
+        """How many halvings the encoder makes: those that the decoder takes back, and those that the head does."""
+        return len(self.decoder) + self.head_stride.bit_length() - 1
 
 
 def spec_of(config: Config) -> StudentSpec:

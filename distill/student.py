@@ -14,7 +14,7 @@ import safetensors
 import safetensors.torch
 import torch
 
-from distill import students
+from distill import construction, students
 from distill.graph import flatten
 from distill.quantize import apply_scheme, copy_of, prepare
 from distill.spec import StudentSpec
@@ -112,6 +112,7 @@ def load(name: str | Path = DEFAULT) -> Student:
     except KeyError as error:
         msg = f"{folder / DESCRIPTION} is not a student's description: {error} is missing."
         raise InputError(msg) from error
+    construction.check(spec, f"{folder / DESCRIPTION}: spec")
     _check_digest(folder, lineage, weights_digest(weights))
     scheme = _read_scheme(folder / SCHEME) if (folder / SCHEME).exists() else None
     metrics = _read_json(folder / METRICS) if (folder / METRICS).exists() else {}
@@ -138,8 +139,11 @@ def save(student: Student, folder: Path) -> None:
         (folder / PROBES).write_bytes(safetensors.torch.save(tensors))
 
 
-def parameters(spec: StudentSpec) -> dict[str, float]:
-    """Parameters in millions by both conventions: the encoder alone, as the paper counts, and the whole student."""
+def parameters(spec: StudentSpec) -> dict[str, float | None]:
+    """Parameters in millions by both conventions: the encoder alone, as the paper counts, and the whole student.
+
+    paper_backbone_m is what the paper quotes of the encoder, or None where it has no such student.
+    """
     family = students.load(spec.family)
     return {**module_parameters(family.build(spec)), "paper_backbone_m": family.paper_parameters_m}
 

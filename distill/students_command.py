@@ -23,21 +23,26 @@ def show_students(
 ) -> int:
     """List the students that can be trained: their size by both conventions, their cost, whether int8 suits them."""
     with trainer_libraries():
-        from .inventory import TILE, inventory
-    rows = inventory()
-    decoders = {label: found["decoder"] for label, found in rows[0]["decoders"].items()}
+        from .inventory import TILE, decoders, inventory
+    rows, compared = inventory(), decoders()
     console = Console(highlight=False, soft_wrap=True)
-    Console(width=max(console.width, WIDTH), highlight=False).print(_table(rows, list(decoders)))
-    widths = "; ".join(f"{label} {'-'.join(map(str, decoder))}" for label, decoder in decoders.items())
+    Console(width=max(console.width, WIDTH), highlight=False).print(_table(rows, list(compared)))
+    widths = "; ".join(f"{label} {'-'.join(map(str, decoder))}" for label, decoder in compared.items())
     said = [
         "M: millions of parameters. The paper's (arXiv 2606.00928) are its backbones', as it quotes them.",
         f"whole M, GMAC: with the decoder {widths}; GMAC of one tile of {TILE[0]}x{TILE[1]} pixels.",
+        *(f"{row['name']}: {_ends(row)}" for row in rows if row["head_stride"] > 1),
         *(f"No int8 of {row['name']}: {row['no_int8']}. Use fp16 or fp32." for row in rows if not row["int8"]),
     ]
     console.print("\n".join(said), style="dim")
     if json_file:
         write_bytes(json_file, (json.dumps(rows, indent=2) + "\n").encode())
     return 0
+
+
+def _ends(row: dict[str, Any]) -> str:
+    resolution = {2: "half", 4: "a quarter"}[row["head_stride"]]
+    return f"the decoder ends at {resolution} of the resolution, so the last of these widths are left out."
 
 
 def _table(rows: list[dict[str, Any]], decoders: list[str]) -> Table:
@@ -47,6 +52,7 @@ def _table(rows: list[dict[str, Any]], decoders: list[str]) -> Table:
         table.add_column(column, justify="left" if column == "student" else "right", no_wrap=True)
     for row in rows:
         costs = [f"{cost[key]:.2f}" for cost in row["decoders"].values() for key in ("whole_m", "gmac")]
-        head = (row["name"], f"{row['paper_backbone_m']:g}", f"{row['backbone_m']:.2f}")
+        quoted = row["paper_backbone_m"]
+        head = (row["name"], "-" if quoted is None else f"{quoted:g}", f"{row['backbone_m']:.2f}")
         table.add_row(*head, *costs, str(row["stride"]), "yes" if row["int8"] else "no")
     return table

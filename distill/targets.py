@@ -1,6 +1,7 @@
 """Instance labels -> what the student learns: foreground, and the core of each object.
 
-The core is the object's eroded interior: cores of touching objects stay apart, so that they can be told apart again.
+The core is the object's interior, eroded or as a distance from its border: cores of touching objects stay apart, so
+that they can be told apart again.
 """
 
 from __future__ import annotations

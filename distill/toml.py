@@ -34,7 +34,8 @@ def to_toml(config: Config) -> str:
 def portable(spec: str) -> str:
     """A data spec with nothing but the last name of its path: bbbc038:/data/stage1.zip -> bbbc038:stage1.zip."""
     reader, colon, argument = spec.partition(":")
-    return f"{reader}{colon}{_last(argument)}"
+    path, mark, options = argument.partition("?")
+    return f"{reader}{colon}{_last(path)}{mark}{options}"
 
 
 def _last(path: str) -> str:

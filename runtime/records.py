@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 R = TypeVar("R", bound="Record")
 
 # Metadata of a dataclass field that a file may lack: field(default=None, metadata=OPTIONAL). It is for what came later
-# than the files that are already in the world. A None is not written, so that older readers accept the file.
+# than the files that are already in the world. The default is not written, so that older readers accept the file.
 OPTIONAL = {"optional": True}
 NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 
@@ -37,7 +37,9 @@ class Record:
         """The record as JSON's own types, in the order of its fields."""
         values = {f: getattr(self, f.name) for f in dataclasses.fields(cast("Any", self))}
         return {
-            f.name: _plain(value) for f, value in values.items() if value is not None or not f.metadata.get("optional")
+            f.name: _plain(value)
+            for f, value in values.items()
+            if not (f.metadata.get("optional") and value == f.default)
         }
 
     def to_json(self) -> str:

@@ -136,7 +136,7 @@ def _parse(argument: str) -> tuple[str, bool]:
 
 
 def _part(read: Bbbc038, sizes: dict[str, tuple[int, ...]], split: str, *, by_groups: bool) -> tuple[str, ...]:
-    if not by_groups:
+    if not by_groups or split not in ("train", "val"):
         return choose(sizes, split)
     looks = {name: (size, groups.appearance(read.grey(read.entries[name])[0])) for name, size in sizes.items()}
     return groups.choose(looks, split)

@@ -7,9 +7,12 @@ seen. Nobody wrote down which images of BBBC038 are of one experiment; their siz
 import hashlib
 from collections import defaultdict
 from collections.abc import Mapping
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
+
+from runtime import extras
 
 QUANTILES = (1, 10, 25, 50, 75, 90, 99, 99.8)  # percent
 BANDS = np.geomspace(0.006, 0.5, 9)  # spatial frequencies, cycles per pixel
@@ -29,7 +32,7 @@ def appearance(frame: NDArray[np.uint8]) -> NDArray[np.float64]:
     window = np.outer(*(np.hanning(side) for side in part.shape))
     power = np.abs(np.fft.rfft2((part - part.mean()) * window)) ** 2
     frequency = np.hypot(np.fft.fftfreq(part.shape[0])[:, None], np.fft.rfftfreq(part.shape[1]))
-    bands = [power[(frequency >= low) & (frequency < high)] for low, high in zip(BANDS, BANDS[1:], strict=False)]
+    bands = [power[(frequency >= low) & (frequency < high)] for low, high in pairwise(BANDS)]
     means = np.array([band.mean() if band.size else 0.0 for band in bands])
     return np.concatenate([np.log1p(quantiles), np.log(means / max(means.sum(), 1e-12) + 1e-12)])
 
@@ -38,9 +41,9 @@ def groups(frames: Mapping[str, tuple[tuple[int, ...], NDArray[np.float64]]]) ->
     """The names in groups, by average linkage of their appearances within one image size.
 
     frames : name -> (size, appearance)
+    EdgescopeError where scipy is not installed.
     """
-    from scipy.cluster.hierarchy import fcluster, linkage
-
+    hierarchy = extras.load("scipy.cluster.hierarchy", extra="objects")
     names = sorted(frames)
     looks = np.array([frames[name][1] for name in names])
     spread = looks.std(0)
@@ -50,7 +53,8 @@ def groups(frames: Mapping[str, tuple[tuple[int, ...], NDArray[np.float64]]]) ->
         by_size[frames[name][0]].append(place)
     found: dict[tuple[tuple[int, ...], int], list[str]] = defaultdict(list)
     for size, places in sorted(by_size.items()):
-        numbers = fcluster(linkage(looks[places], "average"), ALIKE, "distance") if len(places) > 1 else [1]
+        tree = hierarchy.linkage(looks[places], "average") if len(places) > 1 else None
+        numbers = [1] if tree is None else hierarchy.fcluster(tree, ALIKE, "distance")
         for place, number in zip(places, numbers, strict=True):
             found[size, int(number)].append(names[place])
     return [tuple(members) for members in found.values()]

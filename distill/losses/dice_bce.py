@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from runtime.errors import InputError
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -35,6 +37,11 @@ class DiceBCE:
     needs_instances: bool = False
     without_labels: bool = False
 
+    def __post_init__(self) -> None:
+        if self.dice_outputs < 0:
+            msg = f"Option 'dice_outputs' of the loss 'dice_bce' is {self.dice_outputs}; give a count, or 0 for all."
+            raise InputError(msg)
+
     def __call__(self, batch: LossInput) -> Tensor:
         batch = batch.annotated()
         if batch.is_empty:
@@ -43,7 +50,10 @@ class DiceBCE:
 
 
 def dice_bce(logits: Tensor, target: Tensor, dice_outputs: int = 0) -> dict[str, Tensor]:
-    """logits, target : (N, C, H, W), target in [0, 1]. Returns scalars "dice" and "bce", to be summed."""
+    """logits, target : (N, C, H, W), target in [0, 1]. Returns scalars "dice" and "bce", to be summed.
+
+    dice_outputs : of how many of the C outputs the Dice is taken, from the first one; 0 is all
+    """
     logits = logits if logits.dtype.itemsize > 4 else logits.float()
     target = target.to(logits.dtype)
     probability = torch.sigmoid(logits)

@@ -21,9 +21,14 @@ class StudentFamily(Protocol):
     paper_parameters_m: float | None  # millions, as arXiv 2606.00928 quotes them (the backbone); None: it has none
     stride: int  # tile sides must be multiples of it
     no_int8: str | None  # why there is no int8 of it, as a clause without a full stop; None where there is
+    head_strides: tuple[int, ...]  # where its decoder may end, the usual one first: 1 full resolution, 2 half
+    open_encoder: bool  # whether spec.encoder may give the widths of its encoder
 
     def build(self, spec: StudentSpec) -> nn.Module:
-        """A module from (N, len(spec.channels), h, w) float32 in [0, 1] to logits (N, len(spec.outputs), h, w)."""
+        """A module from (N, len(spec.channels), h, w) float32 in [0, 1] to logits (N, len(spec.outputs), h, w).
+
+        spec : one that distill.construction.check has nothing against
+        """
         ...
 
 

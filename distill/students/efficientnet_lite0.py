@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from distill.lean import LeanUNet, depth
+from distill.lean import LeanUNet
 from distill.timm_features import TimmFeatures
 
 if TYPE_CHECKING:
@@ -25,10 +25,12 @@ class EfficientNetLite0:
     paper_parameters_m: float | None = None
     stride: int = 32
     no_int8: str | None = None
+    head_strides: tuple[int, ...] = (2, 4)
+    open_encoder: bool = False
 
     def build(self, spec: StudentSpec) -> nn.Module:
         """See StudentFamily.build."""
-        return LeanUNet(TimmFeatures("efficientnet_lite0", len(spec.channels), depth(spec)), spec)
+        return LeanUNet(TimmFeatures("efficientnet_lite0", len(spec.channels), spec.depth), spec)
 
 
 STUDENT = EfficientNetLite0()

@@ -21,6 +21,8 @@ class MobileNetV3:
     paper_parameters_m: float = 1.5
     stride: int = 32
     no_int8: str | None = None
+    head_strides: tuple[int, ...] = (1,)
+    open_encoder: bool = False
 
     def build(self, spec: StudentSpec) -> nn.Module:
         """See StudentFamily.build."""

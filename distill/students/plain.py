@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 from torch import nn
 from torch.nn.functional import relu
 
-from distill.lean import LeanUNet, convolution, depth
-from runtime.errors import InputError
+from distill.lean import LeanUNet, convolution
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -66,17 +65,12 @@ class Plain:
     paper_parameters_m: float | None = None
     stride: int = 32
     no_int8: str | None = None
+    head_strides: tuple[int, ...] = (2, 4)
+    open_encoder: bool = True
 
     def build(self, spec: StudentSpec) -> nn.Module:
         """See StudentFamily.build. spec.encoder gives the widths of the stages, finest first."""
-        widths = spec.encoder or WIDTHS[: depth(spec)]
-        if len(widths) != depth(spec):
-            msg = (
-                f"student.encoder has {len(widths)} widths; a decoder of {len(spec.decoder)} stages and head_stride "
-                f"{spec.head_stride} need {depth(spec)}."
-            )
-            raise InputError(msg)
-        return LeanUNet(PlainEncoder(len(spec.channels), widths), spec)
+        return LeanUNet(PlainEncoder(len(spec.channels), spec.encoder or WIDTHS[: spec.depth]), spec)
 
 
 STUDENT = Plain()

@@ -21,6 +21,8 @@ class ResNet18:
     paper_parameters_m: float = 11.0
     stride: int = 32
     no_int8: str | None = None
+    head_strides: tuple[int, ...] = (1,)
+    open_encoder: bool = False
 
     def build(self, spec: StudentSpec) -> nn.Module:
         """See StudentFamily.build."""

@@ -32,6 +32,8 @@ class SwinTiny:
         "it is a transformer, and its layer normalisations, softmaxes and attention products, "
         "which int8 would have to round too, are known to lose accuracy by it"
     )
+    head_strides: tuple[int, ...] = (1,)
+    open_encoder: bool = False
 
     def build(self, spec: StudentSpec) -> nn.Module:
         """See StudentFamily.build."""

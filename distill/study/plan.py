@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 UNTRAINED = "unet"  # the teacher that a study trains itself where no weights are given
 FEW_LABELS = ("undistilled", "paper", "hinton")  # rows that are repeated with few labels
 TEACHERS = "teachers"  # the folder of those that it trains
+# A teacher is a stock U-Net whatever the student is.
+STOCK: dict[str, Any] = {"encoder": (), "head_stride": 1, "separable": False, "encoder_weights": ""}
 
 
 @dataclass(frozen=True)
@@ -165,7 +167,12 @@ def _teachers(config: Config, kind: rows.TeacherKind, share: float, seed: int) -
     section = config.study.teacher
     channels = section.channels if kind == "multiplexed" else section.channels[:1]
     student = replace(
-        config.student, name=f"teacher-{kind}", family=section.family, channels=channels, decoder=section.decoder
+        config.student,
+        name=f"teacher-{kind}",
+        family=section.family,
+        channels=channels,
+        decoder=section.decoder,
+        **STOCK,
     )
     common = replace(
         config,

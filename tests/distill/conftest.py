@@ -22,16 +22,30 @@ TILE = (64, 64)
 DECODER = (8, 8, 8, 8, 8)
 
 
+def tiny_spec(family: str, **more: object) -> StudentSpec:
+    """A narrow student of a family, its head where the family has it first."""
+    from distill import students
+
+    head_stride = students.load(family).head_strides[0]
+    decoder = DECODER[: len(DECODER) + 1 - head_stride.bit_length()]
+    return StudentSpec("tiny", family, **{"decoder": decoder, "head_stride": head_stride, "tile": TILE, **more})
+
+
+@pytest.fixture(scope="session")
+def spec() -> Callable[..., StudentSpec]:
+    """spec("plain", head_stride=4) -> the spec of a narrow student."""
+    return tiny_spec
+
+
 @pytest.fixture(scope="session")
 def build() -> Callable[..., nn.Module]:
     """build("mobilenetv3", squeeze_excite=False) -> its module, with batch-norm statistics that are not trivial."""
     torch = pytest.importorskip("torch")
     from distill import students
 
-    def make(family: str, squeeze_excite: bool = True) -> nn.Module:
+    def make(family: str, **more: object) -> nn.Module:
         torch.manual_seed(0)
-        spec = StudentSpec("tiny", family, decoder=DECODER, squeeze_excite=squeeze_excite, tile=TILE)
-        model = students.load(family).build(spec)
+        model = students.load(family).build(tiny_spec(family, **more))
         for module in model.modules():
             if isinstance(module, torch.nn.BatchNorm2d):
                 torch.nn.init.uniform_(module.weight, 0.5, 1.5)

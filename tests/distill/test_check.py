@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+from PIL import Image
 
 from distill import config as configuration
 from distill.__main__ import main
@@ -236,3 +237,22 @@ def test_a_study_says_every_problem(here: Path, capsys: pytest.CaptureFixture[st
     said = capsys.readouterr().err
     for problem in ("'actin'", "Unknown row 'magic'", "'nowhere' does not exist", "trains on one device a row"):
         assert problem in said
+
+
+def test_options_of_a_data_spec_are_looked_at_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The path ends at the question mark, and an option that there is not is a problem."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config.toml").write_text(CONFIG)
+    for number in range(10):
+        folder = tmp_path / "stage1" / str(number)
+        for name in ("images", "masks"):
+            (folder / name).mkdir(parents=True)
+            pixels = np.zeros((64, 64), np.uint8)
+            pixels[8:20, 8:20] = 20 * number + 50
+            Image.fromarray(pixels if name == "images" else np.minimum(pixels, 1)).save(folder / name / f"{number}.png")
+    sets = ("data.train=['bbbc038:stage1?split={}']", "data.validation=['bbbc038:stage1']", "data.labels=nuclei")
+    found = examine(load(*(part.format("groups") for part in sets)))
+    assert not found.problems
+    assert found.facts[0].startswith("train: bbbc038:stage1?split=groups, ")
+    (problem,) = examine(load(*(part.format("random") for part in sets))).problems
+    assert "Option 'split=random' of the BBBC038 data is unknown" in problem

@@ -11,6 +11,9 @@ from runtime.errors import InputError
 
 DATA = '[data]\ntrain = ["synthetic:4@1"]\nvalidation = ["synthetic:4@2"]\n'
 
+LEAN = "[student]\nfamily = 'plain'\nhead_stride = 2\n"
+BEGUN = "[student]\nfamily = 'efficientnet_lite0'\nhead_stride = 2\ndecoder = [8]\nencoder_weights = 'imagenet'\n"
+
 
 @pytest.fixture
 def load(tmp_path: Path):
@@ -122,6 +125,24 @@ def test_a_setting_is_overridden(load, override: str, found):
         (DATA + "[float]\nwarmup = 7\n", "float.warmup must be a share"),
         (DATA + "[qat]\nclip = -1\n", "qat.clip"),
         (DATA + "[trainer]\naccelerator = 'quantum'\n", "trainer.accelerator is 'quantum'; choose one of auto, cpu"),
+        (DATA + "core = 'soft'\n", "data.core is 'soft'; choose one of eroded, distance."),
+        (DATA + "small_nuclei = 0\n", "data.small_nuclei is 0; give a factor over 0"),
+        (DATA + "small_nuclei = inf\n", "data.small_nuclei is inf"),
+        (DATA + "[augment]\nhaze = -0.1\n", "augment.haze is -0.1; give 0 to 1, where 0 switches it off"),
+        (DATA + "[float]\naverage = 1\n", "float.average is 1; give 0 to switch it off, or a decay below 1"),
+        (DATA + "[float]\naverage = -0.5\n", "float.average is -0.5"),
+        (DATA + "[float]\naverage = nan\n", "float.average is nan"),
+        (DATA + "[qat]\naverage = 0.9\n", "qat.average is 0.9, but int8 scales are averages already"),
+        (DATA + "[student]\nhead_stride = 3\n", "student.head_stride is 3"),
+        (DATA + "[student]\nfamily = 'plain'\n", "set student.head_stride = 2"),
+        (DATA + LEAN + "decoder = [8, 8, 8, 8, 8]\n", "student.decoder is [8, 8, 8, 8, 8]; with head_stride 2"),
+        (DATA + LEAN + "decoder = [8, 8]\nencoder = [8]\n", "student.encoder is [8]; a decoder of two stages"),
+        (DATA + LEAN + "decoder = [8, 8]\nencoder = [8, 8, -8]\n", "student.encoder is [8, 8, -8]"),
+        (DATA + "[student]\nencoder_weights = 'imagenet'\n", "there are none of mobilenetv3; choose the family"),
+        (DATA + "[student]\nencoder_weights = 'coco'\n", "student.encoder_weights is 'coco'; choose imagenet, or"),
+        (DATA + BEGUN + "[study]\nstudents = ['plain']\n", "there are none of plain"),
+        (DATA + "[study]\nstudents = ['plain']\n", "student.head_stride is 1, but the decoder of plain"),
+        (DATA + "[study.teacher]\nfamily = 'plain'\n", "study.teacher.head_stride is 1"),
         ("seed = -1\n" + DATA, "seed is -1"),
         ("float = 3\n" + DATA, "float"),
         ("= nonsense", "cannot be read"),

@@ -5,10 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
 from distill.crops import CropStream, Field, change_intensities, cut, ready
 from distill.datasets import open as open_data
 from distill.sections import AugmentSection
+from distill.targets import CORES, core
 from runtime.manifest import Normalization
 from runtime.normalize import normalize
 
@@ -88,7 +90,7 @@ def test_intensities_stay_as_they_are_when_all_is_off():
     np.testing.assert_array_equal(change_intensities(image, STILL, np.random.default_rng(1)), image)
 
 
-@pytest.mark.parametrize("change", [{"gamma": 2.0}, {"contrast": 0.5}, {"noise": 0.3}, {"blur": 3.0}])
+@pytest.mark.parametrize("change", [{"gamma": 2.0}, {"contrast": 0.5}, {"noise": 0.3}, {"blur": 3.0}, {"haze": 0.4}])
 def test_every_change_of_intensity_changes_and_stays_in_range(change: dict[str, float]):
     image = np.random.default_rng(0).random((16, 16), np.float32)
     results = [change_intensities(image, replace(STILL, **change), np.random.default_rng(i)) for i in range(12)]
@@ -179,3 +181,95 @@ def test_a_batch_is_collated_to_the_same_kind():
     assert batch.labelled.shape == (4,)
     assert batch.teacher.shape == (4, 1, 64, 64)
     assert batch.instances.shape == (4, 64, 64)
+
+
+def intensities_of_before(image, augment, rng):
+    """How intensities were changed before there was haze: the numbers are drawn in this order."""
+    if augment.blur and rng.random() < 0.3:
+        image = ndimage.gaussian_filter(image, rng.uniform(0.3, augment.blur))
+    image = image ** np.float32(augment.gamma ** rng.uniform(-1, 1))
+    if augment.contrast:
+        gain = 1 + augment.contrast * rng.uniform(-1, 0.6)
+        image = image * np.float32(gain) + np.float32(rng.uniform(0, 0.5) * max(0.0, 1 - gain))
+    if augment.noise and rng.random() < 0.5:
+        deviation = rng.uniform(0, augment.noise)
+        image = image + rng.normal(0, deviation, image.shape).astype(np.float32)
+    return np.clip(image, 0, 1, dtype=np.float32)
+
+
+def crop_of_before(crops: CropStream, number: int) -> tuple[np.ndarray, np.ndarray]:
+    """Crop and targets as they were before there were haze, small nuclei and distances."""
+    rng = np.random.default_rng([crops.seed, number])
+    fields = crops.groups[rng.choice(len(crops.groups), p=crops.share)]
+    weights = np.sqrt([field.labels.size for field in fields])
+    part = cut(fields[rng.choice(len(fields), p=weights / weights.sum())], crops.crop, crops.augment, rng)
+    image = np.stack([intensities_of_before(plane, crops.augment, rng) for plane in part.image])
+    return image, np.stack([part.labels > 0, core(part.labels)]).astype(np.float32)
+
+
+def test_crops_of_an_old_configuration_are_to_the_bit_what_they_were():
+    crops = stream()
+    for number in range(10):
+        image, target = crop_of_before(crops, number)
+        assert torch.equal(crops[number].image, torch.from_numpy(image))
+        assert torch.equal(crops[number].target, torch.from_numpy(target))
+
+
+def test_haze_is_a_smooth_background_of_bounded_height():
+    hazy, dark = replace(STILL, haze=0.3), np.zeros((64, 96), np.float32)
+    found = [change_intensities(dark, hazy, np.random.default_rng(seed)) for seed in range(40)]
+    lit = [image for image in found if image.any()]
+    assert 4 <= len(lit) <= 22  # three in ten
+    assert all(image.shape == dark.shape and 0 <= image.min() and image.max() <= 0.3 for image in found)
+    assert max(float(np.abs(np.diff(image, axis=axis)).max()) for image in lit for axis in (0, 1)) < 0.04
+    assert max(float(np.ptp(image)) for image in lit) > 0.05  # it is no constant
+
+
+def test_haze_is_added_to_what_is_there():
+    image = np.random.default_rng(0).random((32, 32), np.float32) * np.float32(0.5)
+    for seed in range(12):
+        assert (change_intensities(image, replace(STILL, haze=0.5), np.random.default_rng(seed)) >= image - 1e-6).all()
+
+
+def with_nuclei(diameter: int) -> Field:
+    """Squares of a size on a grid, all of one brightness, which tells the fields apart."""
+    labels = np.zeros((128, 128), np.int32)
+    for number, (row, col) in enumerate(np.ndindex(4, 4), start=1):
+        labels[32 * row : 32 * row + diameter, 32 * col : 32 * col + diameter] = number
+    return Field(np.full((1, 128, 128), diameter / 100, np.float32), labels)
+
+
+def drawn_small(factor: float, count: int = 200) -> float:
+    """How often the field of small nuclei is drawn, beside one of large ones."""
+    groups = [[with_nuclei(6), with_nuclei(24)]]
+    crops = CropStream(groups, (1.0,), OUTPUTS, 32, STILL, 0, 0, count, small_nuclei=factor)
+    return float(np.mean([float(crops[number].image.max()) < 0.1 for number in range(count)]))
+
+
+def test_fields_of_small_nuclei_are_drawn_as_much_more_often_as_asked():
+    assert 0.42 < drawn_small(1.0) < 0.58
+    assert 0.67 < drawn_small(3.0) < 0.83
+    assert 0.17 < drawn_small(1 / 3) < 0.33
+
+
+def test_a_field_without_nuclei_is_none_of_small_ones():
+    empty = replace(with_nuclei(24), labels=np.zeros((128, 128), np.int32))
+    crops = CropStream([[empty, with_nuclei(6)]], (1.0,), OUTPUTS, 32, STILL, 0, 0, 1, small_nuclei=3.0)
+    np.testing.assert_allclose(crops.chances[0], [0.25, 0.75])
+
+
+def test_a_few_small_nuclei_do_not_make_a_field_one_of_small_ones():
+    mostly = with_nuclei(6)
+    mostly.labels[:96] = with_nuclei(24).labels[:96]
+    fields = [with_nuclei(24), mostly, with_nuclei(6)]
+    crops = CropStream([fields], (1.0,), OUTPUTS, 32, STILL, 0, 0, 1, small_nuclei=2.0)
+    np.testing.assert_allclose(crops.chances[0], [0.25, 0.25, 0.5])
+
+
+def test_a_crop_carries_the_kind_of_core_that_is_asked_for():
+    groups = [[with_nuclei(24)]]
+    eroded, deep = (CropStream(groups, (1.0,), OUTPUTS, 64, STILL, 0, 0, 1, core=kind)[0] for kind in CORES)
+    assert set(eroded.target[1].unique().tolist()) == {0.0, 1.0}
+    assert len(deep.target[1].unique()) > 5
+    assert torch.equal(deep.target[0], eroded.target[0])
+    assert torch.equal(deep.target[1] > 0, deep.target[0] > 0)

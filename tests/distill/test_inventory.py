@@ -56,6 +56,13 @@ def test_more_channels_cost_more():
     assert two["gmac"] > inventory.size(StudentSpec("one", "mobilenetv3"))["gmac"]
 
 
+def test_a_decoder_that_ends_early_is_counted_without_its_last_stages():
+    (row,) = (row for row in inventory.inventory() if row["name"] == "plain")
+    assert row["head_stride"] == 2
+    assert row["paper_backbone_m"] is None
+    assert row["decoders"]["library"]["decoder"] == [256, 128, 64, 32]
+
+
 def test_the_command_prints_every_family_and_writes_the_same(tmp_path, capsys):
     assert main(["students", "--json", str(tmp_path / "sizes.json")]) == 0
     printed = capsys.readouterr().out
@@ -66,5 +73,7 @@ def test_the_command_prints_every_family_and_writes_the_same(tmp_path, capsys):
         assert f" {row['backbone_m']:.2f} " in line
         assert all(f" {cost['gmac']:.2f} " in line for cost in row["decoders"].values())
         assert line.endswith("yes" if row["int8"] else "no")
+        assert line.split()[1] == ("-" if row["paper_backbone_m"] is None else f"{row['paper_backbone_m']:g}")
+    assert "plain: the decoder ends at half of the resolution" in printed
     assert "No int8 of swin_tiny: it is a transformer" in printed
     assert [row["name"] for row in rows if row["no_int8"]] == ["swin_tiny"]

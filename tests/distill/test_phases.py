@@ -18,7 +18,7 @@ from distill import phases
 from distill import student as students
 from distill.config import Config
 from distill.history import read_history
-from distill.phases import Best, Checkpoint, float_phase, quantized_phase
+from distill.phases import Averaged, Best, Checkpoint, float_phase, quantized_phase
 from distill.sections import LossSection, TeacherSection
 from distill.train import fit
 from distill.training_data import TrainingData
@@ -165,6 +165,18 @@ def test_a_run_that_was_killed_after_it_had_to_stop_stops_at_once(tmp_path: Path
     assert trainer.should_stop
 
 
+def interrupt_at(step: int):
+    """The checkpoint of that step is the last thing a run does."""
+    write = Checkpoint.on_train_epoch_end
+
+    def interrupt(self: Checkpoint, trainer, pl_module) -> None:
+        write(self, trainer, pl_module)
+        if trainer.global_step == step:
+            raise KeyboardInterrupt
+
+    return interrupt
+
+
 @pytest.mark.slow
 def test_an_early_stop_is_the_same_in_a_run_that_was_interrupted(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -176,15 +188,8 @@ def test_an_early_stop_is_the_same_in_a_run_that_was_interrupted(
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     uninterrupted = float_phase(patient, TrainingData(patient), whole).state_dict()
     assert sorted(course(whole, "float", "val/dice")) == [1, 2, 3]
-    write = Checkpoint.on_train_epoch_end
-
-    def interrupt(self: Checkpoint, trainer, pl_module) -> None:
-        write(self, trainer, pl_module)
-        if trainer.global_step == 2:
-            raise KeyboardInterrupt
-
     with monkeypatch.context() as patch:
-        patch.setattr(Checkpoint, "on_train_epoch_end", interrupt)
+        patch.setattr(Checkpoint, "on_train_epoch_end", interrupt_at(2))
         with pytest.raises(KeyboardInterrupt):
             float_phase(patient, TrainingData(patient), parts)
     resumed = float_phase(patient, TrainingData(patient), parts).state_dict()
@@ -193,6 +198,49 @@ def test_an_early_stop_is_the_same_in_a_run_that_was_interrupted(
     for found in (uninterrupted, resumed):
         assert all(torch.equal(found[name], value) for name, value in uninterrupted.items())
         assert not all(torch.equal(found[name], last[f"model.{name}"]) for name in found)  # the best, not the last
+
+
+def average(states: list[dict[str, torch.Tensor]], decay: float) -> dict[str, torch.Tensor]:
+    """The moving average of weights, slowly; it begins with the first of them."""
+    found = {name: value for name, value in states[0].items() if value.is_floating_point()}
+    for later in states[1:]:
+        found = {name: decay * value + (1 - decay) * later[name] for name, value in found.items()}
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("patience", "averaged"), [(0, 8), (2, 2)])
+def test_what_is_kept_is_the_average_of_the_weights_in_an_interrupted_run_as_well(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patience: int, averaged: int
+):
+    """With patience it is the average that was scored best: every validation finds the same, so that of two steps."""
+    monkeypatch.setattr("distill.module.dice", lambda mask, truth: 0.5)
+    lean = replace(
+        config,
+        student=replace(config.student, family="plain", encoder=(4, 8), decoder=(4,), head_stride=2),
+        float=replace(config.float, steps=8, batch=1, average=0.5, learning_rate=0.02),
+        trainer=replace(config.trainer, validate=1, patience=patience),
+    )
+    states: list[dict[str, torch.Tensor]] = []
+    update = Averaged.on_train_batch_end
+
+    def watch(self: Averaged, trainer, pl_module, *rest) -> None:
+        states.append({name: value.clone() for name, value in pl_module.model.state_dict().items()})
+        update(self, trainer, pl_module, *rest)
+
+    monkeypatch.setattr(Averaged, "on_train_batch_end", watch)
+    kept = float_phase(lean, TrainingData(lean), tmp_path / "whole").state_dict()
+    due = average(states[:averaged], 0.5)
+    for name, value in due.items():
+        torch.testing.assert_close(kept[name], value)
+    assert not all(torch.allclose(kept[name], states[averaged - 1][name]) for name in due)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoint, "on_train_epoch_end", interrupt_at(4))
+        with pytest.raises(KeyboardInterrupt):
+            float_phase(lean, TrainingData(lean), tmp_path / "parts")
+    resumed = float_phase(lean, TrainingData(lean), tmp_path / "parts").state_dict()
+    assert all(torch.equal(resumed[name], value) for name, value in kept.items())
 
 
 TOGETHER = ("--set", "trainer.devices=2", "--set", "float.batch=2", "--set", "qat.batch=2")

@@ -163,3 +163,21 @@ def test_a_student_that_was_not_scored_says_so(student, settings: Config):
 def test_a_student_of_one_output_has_no_objects_row(trained, settings: Config):
     alone = replace(trained, spec=replace(trained.spec, outputs=("foreground",)))
     assert "watershed" not in card(alone, settings)
+
+
+def test_a_family_that_the_paper_does_not_have_is_not_compared_with_it(trained, settings: Config, spec):
+    text = card(replace(trained, spec=spec("plain")), settings)
+    assert "the paper" not in text
+    assert "the paper quotes 1.5 M" in card(trained, settings)
+
+
+def test_the_card_says_what_the_weights_began_with(trained, settings: Config):
+    begun = replace(settings, student=replace(settings.student, encoder_weights="imagenet"))
+    assert "no pretrained weights went in" in card(trained, settings)
+    assert "Its encoder began with published weights (imagenet)" in card(trained, begun)
+
+
+def test_the_card_says_what_a_core_is(trained, settings: Config):
+    deep = replace(settings, data=replace(settings.data, core="distance"))
+    assert "core (the eroded interior of each object)" in card(trained, settings)
+    assert "core (how deep inside its object a pixel lies" in card(trained, deep)

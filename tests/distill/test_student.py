@@ -38,6 +38,33 @@ def test_probes_travel_with_the_student(student, student_folder: Path):
     assert torch.equal(frame.int(), student.probes[0][0].int())
 
 
+def test_a_student_of_before_lean_decoders_is_written_as_ever_and_read(copy: Path, student):
+    """A key that says nothing is left out, so that an older edgescope reads the file, too."""
+    described = json.loads((copy / DESCRIPTION).read_text())["spec"]
+    assert not {"encoder", "head_stride", "separable"} & described.keys()
+    assert students.load(copy).spec == student.spec
+
+
+def test_a_lean_student_says_so(student, spec, tmp_path: Path):
+    """An edgescope that does not know the key refuses the file by it."""
+    students.save(replace(student, spec=spec("plain", encoder=(4, 6, 8, 10, 12))), tmp_path)
+    described = json.loads((tmp_path / DESCRIPTION).read_text())["spec"]
+    assert described["head_stride"] == 2
+    assert described["encoder"] == [4, 6, 8, 10, 12]
+    assert "separable" not in described
+
+
+@pytest.mark.parametrize("name", students.names())
+def test_the_bundled_students_are_read(name: str):
+    assert students.load(name).spec.name == name
+
+
+def test_a_description_that_nobody_can_build_is_refused_with_its_file(copy: Path):
+    _change(copy, lambda text: text | {"spec": text["spec"] | {"head_stride": 2}})
+    with pytest.raises(InputError, match=r"student\.json: spec\.head_stride is 2, but the decoder of mobilenetv3"):
+        students.load(copy)
+
+
 def test_a_loaded_student_computes_the_same(student, student_folder: Path):
     tile = torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(0))
     loaded = students.load(student_folder)

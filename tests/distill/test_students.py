@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from distill import students
+from distill import construction, students
 from distill.predict import predictor
 from distill.spec import StudentSpec
 from runtime.errors import InputError
@@ -34,8 +34,14 @@ def test_a_family_is_called_like_its_file(family):
     assert family.name in students.names()
 
 
+def test_the_usual_student_of_a_family_can_be_built(family, spec):
+    construction.check(spec(family.name))
+
+
 def test_an_unknown_family_is_refused_with_the_known_ones():
-    with pytest.raises(InputError, match="choose one of efficientnet_b0, mobilenetv3, resnet18, swin_tiny"):
+    with pytest.raises(
+        InputError, match="choose one of efficientnet_b0, efficientnet_lite0, mobilenetv3, plain, resnet18, swin_tiny"
+    ):
         students.load("giant")
 
 
@@ -50,16 +56,16 @@ def test_tiles_of_any_multiple_of_the_stride_become_logits(family, model, tile):
 
 
 @pytest.mark.parametrize("outputs", [("foreground",), ("foreground", "core")])
-def test_there_is_one_logit_per_output(family, outputs):
+def test_there_is_one_logit_per_output(family, outputs, spec):
     with torch.device("meta"):
-        built = family.build(StudentSpec("tiny", family.name, decoder=(8,) * 5, outputs=outputs, tile=(64, 64)))
+        built = family.build(spec(family.name, outputs=outputs))
         assert built(torch.zeros(1, 1, 64, 64)).shape == (1, len(outputs), 64, 64)
 
 
-def test_a_student_of_several_channels_reads_them_all(family):
+def test_a_student_of_several_channels_reads_them_all(family, spec):
     channels = ("nucleus", "membrane", "cytoplasm")
     with torch.device("meta"):
-        built = family.build(StudentSpec("tiny", family.name, decoder=(8,) * 5, tile=(64, 64), channels=channels))
+        built = family.build(spec(family.name, channels=channels))
         assert built(torch.zeros(1, 3, 64, 64)).shape == (1, 2, 64, 64)
 
 

@@ -65,6 +65,10 @@ def test_a_study_is_not_written():
         ("folder:/data/x/", "folder:x"),
         (r"tissuenet:C:\data\tissue", "tissuenet:tissue"),
         ("synthetic:300@1?size=64x96", "synthetic:300@1?size=64x96"),
+        ("bbbc038:/data/x/stage1.zip?split=groups", "bbbc038:stage1.zip?split=groups"),
+        ("bbbc038:/data/stage1/?split=groups", "bbbc038:stage1?split=groups"),
+        ("multiplex:fields/?licence=CC0/1.0", "multiplex:fields?licence=CC0/1.0"),
+        (r"bbbc038:C:\data\stage1.zip?split=groups", "bbbc038:stage1.zip?split=groups"),
         ("", ""),
     ],
 )

@@ -196,3 +196,41 @@ def test_the_real_images(shared_data):
     for sample in data[:5]:
         assert sample.labels["nuclei"].shape == sample.frame.shape
         assert 0 < sample.labels["nuclei"].max() == len(np.unique(sample.labels["nuclei"])) - 1
+
+
+def experiments() -> dict[str, bytes]:
+    """Ten experiments of two images each; images of one differ in a pixel."""
+    found: dict[str, bytes] = {}
+    for kind in range(10):
+        texture = np.random.default_rng(kind).integers(0, 4 + 4 * kind, (32, 32))
+        for number in range(2):
+            frame = (nuclei(80 + 15 * kind, 5) + np.where(DISC, 0, texture)).astype(np.uint8)
+            frame[0, number] += 1
+            found |= entry(f"{kind}-{number}", rgba(frame))
+    return found
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip"])
+def test_images_that_look_alike_stay_in_one_part(tmp_path, kind):
+    spec = packed(tmp_path, experiments(), kind) + "?split=groups"
+    train, val = datasets.open(spec, "train").names, datasets.open(spec, "val").names
+    assert len(train) + len(val) == 20
+    assert val
+    assert not {name[0] for name in train} & {name[0] for name in val}
+    assert len(datasets.open(spec, "test")) == 20
+
+
+def test_without_the_option_the_split_is_by_size_as_ever(tmp_path):
+    from distill.datasets.splits import choose
+
+    files = experiments()
+    spec = write_zip(tmp_path / "d.zip", files)
+    strata = {f"{kind}-{number}": (32, 32) for kind in range(10) for number in range(2)}
+    assert datasets.open(spec, "val").names == choose(strata, "val")
+
+
+@pytest.mark.parametrize("option", ["split=random", "groups", "split=groups&x=1", "split=Groups"])
+def test_an_unknown_option_is_refused(tmp_path, files, option):
+    spec = write_zip(tmp_path / "d.zip", files)
+    with pytest.raises(InputError, match="of the BBBC038 data is unknown; there is split=groups"):
+        datasets.open(f"{spec}?{option}")

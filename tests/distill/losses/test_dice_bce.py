@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from distill import losses
 from distill.losses.dice_bce import LOSS, SMOOTH, dice_bce
+from runtime.errors import InputError
 
 
 def slow(logits: np.ndarray, target: np.ndarray) -> dict[str, float]:
@@ -42,6 +44,20 @@ def test_soft_targets_are_taken(example):
     found = dice_bce(torch.from_numpy(logits), torch.from_numpy(0.3 + 0.4 * target).float())
     expected = slow(logits, 0.3 + 0.4 * target)
     assert {name: float(value) for name, value in found.items()} == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_dice_may_be_of_the_first_outputs_alone(example):
+    logits, target = torch.from_numpy(example[0]), torch.from_numpy(example[1])
+    first, both, more = (dice_bce(logits, target, count) for count in (1, 0, 2))
+    assert float(first["dice"]) == pytest.approx(float(dice_bce(logits[:, :1], target[:, :1])["dice"]))
+    assert float(first["bce"]) == float(both["bce"])  # of all of them
+    assert float(more["dice"]) == float(both["dice"]) != float(first["dice"])
+
+
+def test_how_many_outputs_is_an_option_of_the_loss():
+    assert losses.load("dice_bce", options={"dice_outputs": 1}).dice_outputs == 1
+    with pytest.raises(InputError, match="'dice_outputs' of the loss 'dice_bce' is -1"):
+        losses.load("dice_bce", options={"dice_outputs": -1})
 
 
 @pytest.mark.parametrize("term", ["dice", "bce"])

@@ -152,3 +152,13 @@ def test_a_teacher_with_weights_is_not_trained(config: Config):
 def test_rows_that_cannot_be_are_refused(config: Config, teacher: TeacherSection, rows: tuple[str, ...], said: str):
     with pytest.raises(InputError, match=said):
         plan(study(replace(config, teacher=teacher), rows=rows), OUT)
+
+
+def test_a_teacher_of_lean_students_is_a_stock_one(config: Config):
+    lean = replace(
+        config.student, family="plain", encoder=(4, 8), decoder=(4,), head_stride=2, encoder_weights="imagenet"
+    )
+    (job, *_) = plan(replace(config, student=lean), OUT).teachers
+    student = job.config.student
+    assert (student.family, student.head_stride, student.encoder) == ("resnet18", 1, ())
+    assert (student.separable, student.encoder_weights) == (False, "")
