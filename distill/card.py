@@ -12,10 +12,11 @@ if TYPE_CHECKING:
 
     from distill.config import Config
     from distill.student import Student
+    from runtime.manifest import Objects
 
 OBJECTS = {"nuclei": "nuclei", "cells": "whole cells"}
 CORES = {
-    "eroded": "core (the eroded interior of each object)",
+    "eroded": "core (the interior of each object)",
     "distance": "core (how deep inside its object a pixel lies, 0 at the border and 1 where it is deepest)",
 }
 FIGURES = (

@@ -101,7 +101,9 @@ class Objects(Record):
     def __post_init__(self) -> None:
         _require(0 <= self.core_threshold <= 1, f"core_threshold is {self.core_threshold}; it must be in [0, 1]")
         _require(0 <= self.core_prominence < 1, f"core_prominence is {self.core_prominence}; it must be in [0, 1)")
-        _require(0 <= self.core_smoothing <= 16, f"core_smoothing is {self.core_smoothing}; it must be in [0, 16] pixels")
+        _require(
+            0 <= self.core_smoothing <= 16, f"core_smoothing is {self.core_smoothing}; it must be in [0, 16] pixels"
+        )
         _require(self.min_area >= 0, f"min_area is {self.min_area}; it must be at least 0 pixels")
 
 

@@ -83,7 +83,8 @@ def test_the_smallest_object_is_chosen_last():
     frame[10:30, 5:30] = frame[40:44, 40:44] = 1.0
     labels = np.zeros((64, 64), np.int32)
     labels[10:30, 5:30] = 1  # what is 16 pixels large is dirt
-    spec, record = choose(Echo(), SPEC, [Sample("dirt", frame[None], ("nucleus",), {"nuclei": labels})], "nuclei")
+    given = replace(SPEC, objects=Objects(0.5, 12))
+    spec, record = choose(Echo(), given, [Sample("dirt", frame[None], ("nucleus",), {"nuclei": labels})], "nuclei")
     assert record["object_score_by_min_area"] == {"12 px": 0.5, "20 px": 1.0, "30 px": 1.0}
     assert spec.objects.min_area == 20
 
