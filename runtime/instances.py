@@ -32,8 +32,8 @@ def label_objects(
     """Number the objects of a frame.
 
     probability : float32 (H, W) in [0, 1], foreground; the mask is probability > threshold
-    core : float32 (H, W) in [0, 1], interior of objects, where the seeds are (see manifest.Objects); None: seeds are the peaks of the
-        distance to the background (see seeds_from_distance)
+    core : float32 (H, W) in [0, 1], interior of objects, where the seeds are (see manifest.Objects); None: seeds are
+        the peaks of the distance to the background (see seeds_from_distance)
     Returns int32 (H, W): 0 is background, objects are 1, 2, ... without gaps. Neighbours share an edge, not a corner.
     EdgescopeError when scikit-image is missing.
     """
