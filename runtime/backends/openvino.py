@@ -95,16 +95,28 @@ class OpenVINO:
     ) -> OpenVINOSession:
         core = load_openvino().Core()
         device = _known_device(core, device or "CPU")
-        config: dict[str, Any] = {"PERFORMANCE_HINT": performance}
-        config[HINT] = _known_hint(precision_hint or artifact.manifest.hints.get(HINT, "f32"))
-        if threads is not None and device == "CPU":
-            config["INFERENCE_NUM_THREADS"] = threads
+        config = settings(artifact.manifest.hints, device, threads, precision_hint, performance)
         try:
             compiled, where = _compiled(core, artifact, device, config)
             return OpenVINOSession(compiled, device, config, where)
         except RuntimeError as error:
             msg = f"OpenVINO cannot load {artifact.path} on {device}: {error}"
             raise EdgescopeError(msg) from error
+
+
+def settings(
+    hints: Mapping[str, str],
+    device: str = "CPU",
+    threads: int | None = None,
+    precision_hint: str | None = None,
+    performance: str = "LATENCY",
+) -> dict[str, Any]:
+    """What OpenVINO is told with the model of an artefact that has these hints; InputError for an unknown hint."""
+    hint = _known_hint(precision_hint or hints.get(HINT, "f32"))
+    config: dict[str, Any] = {"PERFORMANCE_HINT": performance, HINT: hint}
+    if threads is not None and device == "CPU":
+        config["INFERENCE_NUM_THREADS"] = threads
+    return config
 
 
 def load_openvino() -> Any:
