@@ -6,14 +6,16 @@ Only multiply-adds of convolutions and matrix products are counted: they are wha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from runtime.backends.openvino import load_openvino
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Precision = Literal["int8", "fp32"]
 
