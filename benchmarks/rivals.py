@@ -37,7 +37,7 @@ from .rivals_record import SCHEMA_VERSION, Comparison, Result, Subject, results,
 ROOT = Path(__file__).resolve().parent.parent
 PRETRAINED = ROOT / "distill" / "pretrained"  # where the bundled students lie
 WHOLE = "frame"  # a tile that is the frame
-FRAME_TILES = (WHOLE, "256")
+FRAME_TILES = (WHOLE, "704x2048", "256")  # the second: a third of the largest frame, with overlap, and its memory
 DEFAULT_STUDENT = "nuclei-mobilenetv3"  # the one that `compile` takes
 SPARED_MB = 1500  # of the memory that is available, for all else on this machine
 PATIENCE_S = 1800

@@ -141,7 +141,7 @@ class OpenVINOSession:
     def __init__(self, compiled: Any, device: str, config: Mapping[str, Any], where: str) -> None:
         latency = config["PERFORMANCE_HINT"] == "LATENCY"
         self.requests: int = 1 if latency else max(1, int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")))
-        requests = [compiled.create_infer_request() for _ in range(self.requests)]
+        requests = [Request(compiled, device) for _ in range(self.requests)]
         self._first: Any = requests[0]
         self._idle: Any = SimpleQueue()
         for request in requests:
@@ -161,41 +161,65 @@ class OpenVINOSession:
         """See Session. Several threads may be in here, as many as there are requests."""
         request = self._idle.get()
         try:
-            _feed(request, tile)
-            _infer(request)
-            return _fetch(request)
+            request.feed(tile)
+            request.infer()
+            return request.fetch()
         finally:
             self._idle.put(request)
 
     def feed(self, tile: NDArray[np.float32]) -> None:
         """See Stepwise, which is for one thread: its three steps share a request."""
-        _feed(self._first, tile)
+        self._first.feed(tile)
 
     def infer(self) -> None:
         """See Stepwise."""
-        _infer(self._first)
+        self._first.infer()
 
     def fetch(self) -> NDArray[np.float32]:
         """See Stepwise."""
-        return _fetch(self._first)
+        return self._first.fetch()
 
     def close(self) -> None:
         """See Session."""
         self._first = self._idle = None
 
 
-def _feed(request: Any, tile: NDArray[np.float32]) -> None:
-    np.copyto(request.get_input_tensor(0).data, tile)
+class Request:
+    """Runs one tile at a time. On the CPU the model reads the tile and writes the result where they are: no copies."""
+
+    def __init__(self, compiled: Any, device: str) -> None:
+        self._request: Any = compiled.create_infer_request()
+        self._own = self._request.get_input_tensor(0), self._request.get_output_tensor(0)
+        self._shares = device == "CPU"
+        self._result: NDArray[np.float32] | None = None
+
+    def feed(self, tile: NDArray[np.float32]) -> None:
+        """tile : float32 (1, 1, h, w), not to be changed before `fetch`."""
+        if not self._shares:
+            np.copyto(self._own[0].data, tile)
+            return
+        self._result = np.empty(tuple(self._own[1].shape), np.float32)
+        self._bind(_shared(np.require(tile, np.float32, "CW")), _shared(self._result))
+
+    def infer(self) -> None:
+        """Outputs are shared here, or OpenVINO would copy them."""
+        self._request.infer(share_outputs=True)
+
+    def fetch(self) -> NDArray[np.float32]:
+        """The result, an array of its own, which the next run leaves as it is."""
+        if self._result is None:
+            return np.array(self._own[1].data, np.float32)
+        result, self._result = self._result, None
+        self._bind(*self._own)  # lets go of tile and result, so that they are freed with their owners
+        return result
+
+    def _bind(self, tile: Any, result: Any) -> None:
+        self._request.set_input_tensor(0, tile)
+        self._request.set_output_tensor(0, result)
 
 
-def _infer(request: Any) -> None:
-    """Outputs are shared here, or OpenVINO would copy them, which _fetch does already."""
-    request.infer(share_outputs=True)
-
-
-def _fetch(request: Any) -> NDArray[np.float32]:
-    """A copy out of OpenVINO's buffer, which the next run overwrites."""
-    return np.array(request.get_output_tensor(0).data, np.float32)
+def _shared(array: NDArray[np.float32]) -> Any:
+    return load_openvino().Tensor(array, shared_memory=True)
 
 
 def _compiled(core: Any, artifact: Artifact, device: str, config: Mapping[str, Any]) -> tuple[Any, str]:
