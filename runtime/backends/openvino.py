@@ -199,7 +199,7 @@ class Request:
             np.copyto(self._own[0].data, tile)
             return
         self._result = np.empty(tuple(self._own[1].shape), np.float32)
-        self._bind(_shared(np.require(tile, np.float32, "CW")), _shared(self._result))
+        self._bind(_shared(np.require(tile, np.float32, ["C", "W"])), _shared(self._result))
 
     def infer(self) -> None:
         """Outputs are shared here, or OpenVINO would copy them."""
