@@ -191,15 +191,16 @@ class Request:
         self._request: Any = compiled.create_infer_request()
         self._own = self._request.get_input_tensor(0), self._request.get_output_tensor(0)
         self._shares = device == "CPU"
-        self._result: NDArray[np.float32] | None = None
+        self._held: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None  # OpenVINO itself holds on to none
 
     def feed(self, tile: NDArray[np.float32]) -> None:
         """tile : float32 (1, 1, h, w), not to be changed before `fetch`."""
         if not self._shares:
             np.copyto(self._own[0].data, tile)
             return
-        self._result = np.empty(tuple(self._own[1].shape), np.float32)
-        self._bind(_shared(np.require(tile, np.float32, ["C", "W"])), _shared(self._result))
+        result = np.empty(tuple(self._own[1].shape), np.float32)
+        self._held = np.require(tile, np.float32, ["C", "W"]), result
+        self._bind(*map(_shared, self._held))
 
     def infer(self) -> None:
         """Outputs are shared here, or OpenVINO would copy them."""
@@ -207,10 +208,10 @@ class Request:
 
     def fetch(self) -> NDArray[np.float32]:
         """The result, an array of its own, which the next run leaves as it is."""
-        if self._result is None:
+        if self._held is None:
             return np.array(self._own[1].data, np.float32)
-        result, self._result = self._result, None
-        self._bind(*self._own)  # lets go of tile and result, so that they are freed with their owners
+        self._bind(*self._own)  # before tile and result can be freed by their owners
+        (_, result), self._held = self._held, None
         return result
 
     def _bind(self, tile: Any, result: Any) -> None:
