@@ -191,6 +191,7 @@ class Request:
         self._request: Any = compiled.create_infer_request()
         self._own = self._request.get_input_tensor(0), self._request.get_output_tensor(0)
         self._shares = device == "CPU"
+        self._tensor: Any = load_openvino().Tensor
         self._held: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None  # OpenVINO itself holds on to none
 
     def feed(self, tile: NDArray[np.float32]) -> None:
@@ -200,7 +201,7 @@ class Request:
             return
         result = np.empty(tuple(self._own[1].shape), np.float32)
         self._held = np.require(tile, np.float32, ["C", "W"]), result
-        self._bind(*map(_shared, self._held))
+        self._bind(*(self._tensor(array, shared_memory=True) for array in self._held))
 
     def infer(self) -> None:
         """Outputs are shared here, or OpenVINO would copy them."""
@@ -217,10 +218,6 @@ class Request:
     def _bind(self, tile: Any, result: Any) -> None:
         self._request.set_input_tensor(0, tile)
         self._request.set_output_tensor(0, result)
-
-
-def _shared(array: NDArray[np.float32]) -> Any:
-    return load_openvino().Tensor(array, shared_memory=True)
 
 
 def _compiled(core: Any, artifact: Artifact, device: str, config: Mapping[str, Any]) -> tuple[Any, str]:
