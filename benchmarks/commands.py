@@ -10,10 +10,20 @@ from rich.console import Console
 from rich.progress import Progress
 
 from runtime import backend as backends
-from runtime.artifact import MANIFEST, Artifact, open_artifact
+from runtime.artifact import Artifact, open_artifact
 from runtime.errors import InputError
 
-from . import answer_commands, campaign, live_commands, matrix_command, rivals_command, source, ssh_command
+from . import (
+    answer_commands,
+    campaign,
+    live_commands,
+    matrix_command,
+    rivals_command,
+    roofline_command,
+    source,
+    ssh_command,
+)
+from .places import artifacts_at
 from .profiles import constraint
 from .report import write_report
 
@@ -24,6 +34,7 @@ answer_commands.add_to(app)
 live_commands.add_to(app)
 app.command()(matrix_command.matrix)
 app.command()(rivals_command.rivals)
+app.command()(roofline_command.roofline)
 app.command()(ssh_command.ssh)
 
 Json = Annotated[Path | None, typer.Option("--json", metavar="F", help="Write what is printed, for machines.")]
@@ -106,18 +117,11 @@ def _check_places(out: Path | None, pictures: Path | None) -> None:
 
 def _artifacts(given: Sequence[str], backend: str | None) -> list[Artifact]:
     """Open them all before anything is measured: a damaged one, or a backend that cannot run one, ends it here."""
-    artifacts = [open_artifact(path) for text in given for path in _places(Path(text))]
+    artifacts = [open_artifact(path) for text in given for path in artifacts_at(Path(text))]
     if backend:
         for artifact in artifacts:
             backends.choose(artifact.manifest, backend)
     return artifacts
-
-
-def _places(path: Path) -> list[Path]:
-    """The path, or the artefacts in the folder at the path."""
-    if path.is_dir() and not (path / MANIFEST).exists():
-        return sorted(child.parent for child in path.glob(f"*/{MANIFEST}")) or [path]
-    return [path]
 
 
 def _trained_on(artifacts: Iterable[Artifact]) -> frozenset[str]:

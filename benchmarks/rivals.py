@@ -5,6 +5,7 @@ does not run is a row that says why. The rounds go over all networks before they
 ratios are paired by round, so that whatever disturbs a shared machine disturbs all of them alike.
 """
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -13,30 +14,31 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from importlib.util import find_spec
 from pathlib import Path
-from statistics import median
 from tempfile import TemporaryDirectory
 
 import numpy as np
 import psutil
 
 from distill import datasets
-from runtime import __version__
+from runtime import __version__, extras
 from runtime.artifact import MANIFEST
 from runtime.atomic import make_folder, write_bytes
-from runtime.errors import EdgescopeError
+from runtime.errors import EdgescopeError, InputError
 from runtime.manifest import Normalization
 from runtime.normalize import normalize
-from runtime.records import Record
 
 from . import rival_networks
-from .device import Device
 from .fingerprint import fingerprint
 from .noise import Noise, calibrate, judge
-from .rival_networks import OURS, Network, Question
+from .rival_networks import OURS, WHOLE_FRAME, Network, Question
 from .rival_networks.measure import Answer
+from .rivals_record import SCHEMA_VERSION, Comparison, Result, Subject, results, size_of
 
-SCHEMA_VERSION = 1
 ROOT = Path(__file__).resolve().parent.parent
+PRETRAINED = ROOT / "distill" / "pretrained"  # where the bundled students lie
+WHOLE = "frame"  # a tile that is the frame
+FRAME_TILES = (WHOLE, "704x2048", "256")  # the second: a third of the largest frame, with overlap, and its memory
+DEFAULT_STUDENT = "nuclei-mobilenetv3"  # the one that `compile` takes
 SPARED_MB = 1500  # of the memory that is available, for all else on this machine
 PATIENCE_S = 1800
 SAID = 300  # characters of what a failed installation said
@@ -44,7 +46,13 @@ SAID = 300  # characters of what a failed installation said
 
 @dataclass(frozen=True)
 class Plan:
-    """What the caller asked for. folder: of the environments and our artefacts; frame: the data spec of a frame."""
+    """What the caller asked for.
+
+    folder : of the environments and our artefacts
+    networks : the rivals
+    students : of ours, names or folders; ratios refer to the first
+    frame_tiles : the tiles that whole frames are segmented with: "frame", "256", "512x2048"; none, no whole frames
+    """
 
     folder: Path
     networks: tuple[str, ...]
@@ -53,40 +61,26 @@ class Plan:
     rounds: int
     repeats: int
     seconds: float
-    student: str
+    students: tuple[str, ...]
+    frame_tiles: tuple[str, ...] = FRAME_TILES
+
+    def subjects(self, side: int) -> list[Subject]:
+        """What is timed at this size, in the order of the turns: the first student's network first."""
+        ours = [Subject(OURS, student) for student in self.students]
+        tiles = dict.fromkeys((side, side) if tile == WHOLE else tile_sides(tile) for tile in self.frame_tiles)
+        fitting = [tile for tile in tiles if max(tile) <= side]
+        frames = [Subject(WHOLE_FRAME, student, tile) for student in self.students for tile in fitting]
+        return [*ours, *frames, *(Subject(name) for name in self.networks)]
 
 
-@dataclass(frozen=True)
-class Result(Record):
-    """One network on frames of side x side pixels.
-
-    ms : the median of all calls of all rounds; ratio : to ours, the median of the ratios of the rounds
-    not_measured : why there are no figures; None if there are"""
-
-    network: str
-    title: str
-    description: str
-    side: int
-    ms: float | None
-    ratio: float | None
-    peak_mb: float | None
-    answers: tuple[Answer, ...]
-    not_measured: str | None
-
-
-@dataclass(frozen=True)
-class Comparison(Record):
-    """All of it. Network only: neither reading, nor normalising, nor making objects; weights are untrained."""
-
-    schema_version: int
-    created: str
-    edgescope: str
-    device: Device
-    noise: Noise | None
-    data: str
-    threads: int
-    rounds: int
-    results: tuple[Result, ...]
+def tile_sides(tile: str) -> tuple[int, int]:
+    """Height and width of "256" or "512x2048"; InputError for what is neither."""
+    height, _, width = tile.partition("x")
+    sides = (height, width or height)
+    if not all(side.isascii() and side.isdigit() and int(side) > 0 for side in sides):
+        msg = f"Tile {tile!r} of a whole frame is none; write frame, 256 or 512x2048."
+        raise InputError(msg)
+    return int(sides[0]), int(sides[1])
 
 
 Step = Callable[[str], None]
@@ -97,22 +91,25 @@ def run(plan: Plan, step: Step, keep: Callable[[Comparison], None]) -> Compariso
 
     step : told what is done next; keep : given what is known after each size"""
     before = calibrate()
-    pythons = {name: _python(name, plan.folder, step) for name in (OURS, *plan.networks)}
+    names = dict.fromkeys(subject.network for side in plan.sides for subject in plan.subjects(side))
+    pythons = {name: _python(name, plan.folder, step) for name in names}
     found = _comparison(plan, [], None)
     for side in plan.sides:
-        results = [*found.results, *_one_size(plan, side, pythons, step)]
-        found = _comparison(plan, results, judge(before, calibrate()))
+        measured = [*found.results, *_one_size(plan, side, pythons, step)]
+        found = _comparison(plan, measured, judge(before, calibrate()))
         keep(found)
     return found
 
 
 def steps(plan: Plan) -> int:
     """How many steps `run` tells at most."""
-    networks = len(plan.networks)
-    return networks + len(plan.sides) * (1 + (1 + networks) * plan.rounds)
+    return len(plan.networks) + sum(
+        sum(subject.student is not None for subject in subjects) + len(subjects) * plan.rounds
+        for subjects in map(plan.subjects, plan.sides)
+    )
 
 
-def _comparison(plan: Plan, results: Sequence[Result], noise: Noise | None) -> Comparison:
+def _comparison(plan: Plan, found: Sequence[Result], noise: Noise | None) -> Comparison:
     return Comparison(
         schema_version=SCHEMA_VERSION,
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -122,7 +119,8 @@ def _comparison(plan: Plan, results: Sequence[Result], noise: Noise | None) -> C
         data=_data(plan.sides[0]).replace(str(plan.sides[0]), "SIDE"),
         threads=plan.threads,
         rounds=plan.rounds,
-        results=tuple(results),
+        results=tuple(found),
+        students=tuple(map(name_of, plan.students)),
     )
 
 
@@ -209,38 +207,80 @@ def _do(command: Sequence[str], env: Mapping[str, str] | None = None) -> None:
 # Measuring: ours and every rival, and again from the first.
 
 
-def _one_size(plan: Plan, side: int, pythons: Mapping[str, Path | Missing], step: Step) -> list[Result]:
-    failed = {name: python.reason for name, python in pythons.items() if isinstance(python, Missing)}
-    answers: dict[str, list[Answer]] = {name: [] for name in pythons}
-    step(f"{side}x{side}: compile ours")
-    try:
-        artifact = _ours(plan, side)
-    except EdgescopeError as error:
-        artifact, failed[OURS] = None, str(error)
+def _one_size(plan: Plan, side: int, pythons: Mapping[str, Path | Missing], step: Step) -> tuple[Result, ...]:
+    subjects = plan.subjects(side)
+    failed = {s: python.reason for s in subjects if isinstance(python := pythons[s.network], Missing)}
+    answers: dict[Subject, list[Answer]] = {subject: [] for subject in subjects}
+    artifacts = _compiled(plan, side, failed, step)
     with TemporaryDirectory(prefix="edgescope-rivals-") as folder:
-        frame = Path(folder, "frame.npy")
-        np.save(frame, normalize(datasets.open(_data(side))[0].frame, Normalization()))
+        frames = _write_frames(side, Path(folder))
         for number in range(plan.rounds):
-            for name, python in pythons.items():
-                step(f"{name}, {side}x{side}: round {number + 1} of {plan.rounds}")
-                if name in failed or isinstance(python, Missing):
+            for subject, python in ((s, pythons[s.network]) for s in subjects):
+                step(f"{subject.title}, {side}x{side}: round {number + 1} of {plan.rounds}")
+                if subject in failed or isinstance(python, Missing):
                     continue
                 try:
-                    answers[name].append(_ask(plan, name, python, frame, artifact))
+                    frame = frames[subject.network == WHOLE_FRAME]
+                    answers[subject].append(_ask(plan, subject.network, python, frame, artifacts.get(subject)))
                 except EdgescopeError as error:
-                    failed[name] = str(error)
-    return [result(name, side, answers[name], answers[OURS], failed.get(name)) for name in pythons]
+                    failed[subject] = str(error)
+    named = {_named(subject): given for subject, given in answers.items()}
+    return results(side, named, {_named(subject): reason for subject, reason in failed.items()})
 
 
-def _ours(plan: Plan, side: int) -> Path:
-    """Our student for frames of this size, compiled where it is not yet: by a command, for it needs torch."""
-    folder = plan.folder / OURS / f"{plan.student}-{side}"
+def _write_frames(side: int, folder: Path) -> dict[bool, Path]:
+    """The same frame twice: normalised, for networks (False), and as a camera's file, for WHOLE_FRAME (True)."""
+    tifffile = extras.load("tifffile", extra="io")
+    frame = datasets.open(_data(side))[0].frame.astype(np.uint16)
+    array, file = folder / "frame.npy", folder / "frame.tif"
+    np.save(array, normalize(frame, Normalization()))
+    tifffile.imwrite(file, frame, photometric="minisblack")
+    return {False: array, True: file}
+
+
+def _compiled(plan: Plan, side: int, failed: dict[Subject, str], step: Step) -> dict[Subject, Path]:
+    """The artefact of each of ours; what cannot be compiled is added to `failed`."""
+    found: dict[Subject, Path] = {}
+    for subject in plan.subjects(side):
+        if subject.student is None:
+            continue
+        step(f"{subject.title}, {side}x{side}: compile")
+        try:
+            found[subject] = _ours(plan, subject.student, subject.tile or (side, side))
+        except EdgescopeError as error:
+            failed[subject] = str(error)
+    return found
+
+
+def _ours(plan: Plan, student: str, tile: tuple[int, int]) -> Path:
+    """A student of ours with tiles of this size, compiled where it is not yet: by a command, for it needs torch."""
+    folder = plan.folder / OURS / f"{name_of(student)}-{_state(student)}-{size_of(tile)}"
     found = next(folder.glob(f"*/{MANIFEST}"), None)
     if not found:
-        command = [sys.executable, "-m", "compile", "--target", "intel", "--student", plan.student]
-        _do([*command, "--tile", str(side), "--out", str(folder)], env=_environment())
+        command = [sys.executable, "-m", "compile", "--target", "intel", "--student", student]
+        _do([*command, "--precision", "int8", "--tile", size_of(tile), "--out", str(folder)], env=_environment())
         found = next(folder.glob(f"*/{MANIFEST}"))
     return found.parent
+
+
+def name_of(student: str) -> str:
+    """A bundled student's name, or that of a student's folder."""
+    return Path(student).name or student
+
+
+def _state(student: str) -> str:
+    """A few digits that change when the student is trained again, so that no old artefact passes for it."""
+    folder = Path(student) if Path(student).is_dir() else PRETRAINED / student
+    digest = hashlib.sha256()
+    for file in sorted(folder.glob("*")):
+        if file.is_file():
+            digest.update(file.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _named(subject: Subject) -> Subject:
+    """With the student's name in place of its folder."""
+    return subject if subject.student is None else replace(subject, student=name_of(subject.student))
 
 
 def _ask(plan: Plan, name: str, python: Path, frame: Path, artifact: Path | None) -> Answer:
@@ -264,63 +304,3 @@ def _ask(plan: Plan, name: str, python: Path, frame: Path, artifact: Path | None
 def _environment() -> dict[str, str]:
     """Ours, in which every Python finds this repository."""
     return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))}
-
-
-def result(name: str, side: int, answers: Sequence[Answer], ours: Sequence[Answer], failed: str | None) -> Result:
-    """What the rounds say about one network; rounds that ours did not finish pair with nothing."""
-    network = rival_networks.load(name)
-    nothing = Result(name, network.title, network.description, side, None, None, None, tuple(answers), failed)
-    if failed or not answers:
-        return replace(nothing, not_measured=failed or "no round was finished")
-    ratios = [median(theirs.ms) / median(our.ms) for theirs, our in zip(answers, ours, strict=False)]
-    return replace(
-        nothing,
-        ms=median(ms for answer in answers for ms in answer.ms),
-        ratio=median(ratios) if ratios else None,
-        peak_mb=median(answer.peak_mb for answer in answers),
-    )
-
-
-def to_markdown(found: Comparison) -> str:
-    """A table, a row for each network and two columns for each size; below it what was measured, and on what."""
-    sides = sorted({item.side for item in found.results})
-    heads = [head for side in sides for head in (f"{side}x{side} ms", "of ours", "peak MB")]
-    lines = ["| network | " + " | ".join(heads) + " |", "|---|" + "---:|" * len(heads)]
-    by = {(item.network, item.side): item for item in found.results}
-    networks = list(dict.fromkeys(item.network for item in found.results))
-    for name in networks:
-        cells = [cell for side in sides for cell in _cells(by[name, side])]
-        lines.append(f"| {by[name, sides[0]].title} | " + " | ".join(cells) + " |")
-    return "\n".join([*lines, "", *(f"- {note}" for note in notes(found))]) + "\n"
-
-
-def _cells(item: Result) -> tuple[str, str, str]:
-    if item.ms is None or item.peak_mb is None:
-        return "-", "-", "-"
-    ratio = "-" if item.ratio is None else f"{item.ratio:.1f}x"
-    return f"{item.ms:.0f}" if item.ms >= 10 else f"{item.ms:.1f}", ratio, f"{item.peak_mb:.0f}"
-
-
-def notes(found: Comparison) -> list[str]:
-    """What the table's figures are, and what is missing from it."""
-    device = found.device
-    said = [
-        "The network alone, from a normalised frame to its raw output; weights are untrained, but ours: how long a "
-        "network takes does not depend on them.",
-        f"Medians on {device.cpu}, {device.usable_cores} cores, {found.threads} thread"
-        f"{'s' * (found.threads != 1)} each, {device.os}; {found.rounds} interleaved rounds, a fresh process each; "
-        "ratios are paired by round.",
-    ]
-    described: dict[str, str] = {}
-    for item in found.results:
-        versions = dict(item.answers[0].versions) if item.answers else {}
-        if item.network not in described or versions:
-            shown = ", ".join(f"{name} {version}" for name, version in versions.items())
-            described[item.network] = f"{item.title}: {item.description}{f' ({shown})' * bool(shown)}."
-    said += described.values()
-    said += [
-        f"{item.title} at {item.side}x{item.side} was not measured: {item.not_measured}"
-        for item in found.results
-        if item.not_measured
-    ]
-    return [*said, *(f"Doubtful: {reason}" for reason in (found.noise.reasons if found.noise else ()))]

@@ -13,8 +13,12 @@ from runtime.errors import InputError
 
 from . import rival_networks
 from . import rivals as flow
+from .places import check_files
+from .rivals_record import Comparison
+from .rivals_table import to_markdown
 
 STRIDE = 32  # of our student: sides must be multiples of it
+NONE = "none"
 
 
 def rivals(
@@ -26,7 +30,13 @@ def rivals(
     rounds: Annotated[int, typer.Option(metavar="N", min=1, help="Fresh processes per network and size.")] = 3,
     repeats: Annotated[int, typer.Option(metavar="N", min=2, help="Timed calls per process, at most.")] = 30,
     seconds: Annotated[float, typer.Option(metavar="S", min=0, help="No further call is begun after them.")] = 10.0,
-    student: Annotated[str, typer.Option(metavar="NAME", help="Ours.")] = "nuclei-mobilenetv3",
+    student: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME|DIR", help="Ours, repeatable; ratios are to the first. Left out: the default."),
+    ] = None,
+    frame_tiles: Annotated[
+        str, typer.Option(metavar="T,...", help="Tiles for whole frames: frame, 256, 512x2048; none leaves them out.")
+    ] = ",".join(flow.FRAME_TILES),
     folder: Annotated[Path, typer.Option(metavar="DIR", help="Of the rivals' environments; gigabytes.")] = Path(
         "build/rivals"
     ),
@@ -40,26 +50,30 @@ def rivals(
     chosen = tuple(dict.fromkeys(networks or rival_networks.names()[1:]))
     for name in chosen:
         rival_networks.load(name)
-    for place in (json_file, markdown):
-        if place and place.is_dir():
-            msg = f"{str(place)!r} is a folder; give a file."
-            raise InputError(msg)
+    check_files((json_file, markdown))
     others = tuple(name for name in chosen if name != rival_networks.OURS)
-    plan = flow.Plan(folder, others, _sides(sides), threads, rounds, repeats, seconds, student)
+    students = tuple(dict.fromkeys(student or (flow.DEFAULT_STUDENT,)))
+    if len(set(map(flow.name_of, students))) < len(students):
+        msg = (
+            f"Students {', '.join(students)} do not differ in their names, which tell the rows apart; rename a folder."
+        )
+        raise InputError(msg)
+    tiles = _frame_tiles(frame_tiles)
+    plan = flow.Plan(folder, others, _sides(sides), threads, rounds, repeats, seconds, students, tiles)
     make_folder(folder)
 
-    def keep(found: flow.Comparison) -> None:
+    def keep(found: Comparison) -> None:
         if json_file:
             write_bytes(json_file, found.to_json().encode())
         if markdown:
-            write_bytes(markdown, flow.to_markdown(found).encode())
+            write_bytes(markdown, to_markdown(found).encode())
 
     errors = Console(stderr=True)
     with Progress(console=errors, transient=True, disable=not errors.is_terminal) as progress:
         task = progress.add_task("rivals", total=flow.steps(plan))
         found = flow.run(plan, lambda what: progress.update(task, advance=1, description=what), keep)
     console = Console(highlight=False)
-    text = flow.to_markdown(found)
+    text = to_markdown(found)
     console.print(Markdown(text) if console.is_terminal else text, markup=False, soft_wrap=True)
     return 1 if any(item.not_measured for item in found.results) else 0
 
@@ -74,3 +88,14 @@ def _sides(text: str) -> tuple[int, ...]:
         msg = f"Side {odd[0]} is not a multiple of our student's stride {STRIDE}; try {odd[0] // STRIDE * STRIDE}."
         raise InputError(msg)
     return sides
+
+
+def _frame_tiles(text: str) -> tuple[str, ...]:
+    """The tiles, each once; InputError for what is none."""
+    tiles = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
+    if tiles == (NONE,):
+        return ()
+    for tile in tiles:
+        if tile != flow.WHOLE:
+            flow.tile_sides(tile)
+    return tiles

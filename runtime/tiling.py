@@ -45,7 +45,7 @@ def segment_tiles(
     frame : ndarray of shape (H, W), uint8, uint16 or float32; InputError when it is not (see check_frame)
     tile : (h, w) that `infer` takes; a smaller frame is mirrored up to it
     overlap : least overlap of neighbours in pixels
-    infer : float32 (1, 1, h, w) in [0, 1] -> probabilities, float32 (1, channels, h, w)
+    infer : float32 (1, 1, h, w) in [0, 1] -> probabilities, float32 (1, channels, h, w), an array of its own
     limits : the frame's intensity_range, where check_frame and it were called already
     out : where to write the result, float32 (channels, H, W); None makes a new array
     at_once : calls of `infer` in as many threads; the result is the same bit for bit, as tiles are added in their order
@@ -54,6 +54,8 @@ def segment_tiles(
     if limits is None:
         check_frame(frame)
         limits = intensity_range(frame, how)
+    if len(Grid.over(frame.shape, tile, overlap)) == 1:
+        return _segment_one(frame, tile, overlap, channels, infer, limits, out)
     result = np.zeros((channels, *frame.shape), np.float32) if out is None else out
     if out is not None:
         result.fill(0)
@@ -61,6 +63,25 @@ def segment_tiles(
     for place, output in _in_order(tiles(frame, tile, overlap, limits), infer, at_once):
         _blend(result, whole, output, place, tile)
     return result.clip(0.0, 1.0, out=result)  # the weights sum to 1 only up to rounding
+
+
+def _segment_one(
+    frame: Frame,
+    tile: tuple[int, int],
+    overlap: int,
+    channels: int,
+    infer: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+    limits: tuple[float, float],
+    out: NDArray[np.float32] | None,
+) -> NDArray[np.float32]:
+    """segment_tiles where one tile holds the frame: all its weights are 1, so what the model returns is the result."""
+    ((place, pixels),) = tiles(frame, tile, overlap, limits)
+    output = infer(pixels)
+    _check_output(output, (1, channels, *tile), place)
+    maps = output[0, :, place.rows, place.cols]
+    if out is None:  # a frame as large as the tile needs no memory of its own
+        out = maps if maps.flags.c_contiguous and maps.flags.writeable else np.empty(maps.shape, np.float32)
+    return maps.clip(0.0, 1.0, out=out)
 
 
 def _in_order(
@@ -224,7 +245,7 @@ def _check_output(output: NDArray[np.float32], shape: tuple[int, ...], place: Pl
     if output.shape != shape:
         msg = f"The model returned shape {output.shape} {where}; it should be {shape}."
         raise EdgescopeError(msg)
-    if not np.isfinite(output).all():
+    if not all(np.isfinite(channel).all() for channel in output[0]):
         msg = (
             f"The model returned values that are not finite {where}; check it with: python -m runtime verify ARTIFACT."
         )

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Protocol
 
-from numpy.typing import NDArray
-
 from runtime.errors import InputError
 from runtime.records import Record
 
 OURS = "edgescope"
+WHOLE_FRAME = "whole_frame"  # ours, too: not the network alone, but all that is done with a frame
 NOT_NETWORKS = frozenset({"measure"})
 
 Run = Callable[[], Any]
@@ -24,7 +23,7 @@ Run = Callable[[], Any]
 
 @dataclass(frozen=True)
 class Question(Record):
-    """One network on one frame, a .npy file of float32 (H, W) in [0, 1].
+    """One network on one frame: a .npy file of float32 (H, W) in [0, 1], or any other file, whose bytes it is given.
 
     repeats : timed calls at most; seconds : no further call is begun after that long, but two there are
     memory_mb : more than this is not taken from the system; None sets no limit
@@ -53,20 +52,23 @@ class Network(Protocol):
     with_torch: bool
     packages: tuple[str, ...]
 
-    def open(self, frame: NDArray[Any], question: Question) -> Run:
-        """Build the network; the call runs it on the frame and returns when the result is there."""
+    def open(self, frame: Any, question: Question) -> Run:
+        """Build the network; the call runs it on the frame and returns when the result is there.
+
+        frame : float32 (H, W); the bytes of a file for WHOLE_FRAME
+        """
         ...
 
 
 def names() -> tuple[str, ...]:
     """The networks in this folder, ours first; imports none of them."""
-    found = {module.name for module in pkgutil.iter_modules(__path__)} - NOT_NETWORKS - {OURS}
+    found = {module.name for module in pkgutil.iter_modules(__path__)} - NOT_NETWORKS - {OURS, WHOLE_FRAME}
     return (OURS, *sorted(found))
 
 
 def load(name: str) -> Network:
-    """The network called `name`; InputError when there is none."""
-    if name not in names():
+    """The network called `name`, or WHOLE_FRAME; InputError when there is none."""
+    if name not in (*names(), WHOLE_FRAME):
         msg = f"Network {name!r} is unknown; choose of {', '.join(names()[1:])}."
         raise InputError(msg)
     return import_module(f".{name}", __package__).NETWORK

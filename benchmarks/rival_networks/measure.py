@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 import numpy as np
 
@@ -40,7 +41,7 @@ def measure(question: Question) -> Answer:
     if question.memory_mb:
         _limit_memory(question.memory_mb)
     network = load(question.network)
-    frame = np.load(question.frame, allow_pickle=False)
+    frame = _read(Path(question.frame))
     baseline = resident_mb()
     run = network.open(frame, question)
     first = timed(run)
@@ -48,6 +49,11 @@ def measure(question: Question) -> Answer:
     found = {name: version(name) for name in network.packages}
     versions = {"python": platform.python_version(), **{k: v for k, v in found.items() if v != UNKNOWN}}
     return Answer(ms, first, baseline, peak_mb(), versions)
+
+
+def _read(path: Path) -> Any:
+    """The array of a .npy file, the bytes of any other."""
+    return np.load(path, allow_pickle=False) if path.suffix == ".npy" else path.read_bytes()
 
 
 def _sample(run: Run, question: Question) -> tuple[float, ...]:

@@ -95,16 +95,28 @@ class OpenVINO:
     ) -> OpenVINOSession:
         core = load_openvino().Core()
         device = _known_device(core, device or "CPU")
-        config: dict[str, Any] = {"PERFORMANCE_HINT": performance}
-        config[HINT] = _known_hint(precision_hint or artifact.manifest.hints.get(HINT, "f32"))
-        if threads is not None and device == "CPU":
-            config["INFERENCE_NUM_THREADS"] = threads
+        config = settings(artifact.manifest.hints, device, threads, precision_hint, performance)
         try:
             compiled, where = _compiled(core, artifact, device, config)
             return OpenVINOSession(compiled, device, config, where)
         except RuntimeError as error:
             msg = f"OpenVINO cannot load {artifact.path} on {device}: {error}"
             raise EdgescopeError(msg) from error
+
+
+def settings(
+    hints: Mapping[str, str],
+    device: str = "CPU",
+    threads: int | None = None,
+    precision_hint: str | None = None,
+    performance: str = "LATENCY",
+) -> dict[str, Any]:
+    """What OpenVINO is told with the model of an artefact that has these hints; InputError for an unknown hint."""
+    hint = _known_hint(precision_hint or hints.get(HINT, "f32"))
+    config: dict[str, Any] = {"PERFORMANCE_HINT": performance, HINT: hint}
+    if threads is not None and device == "CPU":
+        config["INFERENCE_NUM_THREADS"] = threads
+    return config
 
 
 def load_openvino() -> Any:
@@ -129,7 +141,7 @@ class OpenVINOSession:
     def __init__(self, compiled: Any, device: str, config: Mapping[str, Any], where: str) -> None:
         latency = config["PERFORMANCE_HINT"] == "LATENCY"
         self.requests: int = 1 if latency else max(1, int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")))
-        requests = [compiled.create_infer_request() for _ in range(self.requests)]
+        requests = [Request(compiled, device) for _ in range(self.requests)]
         self._first: Any = requests[0]
         self._idle: Any = SimpleQueue()
         for request in requests:
@@ -149,41 +161,63 @@ class OpenVINOSession:
         """See Session. Several threads may be in here, as many as there are requests."""
         request = self._idle.get()
         try:
-            _feed(request, tile)
-            _infer(request)
-            return _fetch(request)
+            request.feed(tile)
+            request.infer()
+            return request.fetch()
         finally:
             self._idle.put(request)
 
     def feed(self, tile: NDArray[np.float32]) -> None:
         """See Stepwise, which is for one thread: its three steps share a request."""
-        _feed(self._first, tile)
+        self._first.feed(tile)
 
     def infer(self) -> None:
         """See Stepwise."""
-        _infer(self._first)
+        self._first.infer()
 
     def fetch(self) -> NDArray[np.float32]:
         """See Stepwise."""
-        return _fetch(self._first)
+        return self._first.fetch()
 
     def close(self) -> None:
         """See Session."""
         self._first = self._idle = None
 
 
-def _feed(request: Any, tile: NDArray[np.float32]) -> None:
-    np.copyto(request.get_input_tensor(0).data, tile)
+class Request:
+    """Runs one tile at a time. On the CPU the model reads the tile and writes the result where they are: no copies."""
 
+    def __init__(self, compiled: Any, device: str) -> None:
+        self._request: Any = compiled.create_infer_request()
+        self._own = self._request.get_input_tensor(0), self._request.get_output_tensor(0)
+        self._shares = device == "CPU"
+        self._tensor: Any = load_openvino().Tensor
+        self._held: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None  # OpenVINO itself holds on to none
 
-def _infer(request: Any) -> None:
-    """Outputs are shared here, or OpenVINO would copy them, which _fetch does already."""
-    request.infer(share_outputs=True)
+    def feed(self, tile: NDArray[np.float32]) -> None:
+        """tile : float32 (1, 1, h, w), not to be changed before `fetch`."""
+        if not self._shares:
+            np.copyto(self._own[0].data, tile)
+            return
+        result = np.empty(tuple(self._own[1].shape), np.float32)
+        self._held = np.require(tile, np.float32, ["C", "W"]), result
+        self._bind(*(self._tensor(array, shared_memory=True) for array in self._held))
 
+    def infer(self) -> None:
+        """Outputs are shared here, or OpenVINO would copy them."""
+        self._request.infer(share_outputs=True)
 
-def _fetch(request: Any) -> NDArray[np.float32]:
-    """A copy out of OpenVINO's buffer, which the next run overwrites."""
-    return np.array(request.get_output_tensor(0).data, np.float32)
+    def fetch(self) -> NDArray[np.float32]:
+        """The result, an array of its own, which the next run leaves as it is."""
+        if self._held is None:
+            return np.array(self._own[1].data, np.float32)
+        self._bind(*self._own)  # before tile and result can be freed by their owners
+        (_, result), self._held = self._held, None
+        return result
+
+    def _bind(self, tile: Any, result: Any) -> None:
+        self._request.set_input_tensor(0, tile)
+        self._request.set_output_tensor(0, result)
 
 
 def _compiled(core: Any, artifact: Artifact, device: str, config: Mapping[str, Any]) -> tuple[Any, str]:

@@ -124,3 +124,13 @@ def test_values_that_are_not_finite_are_counted_over_all_blocks():
     frame[1500, 3] = frame[2099, 999] = -np.inf
     with pytest.raises(InputError, match=r"2 value\(s\) .* -inf at row 1500, column 3"):
         check_frame(frame)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, ">u2", np.float32])
+@pytest.mark.parametrize("limits", [(10.3, 200.7), (0.0, 60000.1), (5.0, 5.5)])
+def test_large_and_small_parts_are_scaled_alike_to_the_last_bit(dtype: type, limits: tuple[float, float]):
+    frame = np.random.default_rng(3).integers(0, 256, (300, 500)).astype(dtype)
+    frame[0, :2] = 0, np.iinfo(dtype).max if frame.dtype.kind == "u" else 1e6
+    rows = np.concatenate([scale(row[None], limits) for row in frame])
+    assert np.array_equal(scale(frame, limits), rows)
+    assert np.array_equal(scale(frame[:, ::-2], limits), rows[:, ::-2])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import threading
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from runtime import InputError, Segmenter
 from runtime.__main__ import main
 from runtime.artifact import open_artifact
 from runtime.backends import openvino as backend
+from runtime.backends.openvino import Request, load_openvino, settings
 from runtime.cache_folder import VARIABLE
 from runtime.tiling import segment_tiles
 
@@ -250,3 +252,33 @@ def test_the_oldest_models_go(cache: Path):
     assert len(list(cache.iterdir())) == 32
     assert backend.CACHE.find("39") == b"model"
     assert backend.CACHE.find("38", "39") is None
+
+
+def test_results_are_arrays_of_their_own_and_equal_to_those_that_are_copied(artifact: Path):
+    with Segmenter.open(artifact) as segment:
+        tiles = np.random.default_rng(0).random((2, 1, 1, *segment.manifest.tile), np.float32)
+        first = segment.run_tile(tiles[0])
+        kept = first.copy()
+        second = segment.run_tile(tiles[1])
+        assert np.array_equal(first, kept) and not np.array_equal(first, second)
+        tiles.flags.writeable = False
+        assert np.array_equal(segment.run_tile(tiles[0]), kept)
+    files = open_artifact(artifact)
+    core = load_openvino().Core()
+    model = core.read_model(files.payload("openvino_xml"), files.payload("openvino_bin"))
+    compiled = core.compile_model(model, "CPU", settings(files.manifest.hints))
+    assert np.array_equal(compiled(tiles[0])[0], kept)
+    other = Request(compiled, "GPU")  # a device with a memory of its own gets copies
+    other.feed(tiles[0])
+    other.infer()
+    assert np.array_equal(other.fetch(), kept)
+
+
+def test_a_result_outlives_its_session(artifact: Path):
+    with Segmenter.open(artifact) as segment:
+        tile = np.full((1, 1, *segment.manifest.tile), 0.5, np.float32)
+        found = segment.run_tile(tile)
+        due = found.copy()
+    del tile, segment
+    gc.collect()
+    assert np.array_equal(found, due)

@@ -139,3 +139,33 @@ def test_a_part_is_bit_for_bit_that_of_the_whole(tiling, corners):
 
     found = segment_part(read, shape, part, intensity_range(frame, HOW), tile, overlap, 2, model)
     np.testing.assert_array_equal(found, segment_tiles(frame, HOW, tile, overlap, 2, model)[:, part[0], part[1]])
+
+
+@pytest.mark.parametrize("shape", [(32, 48), (32, 40), (20, 48), (1, 1)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_one_tile_gives_what_blending_one_tile_gives(shape: tuple[int, int], dtype: type):
+    """As segment_part blends it, which knows no short cut."""
+    frame = np.random.default_rng(1).integers(0, 255, shape).astype(dtype)
+
+    def infer(pixels: np.ndarray) -> np.ndarray:
+        return np.concatenate([1.2 * pixels - 0.1, 1 - pixels], axis=1)  # beyond 0 and 1, too
+
+    limits = intensity_range(frame, Normalization())
+    whole = (slice(0, shape[0]), slice(0, shape[1]))
+    due = segment_part(lambda rows, cols: frame[rows, cols], shape, whole, limits, (32, 48), 8, 2, infer)
+    out = np.full((2, *shape), 7, np.float32)
+    found = segment_tiles(frame, Normalization(), (32, 48), 8, 2, infer)
+    assert np.array_equal(found, due) and found.flags.c_contiguous
+    assert segment_tiles(frame, Normalization(), (32, 48), 8, 2, infer, out=out) is out
+    assert np.array_equal(out, due)
+
+
+def test_a_frame_of_one_tile_takes_no_memory_beside_the_model_s():
+    outputs: list[np.ndarray] = []
+
+    def infer(pixels: np.ndarray) -> np.ndarray:
+        outputs.append(pixels.repeat(2, axis=1))
+        return outputs[0]
+
+    found = segment_tiles(np.eye(64, dtype=np.uint8), Normalization(), (64, 64), 8, 2, infer)
+    assert np.shares_memory(found, outputs[0])
