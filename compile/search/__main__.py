@@ -1,7 +1,5 @@
 """`python -m compile.search PLAN.toml`: time every candidate of a search on every backend that runs here."""
 
-from __future__ import annotations
-
 import json
 import sys
 from pathlib import Path

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median, quantiles
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from runtime.segmenter import Segmenter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from compile.search.plan import Timed
     from runtime.artifact import Artifact
