@@ -9,9 +9,12 @@ from __future__ import annotations
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+from runtime.atomic import make_folder
+from runtime.errors import EdgescopeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -19,9 +22,12 @@ if TYPE_CHECKING:
 
     from compile.export import QuantizedGraph
     from distill.spec import StudentSpec
+    from distill.student import Student
+    from runtime.probes import ProbeSet
 
 T, R = TypeVar("T"), TypeVar("R")
 PRECISIONS = ("int8", "fp32")
+SAID = 300  # characters of what another library said
 DIED = "the process that built it was killed by one of its libraries, or for want of memory"
 
 
@@ -48,7 +54,7 @@ class Candidate:
     parameters_m: float | None = None
     gmac: float | None = None
     made: tuple[Made, ...] = ()
-    refused: str | None = field(default=None)
+    refused: str | None = None
 
 
 def build_all(
@@ -74,50 +80,53 @@ def build(spec: StudentSpec, targets: Sequence[str], folder: Path, seed: int) ->
 
     from compile.untrained import untrained
     from distill.inventory import size
-    from runtime.errors import EdgescopeError
 
     torch.set_num_threads(1)
     try:
         student, costs = untrained(spec, seed), size(spec)
-    except EdgescopeError as error:
-        return Candidate(spec, refused=str(error))
-    made: list[Made] = []
-    for precision in PRECISIONS:
-        try:
-            graph = _export(student, precision)
-        except EdgescopeError as error:
-            made += [Made(name, precision, refused=str(error)) for name in targets]
-            continue
-        made += [_lower(graph, name, folder / spec.name / precision) for name in targets]
+    except Exception as error:  # whatever a library throws at a new architecture is what a search is to find out
+        return Candidate(spec, refused=_reason(error))
+    made = [one for precision in PRECISIONS for one in _precision(student, precision, targets, folder / spec.name)]
     return Candidate(spec, costs["whole_m"], costs["gmac"], tuple(made))
 
 
-def _export(student: Any, precision: str) -> QuantizedGraph:
+def _precision(student: Student, precision: str, targets: Sequence[str], folder: Path) -> Iterator[Made]:
+    """The artefacts of one precision, each written and run once on a tile."""
     from compile.export import export
+    from compile.verify import make_probes
 
-    return export(student, student.spec.tile, precision)
+    try:
+        graph = export(student, student.spec.tile, precision)
+        probes = make_probes(graph)
+    except Exception as error:  # see build
+        yield from (Made(name, precision, refused=_reason(error)) for name in targets)
+        return
+    make_folder(folder / precision)
+    for name in targets:
+        try:
+            yield _lower(graph, name, probes, folder / precision)
+        except Exception as error:  # see build
+            yield Made(name, precision, refused=_reason(error))
 
 
-def _lower(graph: QuantizedGraph, name: str, folder: Path) -> Made:
-    """Compile for a target, write the artefact, and run it once."""
+def _lower(graph: QuantizedGraph, name: str, probes: ProbeSet, folder: Path) -> Made:
     from compile import targets
     from compile.build import Draft
-    from compile.verify import make_probes
-    from runtime.errors import EdgescopeError
 
-    target, precision = targets.load(name), graph.precision
+    target = targets.load(name)
     if reason := target.refuses(graph):
-        return Made(name, precision, refused=reason)
-    try:
-        lowered = target.lower(graph)
-        draft = Draft.of(graph, name, lowered, make_probes(graph), folder)
-    except EdgescopeError as error:
-        return Made(name, precision, refused=str(error))
-    except Exception as error:  # whatever a library throws at a new architecture is what a search is to find out
-        return Made(name, precision, refused=f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
+        return Made(name, graph.precision, refused=reason)
+    lowered = target.lower(graph)
+    draft = Draft.of(graph, name, lowered, probes, folder)
     counts = lowered.operators
     path = str(draft.artifact.path)
-    return Made(name, precision, path, None, counts["int8_convolutions"], counts["convolutions"])
+    return Made(name, graph.precision, path, None, counts["int8_convolutions"], counts["convolutions"])
+
+
+def _reason(error: Exception) -> str:
+    """What was said, in a line; the type of an error that is not ours."""
+    said = " ".join(str(error).split())
+    return said if isinstance(error, EdgescopeError) else f"{type(error).__name__}: {said[:SAID]}"
 
 
 def gather(work: Callable[[T], R], items: Sequence[T], workers: int) -> Iterator[tuple[int, R | str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
+import re
 import tomllib
 
 from distill.config import Config, student_section
@@ -101,8 +102,8 @@ def _plan(table: Mapping[str, Any]) -> Plan:
 
 def _candidate(found: object, number: int) -> StudentSection:
     name = found.get("name") if isinstance(found, dict) else None
-    if not isinstance(name, str) or not name:
-        msg = f"Candidate {number} has no name; give each one, for example name = 'small, half resolution'."
+    if not isinstance(name, str) or not re.fullmatch(r"\w[\w.-]*", name):
+        msg = f"Candidate {number} has no name of letters, digits, - and _; give each one, such as name = 'plain-half'."
         raise InputError(msg)
     section = student_section(found, f"candidate {name!r}")
     if len(section.channels) > 1:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from distill.gallery.causes import Findings, examine
 from distill.gallery.figure import Panel, draw
 from distill.gallery.words import sentence, to_markdown
+from distill.predict import seen
 from runtime.atomic import make_folder, write_bytes
 from runtime.instances import label_all
 from runtime.normalize import normalize
@@ -42,11 +43,11 @@ def gather(
     worst: int,
     progress: Callable[[], None] = lambda: None,
 ) -> Gallery:
-    """Examine all samples. predict : frame (H, W) to probabilities (C, H, W); labels : "nuclei" or "cells"."""
+    """Examine all samples. predict : what the student sees to probabilities (C, H, W); labels : "nuclei" or "cells"."""
     panels: list[Panel] = []
     everything: list[Findings] = []
     for sample in samples:
-        panel = _look_at(predict(sample.frame), spec, sample, labels)
+        panel = _look_at(predict(seen(sample, spec)), spec, sample, labels)
         everything.append(panel.findings)
         panels = sorted([*panels, panel], key=lambda one: one.findings.dice)[:worst]  # frames of the others are let go
         progress()

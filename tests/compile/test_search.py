@@ -91,7 +91,7 @@ def test_a_plan_that_cannot_be_is_refused_by_key(write, old: str, new: str, said
 
 
 def test_a_missing_plan_points_to_the_one_of_the_project(tmp_path):
-    with pytest.raises(InputError, match="configs/search.toml"):
+    with pytest.raises(InputError, match=r"configs/search\.toml"):
         plan.read(tmp_path / "none.toml")
 
 
