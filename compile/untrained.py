@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from distill import students
+from distill import construction, students
 from distill.graph import flatten
 from distill.quantize import prepare, scheme_of, stop_observing
 from distill.student import Student, graph_weights, weights_digest
@@ -32,6 +32,7 @@ def untrained(spec: StudentSpec, seed: int = 0) -> Student:
 
     InputError where the family cannot build the spec.
     """
+    construction.check(spec)
     generator = torch.Generator().manual_seed(seed)
     tiles = torch.rand(TILES, len(spec.channels), *spec.tile, generator=generator)
     with torch.random.fork_rng(devices=[]):
