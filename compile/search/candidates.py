@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from distill.student import Student
     from runtime.probes import ProbeSet
 
-T, R = TypeVar("T"), TypeVar("R")
+T = TypeVar("T")
+R = TypeVar("R")
 PRECISIONS = ("int8", "fp32")
 SAID = 300  # characters of what another library said
 DIED = "the process that built it was killed by one of its libraries, or for want of memory"

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
-import tomllib
+import tomllib  # pyright: ignore[reportMissingImports] - only the runtime has to run on Python 3.10
 
 from distill.config import Config, student_section
 from distill.sections import DataSection, StudentSection
