@@ -21,7 +21,7 @@ from .table import Entry
 # Okabe and Ito's colours, of different brightness, so that they stay apart in print; shapes for students.
 COLOURS = ("#0072B2", "#E69F00", "#000000", "#CC79A7", "#009E73")
 SHAPES = "osD^vP*Xhp"
-FILLS = {"int8": "full", "mixed": "left", "fp16": "bottom", "fp32": "none"}
+FILLS: dict[str, Any] = {"int8": "full", "mixed": "left", "fp16": "bottom", "fp32": "none"}
 INK, FAINT = "#333333", "#DDDDDD"
 LINES = ((0, (4, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)), (0, (2, 1)))
 WRAP = 110  # characters of the caption's lines
