@@ -10,7 +10,7 @@ from runtime.errors import InputError
 
 from . import pareto_figure, table
 from .report import read_report
-from .rivals import Comparison
+from .rivals_record import Comparison
 
 FORMS = ("svg", "png")
 

@@ -15,7 +15,7 @@ from runtime.errors import InputError
 
 from . import caveats, pareto
 from .report import Report
-from .rivals import OURS, Comparison
+from .rivals_record import Comparison, Result
 from .table import Entry
 
 # Okabe and Ito's colours, of different brightness, so that they stay apart in print; shapes for students.
@@ -110,8 +110,8 @@ def _panel(
     return Panel(device, tile, tuple(points), tuple(sorted(lines, key=lambda line: line.ms)))
 
 
-def _is_rival(one: Any, tile: tuple[int, int]) -> bool:
-    return one.network != OURS and tile == (one.side, one.side)
+def _is_rival(one: Result, tile: tuple[int, int]) -> bool:
+    return one.student is None and not one.is_whole_frame and tile == (one.side, one.side)
 
 
 def caption(shown: Sequence[Entry], found: Sequence[Panel], rivals: Comparison | None) -> str:
