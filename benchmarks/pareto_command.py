@@ -10,7 +10,7 @@ from runtime.errors import InputError
 
 from . import pareto_figure, table
 from .report import read_report
-from .rivals_record import Comparison
+from .rivals_record import read_comparison
 
 FORMS = ("svg", "png")
 
@@ -29,13 +29,5 @@ def pareto(
         msg = f"--out {str(out)!r} is no picture that can be written; give a file that ends in .svg or .png."
         raise InputError(msg)
     shown = table.entries([read_report(path) for path in reports])
-    write_bytes(out, pareto_figure.draw(shown, _read(rivals) if rivals else None, form))
+    write_bytes(out, pareto_figure.draw(shown, read_comparison(rivals) if rivals else None, form))
     return 0
-
-
-def _read(path: Path) -> Comparison:
-    try:
-        return Comparison.from_json(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, InputError) as error:
-        msg = f"{str(path)!r} holds no times of rivals: {error} Write it with: python -m benchmarks rivals --json F"
-        raise InputError(msg) from error

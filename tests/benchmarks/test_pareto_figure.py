@@ -130,4 +130,4 @@ def test_a_file_without_rivals_is_refused_by_name(bench, four, tmp_path):
     write_report(tmp_path / "r.json", four)
     said = bench("pareto", tmp_path / "r.json", "--rivals", tmp_path / "r.json", "--out", tmp_path / "f.svg")
     assert said.code == 2
-    assert "r.json" in said.err and "rivals --json" in said.err
+    assert "r.json" in said.err and "no comparison with rivals" in said.err
