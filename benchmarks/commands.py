@@ -18,6 +18,7 @@ from . import (
     campaign,
     live_commands,
     matrix_command,
+    pareto_command,
     rivals_command,
     roofline_command,
     source,
@@ -33,6 +34,7 @@ app = typer.Typer(add_completion=False, help=__doc__, rich_markup_mode=None)
 answer_commands.add_to(app)
 live_commands.add_to(app)
 app.command()(matrix_command.matrix)
+app.command()(pareto_command.pareto)
 app.command()(rivals_command.rivals)
 app.command()(roofline_command.roofline)
 app.command()(ssh_command.ssh)

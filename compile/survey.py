@@ -161,7 +161,7 @@ def to_markdown(rows: Sequence[Row], given: Sequence[str], validate: str | None)
         "",
         f"By `{_command(given)}`.",
         "",
-        _hardware(),
+        hardware(),
         "",
         _protocol(validate),
         "",
@@ -184,7 +184,8 @@ def _cells(row: Row) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def _hardware() -> str:
+def hardware() -> str:
+    """What it was measured on, and with which libraries, in a sentence."""
     from runtime.processor import cpu_flags, cpu_model, usable_cores
 
     libraries = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)

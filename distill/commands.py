@@ -2,15 +2,12 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from enum import Enum
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
 from runtime.atomic import write_bytes
@@ -19,8 +16,10 @@ from runtime.errors import InputError
 from . import config as configuration
 from . import datasets
 from .console import log_to_stderr, show_check, stoppable, trainer_libraries
+from .gallery_command import gallery
 from .head_command import head
 from .label_command import label
+from .scored_data import Labels, Split, labelled, scoring, unseen
 from .students_command import show_students
 from .study_command import study
 
@@ -41,25 +40,10 @@ app = typer.Typer(add_completion=False, help=__doc__, rich_markup_mode=None)
 app.command()(label)
 app.command()(head)
 app.command()(study)
+app.command()(gallery)
 app.command("students")(show_students)
 
 Debug = Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")]
-
-
-class Split(str, Enum):
-    """Parts of a data set."""
-
-    all = "all"
-    train = "train"
-    val = "val"
-    test = "test"
-
-
-class Labels(str, Enum):
-    """Kinds of labelled objects."""
-
-    nuclei = "nuclei"
-    cells = "cells"
 
 
 @app.command()
@@ -116,9 +100,9 @@ def evaluate(
         from . import student as student_files
     loaded = student_files.load(student)
     wanted = labels.value if labels else str(loaded.metrics.get("labels", "nuclei"))
-    unseen = _unseen(samples, data, () if include_trained else loaded.lineage.trained_on)
-    scores = _score(loaded, unseen, wanted, quantized)
-    left_out = dict(unseen.left_out)
+    new = unseen(samples, data, () if include_trained else loaded.lineage.trained_on)
+    scores = _score(loaded, new, wanted, quantized)
+    left_out = dict(new.left_out)
     found = {
         "student": loaded.spec.name,
         "data": data,
@@ -143,33 +127,13 @@ def _default_folder(name: str) -> Path:
     return RUNS / name
 
 
-def _unseen(samples: datasets.Dataset, spec: str, trained_on: Any) -> datasets.Dataset:
-    if not len(samples):
-        msg = f"{spec!r} holds no images in that split; choose another --split."
-        raise InputError(msg)
-    unseen = datasets.unseen(samples, frozenset(trained_on))
-    if not len(unseen):
-        msg = f"Each of the {len(samples)} images of {spec!r} was {datasets.SEEN}; give others, or --include-trained."
-        raise InputError(msg)
-    return unseen
-
-
 def _score(student: "Student", samples: datasets.Dataset, labels: str, quantized: bool) -> dict[str, Any]:
     from .evaluate import evaluate as score
     from .predict import predictor
 
     graph = student.quantized() if quantized else student.graph()
-    with _progress(len(samples)) as step:
-        return score(predictor(graph, student.spec), student.spec, _labelled(samples, labels), labels, step)
-
-
-def _labelled(samples: datasets.Dataset, labels: str) -> Iterator[datasets.Sample]:
-    for sample in samples:
-        if labels not in sample.labels:
-            there = ", ".join(sample.labels) or "none"
-            msg = f"{sample.name} has no labels {labels!r}, it has {there}; choose with --labels, or give other data."
-            raise InputError(msg)
-        yield sample
+    with scoring(len(samples)) as step:
+        return score(predictor(graph, student.spec), student.spec, labelled(samples, labels), labels, step)
 
 
 def _show(found: Mapping[str, Any]) -> None:
@@ -183,12 +147,3 @@ def _show(found: Mapping[str, Any]) -> None:
     for title, key in FIGURES.items():
         grid.add_row(title, f"{found[key]:.4f}")
     console.print(grid)
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[], None]]:
-    """A bar on standard error, where that is a terminal."""
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("scoring", total=total)
-        yield lambda: progress.advance(task)

@@ -64,6 +64,20 @@ def load(path: Path, overrides: typing.Sequence[str] = ()) -> Config:
     return config
 
 
+def student_section(table: object, where: str) -> StudentSection:
+    """The keys of [student] where they stand elsewhere, as in the candidates of a search.
+
+    InputError names the key, and where it stands, that is unknown, of the wrong type or of no student.
+    """
+    section = typing.cast("StudentSection", _build(StudentSection, table, where))
+    try:
+        limits.check_student(Config(student=section))
+    except InputError as error:
+        msg = f"{where}: {error}"
+        raise InputError(msg) from error
+    return section
+
+
 def _set(table: dict[str, typing.Any], override: str) -> None:
     key, equals, text = override.partition("=")
     parts = key.strip().split(".")

@@ -26,14 +26,19 @@ def check(config: Config) -> None:
         msg = f"seed is {config.seed}; it must be at least 0."
         raise InputError(msg)
     _check_data(config)
-    _check_student(spec_of(config), "student")
-    _check_encoder_weights(config.student.encoder_weights, config.student.family)
-    _check_outputs(config)
+    check_student(config)
     _check_teacher(config)
     _check_augment(config)
     _check_phases(config)
     _check_trainer(config)
     _check_study(config)
+
+
+def check_student(config: Config) -> None:
+    """InputError where there can be no student as [student] says."""
+    _check_student(spec_of(config), "student")
+    _check_encoder_weights(config.student.encoder_weights, config.student.family)
+    _check_outputs(config)
 
 
 def _check_data(config: Config) -> None:

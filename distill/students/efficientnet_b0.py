@@ -21,7 +21,7 @@ class EfficientNetB0:
     paper_parameters_m: float = 5.3
     stride: int = 32
     no_int8: str | None = None
-    head_strides: tuple[int, ...] = (1,)
+    head_strides: tuple[int, ...] = (1, 2, 4)
     open_encoder: bool = False
 
     def build(self, spec: StudentSpec) -> nn.Module:

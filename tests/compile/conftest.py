@@ -142,9 +142,8 @@ def float_folder(make_student, tmp_path_factory: pytest.TempPathFactory) -> Path
 def _student(variant: str, fields: np.ndarray) -> Student:
     import torch
 
+    from compile.untrained import observed
     from distill import students
-    from distill.graph import flatten
-    from distill.quantize import prepare, scheme_of, stop_observing
     from distill.spec import StudentSpec
     from distill.student import Student, graph_weights
 
@@ -154,14 +153,7 @@ def _student(variant: str, fields: np.ndarray) -> Student:
     torch.manual_seed(0)
     model = students.load(family).build(spec)
     _settle(model, images, torch.stack([images[:, 0] > 0.4, images[:, 0] > 0.7], 1))
-    graph, scheme = flatten(model, TILE), None
-    if students.load(family).no_int8 is None:
-        graph = prepare(graph)
-        with torch.no_grad():
-            for _ in range(3):
-                graph.train()(images)
-        stop_observing(graph)
-        scheme = scheme_of(graph)
+    graph, scheme = observed(model, spec, images)
     with torch.no_grad():
         predicted = graph.eval()(images[:2])[:, 0] > 0
     weights = graph_weights(graph)

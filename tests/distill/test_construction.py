@@ -33,7 +33,11 @@ def test_what_can_be_built_passes(spec: StudentSpec):
         (replace(LEAN, head_stride=3), "student.head_stride is 3, but the decoder of plain ends at 2 or 4"),
         (replace(LEAN, head_stride=0), "student.head_stride is 0"),
         (replace(LEAN, head_stride=1, decoder=(8,) * 5), "set student.head_stride = 2."),
-        (replace(STOCK, head_stride=2), "the decoder of mobilenetv3 ends at 1; set student.head_stride = 1."),
+        (replace(STOCK, head_stride=3), "the decoder of mobilenetv3 ends at 1 or 2 or 4; set student.head_stride = 1."),
+        (
+            replace(STOCK, family="swin_tiny", head_stride=2),
+            "the decoder of swin_tiny ends at 1; set student.head_stride = 1.",
+        ),
         (replace(STOCK, decoder=()), "student.decoder is []; it must be five positive channel counts."),
         (replace(STOCK, decoder=(8, 8, 8, 8, 0)), "must be five positive channel counts"),
         (replace(LEAN, decoder=()), "with head_stride 2 it must be one to four positive channel counts."),
