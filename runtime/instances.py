@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .manifest import Objects
 
 LEVELS = 4096  # of the core map: rounding in the blend of tiles (1e-7) must not decide between equal neighbours
-RATE = np.float32(0.125)  # of what differs between neighbours flows in one step of the smoothing; stable up to 0.25
+RATE = 0.125  # of what differs between neighbours flows in one step of the smoothing; stable up to 0.25
 EDGES = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.uint8)  # over corners, parts would influence each other
 LEAST_NECK_PX, LEAST_NECK = 1.0, 0.1  # two bulges are two objects when the neck is that much narrower than both
 
@@ -89,8 +89,8 @@ def smooth_inside(core: NDArray[np.float32], mask: NDArray[np.bool_], deviation:
         return core
     core = core.astype(np.float32, copy=False)
     smooth = np.where(mask, core, np.float32(0))
-    vertical = (mask[1:] & mask[:-1]) * RATE
-    horizontal = (mask[:, 1:] & mask[:, :-1]) * RATE
+    vertical = (mask[1:] & mask[:-1]) * np.float32(RATE)
+    horizontal = (mask[:, 1:] & mask[:, :-1]) * np.float32(RATE)
     for _ in range(max(1, round(deviation**2 / (2 * RATE)))):
         down = (smooth[1:] - smooth[:-1]) * vertical
         right = (smooth[:, 1:] - smooth[:, :-1]) * horizontal
