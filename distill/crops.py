@@ -79,9 +79,9 @@ class CropStream(TorchDataset[Crop]):
         seed: int,
         start: int,
         count: int,
+        with_instances: bool = False,
         core: str = "eroded",
         small_nuclei: float = 1.0,
-        with_instances: bool = False,
     ) -> None:
         self.groups = groups
         self.share = np.asarray(share, float) / np.sum(share)
