@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 OBJECTS = {"nuclei": "nuclei", "cells": "whole cells"}
 CORES = {
-    "eroded": "core (the interior of each object)",
+    "eroded": "core (the eroded interior of each object)",
     "distance": "core (how deep inside its object a pixel lies, 0 at the border and 1 where it is deepest)",
 }
 FIGURES = (

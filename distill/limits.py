@@ -36,9 +36,9 @@ def check(config: Config) -> None:
 
 def check_student(config: Config) -> None:
     """InputError where there can be no student as [student] says."""
+    _check_outputs(config)
     _check_student(spec_of(config), "student")
     _check_encoder_weights(config.student.encoder_weights, config.student.family)
-    _check_outputs(config)
 
 
 def _check_data(config: Config) -> None:

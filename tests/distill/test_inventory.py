@@ -69,7 +69,7 @@ def test_the_command_prints_every_family_and_writes_the_same(tmp_path, capsys):
     rows = json.loads((tmp_path / "sizes.json").read_text())
     assert [row["name"] for row in rows] == students.names()
     for row in rows:
-        (line,) = (line for line in printed.splitlines() if line.startswith(row["name"]))
+        (line,) = (line for line in printed.splitlines() if line.startswith(f"{row['name']} "))
         assert f" {row['backbone_m']:.2f} " in line
         assert all(f" {cost['gmac']:.2f} " in line for cost in row["decoders"].values())
         assert line.endswith("yes" if row["int8"] else "no")

@@ -60,8 +60,8 @@ def test_the_bundled_students_are_read(name: str):
 
 
 def test_a_description_that_nobody_can_build_is_refused_with_its_file(copy: Path):
-    _change(copy, lambda text: text | {"spec": text["spec"] | {"head_stride": 2}})
-    with pytest.raises(InputError, match=r"student\.json: spec\.head_stride is 2, but the decoder of mobilenetv3"):
+    _change(copy, lambda text: text | {"spec": text["spec"] | {"head_stride": 3}})
+    with pytest.raises(InputError, match=r"student\.json: spec\.head_stride is 3, but the decoder of mobilenetv3"):
         students.load(copy)
 
 
