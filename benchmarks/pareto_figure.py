@@ -141,7 +141,7 @@ def _machine(report: Report) -> str:
 def draw(shown: Sequence[Entry], rivals: Comparison | None = None, form: str = "svg") -> bytes:
     """The figure. form : svg or png; EdgescopeError when matplotlib is not installed."""
     found = panels(shown, rivals)
-    matplotlib = extras.load("matplotlib", extra="bench")
+    matplotlib = extras.load("matplotlib", extra="figures")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -75,8 +75,8 @@ class Plan:
 
 def tile_sides(tile: str) -> tuple[int, int]:
     """Height and width of "256" or "512x2048"; InputError for what is neither."""
-    height, _, width = tile.partition("x")
-    sides = (height, width or height)
+    height, by, width = tile.partition("x")
+    sides = (height, width if by else height)
     if not all(side.isascii() and side.isdigit() and int(side) > 0 for side in sides):
         msg = f"Tile {tile!r} of a whole frame is none; write frame, 256 or 512x2048."
         raise InputError(msg)
