@@ -59,8 +59,6 @@ def calibration(model: bytes, graph: QuantizedGraph) -> Calibration:
     ranges = _logistic_outputs(model)
     for op in operators(model):
         _follow_rules(op, scales, found)
-        if op.name in SAME_SCALE and op.inputs[0] in ranges:  # a sigmoid's, laid out as an image
-            ranges[op.outputs[0]] = ranges[op.inputs[0]]
         ranges.update(_constants(op, found))
     for op in operators(model):
         for name in (*op.inputs[:1], *op.outputs):
@@ -150,9 +148,13 @@ def _constants(op: Operator, found: Mapping[str, NDArray[Any]]) -> dict[str, Ran
 
 
 def _logistic_outputs(model: bytes) -> dict[str, Range]:
-    """TFLite fixes the format of a sigmoid: scale 1/256, zero-point -128."""
+    """TFLite fixes the format of a sigmoid, and of what only lays it out anew: scale 1/256, zero-point -128."""
     fixed: Range = {"min": np.float32(0.0), "max": np.float32(255 / 256)}
-    return {name: dict(fixed) for op in operators(model) if op.name == "LOGISTIC" for name in op.outputs}
+    found: dict[str, Range] = {}
+    for op in operators(model):
+        if op.name == "LOGISTIC" or (op.name in SAME_SCALE and op.inputs[0] in found):
+            found.update({name: dict(fixed) for name in op.outputs})
+    return found
 
 
 def _activation(scale: float) -> Range:

@@ -29,14 +29,18 @@ def in_turns(artifacts: Sequence[Artifact], frame: NDArray[Any]) -> list[float |
         segmenters = [opened.enter_context(open_here(one)) if runs_here(one) else None for one in artifacts]
         times: list[list[float]] = [[] for _ in artifacts]
         for number in range(WARM_UP + ROUNDS):
-            for place in range(len(artifacts)):
-                index = (place + number) % len(artifacts)
+            for index in turns(len(artifacts), number):
                 if (segment := segmenters[index]) is None:
                     continue
                 start = perf_counter_ns()
                 _ = segment(frame).mask
                 times[index].append((perf_counter_ns() - start) / 1e6)
     return [median(found[WARM_UP:]) if found else None for found in times]
+
+
+def turns(count: int, number: int) -> list[int]:
+    """In what order so many take their turns in a round: each round starts with another one."""
+    return [(place + number) % count for place in range(count)]
 
 
 def runs_here(artifact: Artifact) -> bool:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from compile.timing import turns
 from runtime.artifact import open_artifact
 from runtime.segmenter import Segmenter
 
@@ -67,8 +68,7 @@ def in_turns(paths: Sequence[Path], timed: Timed, step: Callable[[str], None] = 
         times: list[list[float]] = [[] for _ in paths]
         for number in range(timed.rounds):
             step(f"round {number + 1} of {timed.rounds}")
-            for place in range(len(paths)):
-                index = (place + number) % len(paths)
+            for index in turns(len(paths), number):
                 times[index].append(_turn(runs[index], tile, timed.repeats))
     return [Latency(tuple(found)) for found in times]
 

@@ -18,7 +18,7 @@ from . import groups
 from .members import Members
 from .pictures import decode, open_png
 from .sample import NUCLEUS, Dataset, Reader, Sample
-from .splits import choose
+from .splits import WHOLE, choose
 
 LICENCE = "CC0-1.0"
 LAYOUT = "expected <id>/images/<id>.png and <id>/masks/*.png, as in stage1_train.zip"
@@ -136,7 +136,7 @@ def _parse(argument: str) -> tuple[str, bool]:
 
 
 def _part(read: Bbbc038, sizes: dict[str, tuple[int, ...]], split: str, *, by_groups: bool) -> tuple[str, ...]:
-    if not by_groups or split not in ("train", "val"):
+    if not by_groups or split in WHOLE:
         return choose(sizes, split)
     looks = {name: (size, groups.appearance(read.grey(read.entries[name])[0])) for name, size in sizes.items()}
     return groups.choose(looks, split)

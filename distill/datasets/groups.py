@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from runtime import extras
 
+from .splits import ONE_IN, WHOLE
+
 QUANTILES = (1, 10, 25, 50, 75, 90, 99, 99.8)  # percent
 BANDS = np.geomspace(0.006, 0.5, 9)  # spatial frequencies, cycles per pixel
 WINDOW = 256  # pixels; the spectrum is taken of the upper left part of so many a side
 ALIKE = 1.5  # mean distance within a group, in standard deviations over the whole set
-ONE_IN = 5
 
 
 def appearance(frame: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -66,7 +67,7 @@ def choose(frames: Mapping[str, tuple[tuple[int, ...], NDArray[np.float64]]], sp
     In each image size, groups go to the validation part in the order of a hash of their first name, as long as one in
     five images is not exceeded by them; sizes of fewer than five images are training images.
     """
-    if split in ("all", "test"):
+    if split in WHOLE:
         return tuple(sorted(frames))
     by_size = defaultdict(list)
     for members in groups(frames):

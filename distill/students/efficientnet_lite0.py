@@ -8,8 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from distill.lean import LeanUNet
-from distill.timm_features import TimmFeatures
+from distill.unet import unet
 
 if TYPE_CHECKING:
     from torch import nn
@@ -30,7 +29,7 @@ class EfficientNetLite0:
 
     def build(self, spec: StudentSpec) -> nn.Module:
         """See StudentFamily.build."""
-        return LeanUNet(TimmFeatures("efficientnet_lite0", len(spec.channels), spec.depth), spec)
+        return unet("tu-efficientnet_lite0", spec)
 
 
 STUDENT = EfficientNetLite0()
