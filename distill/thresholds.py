@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from distill.predict import predictor, seen
-from runtime.instances import label_objects
+from runtime.instances import drop_small, label_all
 from runtime.overlap import dice, match_objects
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
     from torch import nn
@@ -36,6 +36,11 @@ class Scored:
     probability: NDArray[np.float16]
     labels: NDArray[np.int32]
 
+    def objects(self, spec: StudentSpec, rule: Objects) -> NDArray[np.int32]:
+        """The objects that the rule finds, small ones included."""
+        probability = self.probability.astype(np.float32)
+        return label_all(probability[0], probability[spec.outputs.index("core")], spec.threshold, rule)
+
 
 def choose(
     model: nn.Module, spec: StudentSpec, data: Sequence[Sample], labels: str
@@ -52,13 +57,32 @@ def choose(
     spec = replace(spec, threshold=max(dices, key=lambda t: (dices[t], -abs(t - 0.5))))
     record: dict[str, Any] = {"dice_by_threshold": dices}
     if "core" in spec.outputs:
-        spec, record["object_score_by_seeds"] = _best(scored, spec, _seed_rules(spec.objects))
-        spec, record["object_score_by_min_area"] = _best(scored, spec, _sizes(spec.objects))
+        spec, record["object_score_by_seeds"] = _best_seeds(scored, spec)
+        spec, record["object_score_by_min_area"] = _best_size(scored, spec)
     return spec, record
 
 
 def _mean_dice(scored: Sequence[Scored], threshold: float) -> float:
     return float(np.mean([dice(item.probability[0] > threshold, item.labels > 0) for item in scored]))
+
+
+def _best_seeds(scored: Sequence[Scored], spec: StudentSpec) -> tuple[StudentSpec, dict[str, float]]:
+    rules = _seed_rules(spec.objects)
+    scores = {
+        words: _object_score(scored, (drop_small(item.objects(spec, rule), rule.min_area) for item in scored))
+        for words, rule in rules.items()
+    }
+    return _best(spec, rules, scores)
+
+
+def _best_size(scored: Sequence[Scored], spec: StudentSpec) -> tuple[StudentSpec, dict[str, float]]:
+    rules = _sizes(spec.objects)
+    found = [item.objects(spec, spec.objects) for item in scored]  # the size is no matter of how objects come apart
+    scores = {
+        words: _object_score(scored, (drop_small(labels, rule.min_area) for labels in found))
+        for words, rule in rules.items()
+    }
+    return _best(spec, rules, scores)
 
 
 def _seed_rules(objects: Objects) -> dict[str, Objects]:
@@ -77,19 +101,16 @@ def _sizes(objects: Objects) -> dict[str, Objects]:
 
 
 def _best(
-    scored: Sequence[Scored], spec: StudentSpec, rules: dict[str, Objects]
+    spec: StudentSpec, rules: dict[str, Objects], scores: dict[str, float]
 ) -> tuple[StudentSpec, dict[str, float]]:
     """The spec with the best of the rules, the first of equal ones, and every rule's score."""
-    scores = {words: _object_score(scored, spec, objects) for words, objects in rules.items()}
     return replace(spec, objects=rules[max(scores, key=lambda words: scores[words])]), scores
 
 
-def _object_score(scored: Sequence[Scored], spec: StudentSpec, objects: Objects) -> float:
-    core = spec.outputs.index("core")
-    found = wrong = missed = 0
-    for item in scored:
-        probability = item.probability.astype(np.float32)
-        labels = label_objects(probability[0], probability[core], spec.threshold, objects)
+def _object_score(scored: Sequence[Scored], found: Iterable[NDArray[np.int32]]) -> float:
+    """TP / (TP + FP + FN) over all frames, of the objects found in each."""
+    right = wrong = missed = 0
+    for item, labels in zip(scored, found, strict=True):
         counts = match_objects(item.labels, labels)
-        found, wrong, missed = found + counts.tp, wrong + counts.fp, missed + counts.fn
-    return found / max(1, found + wrong + missed)
+        right, wrong, missed = right + counts.tp, wrong + counts.fp, missed + counts.fn
+    return right / max(1, right + wrong + missed)
