@@ -7,7 +7,7 @@ READY   := $(VENV)/.ready
 PYTHON  ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
              $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 UV      := uv==$(shell sed -n 's/^uv==//p' requirements.lock)
-STUDENT := distill/pretrained/nuclei-mobilenetv3/config.toml
+STUDENT := configs/nuclei_fast.toml
 
 DEMO_INPUT = $(if $(IMAGES),--images $(IMAGES),--data synthetic:6@2026)
 
@@ -17,7 +17,7 @@ help:
 	@echo 'make test                     run the tests'
 	@echo 'make test-arm                 run the INT8 artefact on an emulated arm64 board (needs qemu-user-static)'
 	@echo 'make lint                     ruff, pyright, import-linter'
-	@echo 'make student DATA=ZIP         retrain the bundled student on BBBC038 (see $(STUDENT))'
+	@echo 'make student DATA=ZIP         retrain the default student on BBBC038 (see $(STUDENT))'
 	@echo 'make rivals                   time StarDist, InstanSeg and Cellpose 3 beside ours; installs gigabytes in build/rivals'
 	@echo 'make lock                     write requirements.lock anew from pyproject.toml'
 	@echo 'make clean                    remove the environment and everything generated'
@@ -60,8 +60,9 @@ lint: $(READY)
 
 student: $(READY)
 	@test -n "$(DATA)" || { echo 'error: make student needs the images: make student DATA=path/to/stage1_train.zip' >&2; exit 2; }
-	$(BIN)/python -m distill fit $(STUDENT) --out runs/nuclei-mobilenetv3 \
-	  --set 'data.train=["bbbc038:$(DATA)", "synthetic:300@1"]' --set 'data.validation=["bbbc038:$(DATA)"]'
+	$(BIN)/python -m distill fit $(STUDENT) --out runs/nuclei-fast \
+	  --set 'data.train=["bbbc038:$(DATA)?split=groups", "synthetic:200@1"]' \
+	  --set 'data.validation=["bbbc038:$(DATA)?split=groups"]'
 
 # Each in an environment of its own, so that none of them changes ours; the figures land in build/, too.
 rivals: $(READY)

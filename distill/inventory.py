@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 TILE = (256, 256)  # pixels; multiply-adds are counted for one such tile
+STOCK = "nuclei-mobilenetv3"  # the bundled student whose decoder goes up to full resolution
 LIBRARY_DECODER = (256, 128, 64, 32, 16)  # what segmentation-models-pytorch builds when it is told nothing
 
 
@@ -41,10 +42,10 @@ def size(spec: StudentSpec) -> dict[str, float | None]:
 
 
 def decoders() -> dict[str, tuple[int, ...]]:
-    """Decoder widths that people compare, by name: of a spec that says nothing, of the bundled student, of smp."""
+    """Decoder widths that people compare, by name: of a spec that says nothing, of a bundled U-Net, of smp."""
     return {
         "default": StudentSpec("default", "").decoder,
-        "bundled": student_files.load(student_files.DEFAULT).spec.decoder,
+        "bundled": student_files.load(STOCK).spec.decoder,
         "library": LIBRARY_DECODER,
     }
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 PRETRAINED = Path(__file__).parent / "pretrained"
-DEFAULT = "nuclei-mobilenetv3"
+DEFAULT = "nuclei-fast"
 WEIGHTS, DESCRIPTION, SCHEME, METRICS, PROBES = (
     "weights.safetensors",
     "student.json",

@@ -12,7 +12,7 @@ import numpy as np
 from runtime import EdgescopeError
 
 ROOT = Path(__file__).resolve().parents[1]
-BUILT = ROOT / "demo" / "artifacts" / "nuclei-mobilenetv3-intel-int8"  # where `make demo` puts it too
+BUILT = ROOT / "demo" / "artifacts" / "nuclei-fast-intel-int8"  # where `make demo` puts it too
 FIELD_UM, NUCLEI, RADIUS_UM = 1000.0, 120, 6.0
 
 

@@ -1,6 +1,6 @@
 """Frame in, segmentation out: what a host embeds.
 
-with Segmenter.open("nuclei-mobilenetv3-intel-int8") as segment:
+with Segmenter.open("nuclei-fast-intel-int8") as segment:
     result = segment(frame)
     result.mask, result.labels(), result.objects()
 """

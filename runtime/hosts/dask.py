@@ -1,6 +1,6 @@
 """An artefact mapped over a dask array: whole slides, plates and time series, on any scheduler (extra `dask`).
 
-    maps = segment(array, "nuclei-mobilenetv3-intel-int8")  # float32 (channels, ..., H, W), lazy
+    maps = segment(array, "nuclei-fast-intel-int8")  # float32 (channels, ..., H, W), lazy
     mask = maps[0] > threshold
 
 Each plane is normalised by its own percentiles, those of the whole plane and never of a chunk, and cut into the tiles

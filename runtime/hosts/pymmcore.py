@@ -1,6 +1,6 @@
 """Micro-Manager through pymmcore-plus: every frame that a camera delivers is segmented beside the acquisition.
 
-    with attach(core, "nuclei-mobilenetv3-intel-int8", on_result=show) as segmentation:
+    with attach(core, "nuclei-fast-intel-int8", on_result=show) as segmentation:
         core.run_mda(sequence, block=True)  # or core.startContinuousSequenceAcquisition()
 
 Frames of an MDA come by its `frameReady` signal. Frames of a sequence that something else started (live view) are

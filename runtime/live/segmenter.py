@@ -1,6 +1,6 @@
 """A segmenter for a camera that must not wait: frames go in at once, results come out in order.
 
-with LiveSegmenter("nuclei-mobilenetv3-intel-int8", policy="latest") as live:
+with LiveSegmenter("nuclei-fast-intel-int8", policy="latest") as live:
     live.submit(frame, metadata={"position": 3})
     for result in live.results():
         result.segmentation.mask

@@ -386,12 +386,10 @@ def test_help_lists_the_options(capsys):
 def test_the_default_student_compiles_from_the_checkout(tmp_path):
     from distill import student as students
 
-    if students.DEFAULT not in students.names():
-        pytest.skip("the bundled student is not committed yet")
     done = compile_in(tmp_path, "--target", "jetson")
     assert done.wait(600) == 0, (tmp_path / "stderr").read_text()
     artifact = open_artifact(tmp_path / "artifacts" / f"{students.DEFAULT}-jetson-int8")
-    assert artifact.manifest.operators["int8_convolutions"] > 30
+    assert artifact.manifest.operators["int8_convolutions"] > 15
     assert (tmp_path / "stderr").read_text() == ""
 
 

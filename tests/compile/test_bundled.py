@@ -1,4 +1,4 @@
-"""What the bundled student must show, on real images where they are at hand: accuracy, agreement, int8 throughout."""
+"""What the bundled students must show, on real images where they are at hand: accuracy, agreement, int8 throughout."""
 
 import pytest
 
@@ -13,23 +13,29 @@ pytestmark = pytest.mark.slow
 
 
 TARGETS = tuple(targets.names())
+LEAST_DICE = {"nuclei-fast": 0.91, "nuclei-accurate": 0.915}  # in fp32, on images of groups that training did not see
+
+
+@pytest.fixture(scope="module", params=LEAST_DICE)
+def bundled(request):
+    return students.load(request.param)
 
 
 @pytest.fixture(scope="module")
-def recorded(tmp_path_factory):
+def recorded(bundled, tmp_path_factory):
     """The three int8 artefacts, measured on the tiles that travel with the student."""
-    return _build(tmp_path_factory.mktemp("recorded"), None)
+    return _build(bundled, tmp_path_factory.mktemp("recorded"), None)
 
 
 @pytest.fixture(scope="module")
-def validated(shared_data, tmp_path_factory):
+def validated(bundled, shared_data, tmp_path_factory):
     """The same, measured on the images of BBBC038 that training did not see."""
-    return _build(tmp_path_factory.mktemp("validated"), f"bbbc038:{shared_data / 'bbbc038' / 'stage1_train.zip'}")
+    images = f"bbbc038:{shared_data / 'bbbc038' / 'stage1_train.zip'}"
+    return _build(bundled, tmp_path_factory.mktemp("validated"), images)
 
 
-def _build(out, validate):
-    loaded = students.load()
-    made = build(loaded, Request(TARGETS, "int8", loaded.spec.tile, validate, max_drop=0.5), out)
+def _build(student, out, validate):
+    made = build(student, Request(TARGETS, "int8", student.spec.tile, validate, max_drop=0.5), out)
     return {artifact.manifest.target: artifact for artifact in made}
 
 
@@ -38,10 +44,10 @@ def test_int8_is_within_half_a_dice_point_of_fp32(validated, target):
     assert validated[target].manifest.accuracy["drop_points"] <= 0.5
 
 
-def test_the_float_student_reaches_090(validated):
+def test_the_float_student_is_as_accurate_as_it_is_said_to_be(bundled, validated):
     accuracy = validated["intel"].manifest.accuracy
-    assert accuracy["images"] == 81
-    assert accuracy["fp32_dice_mean"] >= 0.90
+    assert accuracy["images"] == 78
+    assert accuracy["fp32_dice_mean"] >= LEAST_DICE[bundled.spec.name]
 
 
 def test_the_three_agree_pairwise_on_the_images(validated):
@@ -54,7 +60,7 @@ def test_the_three_agree_pairwise_on_the_images(validated):
 @pytest.mark.parametrize("target", ["intel", "microscope"])
 def test_every_convolution_runs_in_int8(recorded, target):
     operators = recorded[target].manifest.operators
-    assert operators["int8_convolutions"] == operators["convolutions"] > 40
+    assert operators["int8_convolutions"] == operators["convolutions"] > 20
 
 
 @pytest.mark.parametrize("target", TARGETS)
