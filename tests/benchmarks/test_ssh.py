@@ -18,6 +18,7 @@ from benchmarks import ssh
 from benchmarks.report import read_report
 from runtime.errors import EdgescopeError, InputError
 
+PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check")
 QUICK = ("--", "--rounds", "1", "--repeats", "2")
 
 
@@ -115,6 +116,22 @@ def test_a_report_comes_back_and_nothing_stays(bench, device, home: Path, python
     (row,) = read_report(out).rows
     assert row.name == artifact.name
     assert row.timing is not None
+    assert set(home.glob(".edgescope-bench-*")) == before
+
+
+@pytest.mark.slow
+def test_a_device_with_nothing_but_python_is_set_up_and_measures(bench, device, home, write_tiny, tmp_path: Path):
+    """The thin wheel is built here, and installed there with what it asks for."""
+    if subprocess.run([*PIP, "index", "versions", "numpy"], capture_output=True, check=False).returncode:
+        pytest.skip("no package index within reach, from which to install numpy and openvino")
+    before = set(home.glob(".edgescope-bench-*"))
+    python = Path(sys.base_prefix, "bin", f"python3.{sys.version_info.minor}")
+    out = tmp_path / "device.json"
+    asked = ("--artifact", write_tiny(), "--data", "synthetic:1@1?size=64", "--python", python, "--out", out)
+    said = bench("ssh", *options(device), *asked, *QUICK)
+    assert said.code == 0, said.err
+    (row,) = read_report(out).rows
+    assert row.quality is not None
     assert set(home.glob(".edgescope-bench-*")) == before
 
 
