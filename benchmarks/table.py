@@ -14,7 +14,7 @@ from typing import Any
 from . import caveats
 from .absent import MARK, Absent
 from .figures import Quality
-from .report import Report, Row
+from .report import Protocol, Report, Row
 
 MISSING = "-"
 TRADE_MARKS = re.compile(r"\((?:R|TM)\)", re.IGNORECASE)
@@ -139,8 +139,8 @@ def _notes(entry: Entry) -> Iterable[str]:
         yield "left out: " + ", ".join(f"{count} {reason}" for reason, count in data.left_out.items())
     if row.timing:
         yield (
-            f"times per tile of {tile_of(row)}, {protocol.rounds} x {protocol.repeats} in fresh processes, threads: "
-            f"{protocol.threads or 'as the backend chooses'}; faster: than {protocol.reference}, paired by round"
+            f"times per tile of {tile_of(row)}, {protocol.rounds} x {protocol.repeats} in fresh processes, "
+            f"{_compared(protocol)}, paired by round"
         )
     if protocol.also_bf16 and not entry.report.device.has_bf16:
         yield "bf16 was not run: this processor does not multiply it natively"
@@ -150,6 +150,13 @@ def _notes(entry: Entry) -> Iterable[str]:
         yield f"{row.target}: checked here with {row.backend}, not timed: {_why_not_timed(row)}"
     if row.error:
         yield f"{row.name}: {row.error}"
+
+
+def _compared(protocol: Protocol) -> str:
+    """On how many threads, and faster than what: in a matrix both differ from row to row."""
+    if protocol.reference is None:
+        return "threads: as listed; faster: than the first row of the same tile size and threads"
+    return f"threads: {protocol.threads or 'as the backend chooses'}; faster: than {protocol.reference}"
 
 
 def _counted(quality: Quality) -> str:
