@@ -17,7 +17,7 @@ from runtime.artifact import Artifact
 from runtime.errors import EdgescopeError
 
 from .device import Constraint, Device
-from .figures import Energy, Round, Sustained, Throughput
+from .figures import MISMATCH, Energy, Quality, Round, Sustained, Throughput
 from .fingerprint import fingerprint
 from .machine import Machine
 from .measurement import Job, Task, in_fresh_process
@@ -200,9 +200,17 @@ def _scored(variant: Variant, job: Job, step: Step) -> tuple[Row, str | None]:
         stand_in=score.stand_in,
         description=score.description,
         agreement=score.agreement,
-        quality=score.quality,
+        quality=_told_apart(score.quality, manifest.accuracy.get("labels")),
     )
     return scored, score.content
+
+
+def _told_apart(quality: Quality | None, learnt: str | None) -> Quality | None:
+    """A student of whole cells that is held against nuclei is not worth what its Dice says: the protocol says so."""
+    if quality is None or learnt in (None, quality.labels):
+        return quality
+    words = f"learnt to find {learnt} and is held against {quality.labels}: its figures say nothing of its worth"
+    return replace(quality, protocol={**quality.protocol, MISMATCH: words})
 
 
 def _timed(

@@ -11,6 +11,8 @@ from runtime.records import Record
 
 from .latency import Histogram, Latency
 
+MISMATCH = "labels"  # of a protocol: what is wrong where a student learnt to find something else than is labelled
+
 
 @dataclass(frozen=True)
 class StageSamples(Record):

@@ -13,7 +13,7 @@ from typing import Any
 
 from . import caveats
 from .absent import MARK, Absent
-from .figures import Quality
+from .figures import MISMATCH, Quality
 from .report import Protocol, Report, Row
 
 MISSING = "-"
@@ -146,6 +146,8 @@ def _notes(entry: Entry) -> Iterable[str]:
         yield "bf16 was not run: this processor does not multiply it natively"
     if row.agreement and not row.agreement.within_tolerance:
         yield f"{row.name}: the probes are outside of the artefact's tolerance"
+    if row.quality and MISMATCH in row.quality.protocol:
+        yield f"{row.student}: {row.quality.protocol[MISMATCH]}"
     if row.stand_in:
         yield f"{row.target}: checked here with {row.backend}, not timed: {_why_not_timed(row)}"
     if row.error:

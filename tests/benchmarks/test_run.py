@@ -15,6 +15,7 @@ from runtime.manifest import Lineage
 
 QUICK = ("--rounds", "2", "--repeats", "10")
 ONE_IMAGE = ("--data", "synthetic:1@3")
+QUICKLY = ("--rounds", "1", "--repeats", "2")
 DIES = """
 import os, signal, sys
 job = next((argument for argument in sys.orig_argv if argument.endswith("job.json")), None)
@@ -104,6 +105,17 @@ def test_images_seen_in_training_are_left_out_and_counted(bench, write_tiny, tmp
     assert report.data.left_out["seen in training"] == 1
     assert bench(*call, "--repeats", "2", "--include-trained").code == 0
     assert read_report(tmp_path / "r.json").data.images == 2
+
+
+def test_a_student_of_cells_held_against_nuclei_is_told(bench, write_tiny, tmp_path: Path):
+    of_cells = write_tiny(name="of-cells", student="tissue", accuracy={"labels": "cells"})
+    of_nuclei = write_tiny(name="of-nuclei", accuracy={"labels": "nuclei"})
+    out = tmp_path / "report.json"
+    said = bench("run", "--artifact", of_cells, "--artifact", of_nuclei, *ONE_IMAGE, *QUICKLY, "--out", out)
+    assert said.code == 0, said.err
+    assert "tissue: learnt to find cells and is held against nuclei" in said.out
+    assert "tiny: learnt" not in said.out
+    assert {row.quality.labels for row in read_report(out).rows if row.quality} == {"nuclei"}
 
 
 def test_data_that_was_all_seen_in_training_is_refused(bench, write_tiny):
