@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from runtime.instances import drop_small, label_all
 from runtime.overlap import dice, match_objects
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
     from torch import nn
@@ -36,11 +37,6 @@ class Scored:
     probability: NDArray[np.float16]
     labels: NDArray[np.int32]
 
-    def objects(self, spec: StudentSpec, rule: Objects) -> NDArray[np.int32]:
-        """The objects that the rule finds, small ones included."""
-        probability = self.probability.astype(np.float32)
-        return label_all(probability[0], probability[spec.outputs.index("core")], spec.threshold, rule)
-
 
 def choose(
     model: nn.Module, spec: StudentSpec, data: Sequence[Sample], labels: str
@@ -57,32 +53,15 @@ def choose(
     spec = replace(spec, threshold=max(dices, key=lambda t: (dices[t], -abs(t - 0.5))))
     record: dict[str, Any] = {"dice_by_threshold": dices}
     if "core" in spec.outputs:
-        spec, record["object_score_by_seeds"] = _best_seeds(scored, spec)
-        spec, record["object_score_by_min_area"] = _best_size(scored, spec)
+        seeds, parted = _seed_rules(spec.objects), partial(_parted, scored, spec)
+        spec, record["object_score_by_seeds"] = _best(scored, spec, seeds, parted)
+        found = list(_parted(scored, spec, spec.objects))  # the smallest size is no matter of how objects come apart
+        spec, record["object_score_by_min_area"] = _best(scored, spec, _sizes(spec.objects), lambda _: found)
     return spec, record
 
 
 def _mean_dice(scored: Sequence[Scored], threshold: float) -> float:
     return float(np.mean([dice(item.probability[0] > threshold, item.labels > 0) for item in scored]))
-
-
-def _best_seeds(scored: Sequence[Scored], spec: StudentSpec) -> tuple[StudentSpec, dict[str, float]]:
-    rules = _seed_rules(spec.objects)
-    scores = {
-        words: _object_score(scored, (drop_small(item.objects(spec, rule), rule.min_area) for item in scored))
-        for words, rule in rules.items()
-    }
-    return _best(spec, rules, scores)
-
-
-def _best_size(scored: Sequence[Scored], spec: StudentSpec) -> tuple[StudentSpec, dict[str, float]]:
-    rules = _sizes(spec.objects)
-    found = [item.objects(spec, spec.objects) for item in scored]  # the size is no matter of how objects come apart
-    scores = {
-        words: _object_score(scored, (drop_small(labels, rule.min_area) for labels in found))
-        for words, rule in rules.items()
-    }
-    return _best(spec, rules, scores)
 
 
 def _seed_rules(objects: Objects) -> dict[str, Objects]:
@@ -101,10 +80,27 @@ def _sizes(objects: Objects) -> dict[str, Objects]:
 
 
 def _best(
-    spec: StudentSpec, rules: dict[str, Objects], scores: dict[str, float]
+    scored: Sequence[Scored],
+    spec: StudentSpec,
+    rules: dict[str, Objects],
+    parted: Callable[[Objects], Iterable[NDArray[np.int32]]],
 ) -> tuple[StudentSpec, dict[str, float]]:
-    """The spec with the best of the rules, the first of equal ones, and every rule's score."""
+    """The spec with the best of the rules, the first of equal ones, and every rule's score.
+
+    parted : a rule to the objects of every frame, small ones included
+    """
+    scores = {
+        words: _object_score(scored, (drop_small(labels, rule.min_area) for labels in parted(rule)))
+        for words, rule in rules.items()
+    }
     return replace(spec, objects=rules[max(scores, key=lambda words: scores[words])]), scores
+
+
+def _parted(scored: Sequence[Scored], spec: StudentSpec, rule: Objects) -> Iterator[NDArray[np.int32]]:
+    core = spec.outputs.index("core")
+    for item in scored:
+        probability = item.probability.astype(np.float32)
+        yield label_all(probability[0], probability[core], spec.threshold, rule)
 
 
 def _object_score(scored: Sequence[Scored], found: Iterable[NDArray[np.int32]]) -> float:

@@ -15,7 +15,6 @@ from runtime.manifest import Lineage
 
 QUICK = ("--rounds", "2", "--repeats", "10")
 ONE_IMAGE = ("--data", "synthetic:1@3")
-QUICKLY = ("--rounds", "1", "--repeats", "2")
 DIES = """
 import os, signal, sys
 job = next((argument for argument in sys.orig_argv if argument.endswith("job.json")), None)
@@ -111,7 +110,7 @@ def test_a_student_of_cells_held_against_nuclei_is_told(bench, write_tiny, tmp_p
     of_cells = write_tiny(name="of-cells", student="tissue", accuracy={"labels": "cells"})
     of_nuclei = write_tiny(name="of-nuclei", accuracy={"labels": "nuclei"})
     out = tmp_path / "report.json"
-    said = bench("run", "--artifact", of_cells, "--artifact", of_nuclei, *ONE_IMAGE, *QUICKLY, "--out", out)
+    said = bench("run", "--artifact", of_cells, "--artifact", of_nuclei, *ONE_IMAGE, *QUICK, "--out", out)
     assert said.code == 0, said.err
     assert "tissue: learnt to find cells and is held against nuclei" in said.out
     assert "tiny: learnt" not in said.out
