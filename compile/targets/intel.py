@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from compile import lint
 from compile.lowered import Lowered
+from compile.subpixel import place_pixels
 from compile.unsigned import to_unsigned
 from runtime import __version__
 from runtime.backends.openvino import load_openvino
@@ -44,7 +45,7 @@ class Intel:
         core = openvino.Core()
         source = to_unsigned(graph.reference)[0] if graph.quantized else graph.reference
         lint.check(source, lint.OPENVINO, "the graph for OpenVINO")
-        model = _read(core, source)
+        model = _read(core, place_pixels(source))
         for name, value in _model_info(graph).items():
             model.set_rt_info(value, ["model_info", name])
         with tempfile.TemporaryDirectory() as folder:
