@@ -25,7 +25,7 @@ def check(spec: StudentSpec, where: str = "student") -> None:
         )
         raise InputError(msg)
     _check_decoder(spec, where)
-    _check_encoder(spec, where, is_open=family.open_encoder)
+    _check_encoder(spec, where, family.encoder_from)
     if spec.separable and spec.head_stride == 1:
         msg = f"{where}.separable is true, but the decoder of {spec.family} has plain convolutions alone; leave it out."
         raise InputError(msg)
@@ -42,15 +42,16 @@ def _check_decoder(spec: StudentSpec, where: str) -> None:
     raise InputError(msg)
 
 
-def _check_encoder(spec: StudentSpec, where: str, *, is_open: bool) -> None:
+def _check_encoder(spec: StudentSpec, where: str, begins: int | None) -> None:
     if not spec.encoder:
         return
-    if not is_open:
+    if begins is None:
         msg = f"{where}.encoder is {list(spec.encoder)}, but the encoder of {spec.family} is as it is; leave it out."
         raise InputError(msg)
-    if len(spec.encoder) != spec.depth or min(spec.encoder) < 1:
+    count = spec.depth - begins.bit_length() + 2
+    if len(spec.encoder) != count or min(spec.encoder) < 1:
         msg = (
             f"{where}.encoder is {list(spec.encoder)}; a decoder of {COUNTS[len(spec.decoder)]} stages and "
-            f"head_stride {spec.head_stride} need {COUNTS[spec.depth]} positive widths."
+            f"head_stride {spec.head_stride} need {COUNTS[count]} positive widths."
         )
         raise InputError(msg)

@@ -42,9 +42,7 @@ class LeanUNet(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.decoder = Decoder(cast("Encoder", encoder).channels, spec.decoder, separable=spec.separable)
-        block = spec.head_stride**2
-        self.head = nn.Conv2d(spec.decoder[-1], len(spec.outputs) * block, 1)
-        self.block = nn.PixelShuffle(spec.head_stride)
+        self.head, self.block = sub_pixel(spec)
 
     def forward(self, image: Tensor) -> Tensor:
         """See StudentFamily.build."""
@@ -85,6 +83,11 @@ class Stage(nn.Module):
         """(N, deep, h, w) and (N, skip, 2h, 2w) -> (N, width, 2h, 2w)."""
         above = interpolate(self.narrow(deep), scale_factor=2.0, mode="nearest")
         return self.smooth(self.mix(torch.cat([above, skip], 1)))
+
+
+def sub_pixel(spec: StudentSpec) -> tuple[nn.Conv2d, nn.PixelShuffle]:
+    """The last convolution of a student, and what puts its logits into their places."""
+    return nn.Conv2d(spec.decoder[-1], len(spec.outputs) * spec.head_stride**2, 1), nn.PixelShuffle(spec.head_stride)
 
 
 def convolution(

@@ -22,7 +22,7 @@ class StudentFamily(Protocol):
     stride: int  # tile sides must be multiples of it
     no_int8: str | None  # why there is no int8 of it, as a clause without a full stop; None where there is
     head_strides: tuple[int, ...]  # where its decoder may end, the usual one first: 1 full resolution, 2 half
-    open_encoder: bool  # whether spec.encoder may give the widths of its encoder
+    encoder_from: int | None  # stride of the first of the features whose widths spec.encoder gives; None: it gives none
 
     def build(self, spec: StudentSpec) -> nn.Module:
         """A module from (N, len(spec.channels), h, w) float32 in [0, 1] to logits (N, len(spec.outputs), h, w).

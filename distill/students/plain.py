@@ -66,7 +66,7 @@ class Plain:
     stride: int = 32
     no_int8: str | None = None
     head_strides: tuple[int, ...] = (2, 4)
-    open_encoder: bool = True
+    encoder_from: int | None = 2
 
     def build(self, spec: StudentSpec) -> nn.Module:
         """See StudentFamily.build. spec.encoder gives the widths of the stages, finest first."""

@@ -22,7 +22,7 @@ class ResNet18:
     stride: int = 32
     no_int8: str | None = None
     head_strides: tuple[int, ...] = (1, 2, 4)
-    open_encoder: bool = False
+    encoder_from: int | None = None
 
     def build(self, spec: StudentSpec) -> nn.Module:
         """See StudentFamily.build."""

@@ -33,7 +33,7 @@ class SwinTiny:
         "which int8 would have to round too, are known to lose accuracy by it"
     )
     head_strides: tuple[int, ...] = (1,)
-    open_encoder: bool = False
+    encoder_from: int | None = None
 
     def build(self, spec: StudentSpec) -> nn.Module:
         """See StudentFamily.build."""

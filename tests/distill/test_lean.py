@@ -7,11 +7,13 @@ import pytest
 import torch
 
 from distill import students
+from distill.construction import check
 from distill.graph import aten, convolutions, flatten
 from distill.lean import LeanUNet, convolution
 from distill.quantize import LOGIT_SCALE, is_output, is_stored, prepare, scheme_of, stop_observing, tied_tensors
 
 TILE = (64, 64)
+UNETS = ["efficientnet_lite0", "plain"]
 LEAN = [name for name in students.names() if students.load(name).head_strides[0] != 1]
 
 
@@ -22,10 +24,10 @@ def flat(request, build):
 
 
 def test_the_lean_families_are_there():
-    assert LEAN == ["efficientnet_lite0", "plain"]
+    assert sorted(["linknet", *UNETS]) == LEAN
 
 
-@pytest.mark.parametrize("family", LEAN)
+@pytest.mark.parametrize("family", UNETS)
 @pytest.mark.parametrize("separable", [False, True])
 @pytest.mark.parametrize(("head_stride", "decoder"), [(2, (8, 8, 8, 8)), (2, (8, 8)), (4, (8, 8, 8)), (4, (8,))])
 def test_logits_are_of_full_resolution(spec, family: str, separable: bool, head_stride: int, decoder: tuple[int, ...]):
@@ -36,6 +38,29 @@ def test_logits_are_of_full_resolution(spec, family: str, separable: bool, head_
         assert len(features) == described.depth
         assert model.decoder(features).shape == (2, 8, 96 // head_stride, 64 // head_stride)
         assert model(torch.zeros(2, 1, 96, 64)).shape == (2, 2, 96, 64)
+
+
+@pytest.mark.parametrize(("encoder", "decoder"), [((4, 6, 8), (6, 4)), ((4, 6, 8, 10), (5, 7, 9)), ((), (8,))])
+@pytest.mark.parametrize("separable", [False, True])
+def test_a_linknet_begins_and_ends_at_a_quarter(spec, encoder, decoder, separable: bool):
+    described = spec("linknet", head_stride=4, encoder=encoder, decoder=decoder, separable=separable)
+    check(described)
+    model = students.load("linknet").build(described)
+    image = torch.zeros(2, 1, 96, 64)
+    assert model.encoder[0](image).shape[2:] == (24, 16)
+    assert model(image).shape == (2, 2, 96, 64)
+    same = [link for link in model.decoder if isinstance(link.lateral, torch.nn.Identity)]
+    assert len(same) == sum(a == b for a, b in zip(encoder[-2::-1], decoder, strict=bool(encoder)))
+
+
+def test_a_link_adds_what_an_unet_lays_beside_it(spec):
+    model = students.load("linknet").build(spec("linknet", head_stride=4, encoder=(4, 6), decoder=(4,))).eval()
+    link, feature = model.decoder[0], torch.rand(1, 4, 8, 8)
+    seen = []
+    link.smooth.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    link(torch.zeros(1, 6, 4, 4), feature)
+    link(torch.zeros(1, 6, 4, 4), 0 * feature)
+    torch.testing.assert_close(seen[0] - seen[1], feature)
 
 
 def test_every_pixel_of_a_block_has_a_logit_of_its_own(spec):

@@ -41,7 +41,7 @@ def test_the_usual_student_of_a_family_can_be_built(family, spec):
 def test_an_unknown_family_is_refused_with_the_known_ones():
     with pytest.raises(
         InputError,
-        match="choose one of efficientnet_b0, efficientnet_lite0, mobilenetv3, "
+        match="choose one of efficientnet_b0, efficientnet_lite0, linknet, mobilenetv3, "
         "mobilenetv3_050, mobilenetv3_large, plain, resnet18, swin_tiny",
     ):
         students.load("giant")
