@@ -10,6 +10,7 @@ import torch
 from scipy import ndimage
 from torch.utils.data import Dataset as TorchDataset
 
+from distill.augmentation import HAZE_KNOTS, SHRUNK, draw_light, draw_place
 from distill.targets import targets
 from runtime.normalize import normalize
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from runtime.manifest import Normalization
 
 SMALL_PX = 12.0  # diameter of an object below which a student sees it least well
-HAZE_KNOTS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,8 +95,8 @@ class CropStream(TorchDataset[Crop]):
 
     def __getitem__(self, index: int) -> Crop:
         rng = np.random.default_rng([self.seed, self.start + index])
-        group = rng.choice(len(self.groups), p=self.share)
-        field = self.groups[group][rng.choice(len(self.groups[group]), p=self.chances[group])]
+        group, number = self.draw_field(rng)
+        field = self.groups[group][number]
         part = cut(field, self.crop, self.augment, rng)
         image = np.stack([change_intensities(plane, self.augment, rng) for plane in part.image])
         if self.augment.drop:
@@ -110,36 +110,32 @@ class CropStream(TorchDataset[Crop]):
             torch.from_numpy(part.labels.astype(np.int64)) if self.with_instances else nothing,
         )
 
+    def draw_field(self, rng: np.random.Generator) -> tuple[int, int]:
+        """The set that a crop is of, and the number of the field in it."""
+        group = rng.choice(len(self.groups), p=self.share)
+        return group, rng.choice(len(self.groups[group]), p=self.chances[group])
+
 
 def cut(field: Field, crop: int, augment: AugmentSection, rng: np.random.Generator) -> Field:
     """A square crop at a random place, scale, rotation and reflection; beyond its border a frame is mirrored.
 
     All planes, the labels and the teacher's probability are cut at the same place.
     """
-    shape = field.labels.shape
-    zoom = augment.scale ** rng.uniform(-1, 1)
-    angle = rng.uniform(0, 2 * np.pi) if augment.rotate and rng.random() < 0.5 else 0.0
-    turn = int(rng.integers(4)) if augment.rotate else 0
-    cos, sin = np.cos(angle + turn * np.pi / 2), np.sin(angle + turn * np.pi / 2)
-    matrix = np.array([[cos, -sin], [sin, cos]]) / zoom
-    if augment.rotate and rng.random() < 0.5:
-        matrix[:, 1] *= -1
-    reach = crop / 2 / zoom
-    center = [rng.uniform(min(reach, side / 2), max(side - reach, side / 2)) for side in map(float, shape)]
-    offset = np.asarray(center) - 0.5 - matrix @ np.full(2, (crop - 1) / 2)
-    window, shift = _window(shape, matrix, offset, crop)
+    place = draw_place(field.labels.shape, crop, augment, rng)
+    matrix, offset = place.matrix, place.offset
+    window, shift = _window(field.labels.shape, matrix, offset, crop)
 
     def sample(part: NDArray[Any], order: int) -> NDArray[Any]:
         return ndimage.affine_transform(part, matrix, offset - shift, (crop, crop), order=order, mode="mirror")
 
-    image = np.stack([sample(_smooth(plane, window, zoom), order=1) for plane in field.image])
+    image = np.stack([sample(_smooth(plane, window, place.zoom), order=1) for plane in field.image])
     soft = None if field.soft is None else np.rint(sample(field.soft[window].astype(np.float32), 1)).astype(np.uint8)
     return Field(image, sample(field.labels[window], order=0), soft, field.labelled)
 
 
 def _smooth(plane: NDArray[np.float32], window: tuple[slice, slice], zoom: float) -> NDArray[np.float32]:
     """The window of a plane, blurred where it is about to be shrunk; with a margin, so that its rim is right, too."""
-    if zoom > 0.8:
+    if zoom > SHRUNK:
         return plane[window]
     sigma = 0.4 / zoom
     reach = int(4 * sigma + 0.5)  # where ndimage cuts its kernel off
@@ -161,17 +157,16 @@ def change_intensities(
     image: NDArray[np.float32], augment: AugmentSection, rng: np.random.Generator
 ) -> NDArray[np.float32]:
     """Haze, gamma, contrast, blur and noise; float32 in [0, 1] in and out."""
-    if augment.blur and rng.random() < 0.3:
-        image = ndimage.gaussian_filter(image, rng.uniform(0.3, augment.blur))
-    if augment.haze and rng.random() < 0.3:
-        image = image + _haze(image.shape, rng) * np.float32(rng.uniform(0, augment.haze))
-    image = image ** np.float32(augment.gamma ** rng.uniform(-1, 1))
+    light = draw_light(augment, rng)
+    if light.blur:
+        image = ndimage.gaussian_filter(image, light.blur)
+    if light.knots is not None:
+        image = image + _haze(image.shape, light.knots) * np.float32(light.haze)
+    image = image ** np.float32(light.gamma)
     if augment.contrast:
-        gain = 1 + augment.contrast * rng.uniform(-1, 0.6)
-        image = image * np.float32(gain) + np.float32(rng.uniform(0, 0.5) * max(0.0, 1 - gain))
-    if augment.noise and rng.random() < 0.5:
-        deviation = rng.uniform(0, augment.noise)
-        image = image + rng.normal(0, deviation, image.shape).astype(np.float32)
+        image = image * np.float32(light.gain) + np.float32(light.lift)
+    if light.noise:
+        image = image + rng.normal(0, light.noise, image.shape).astype(np.float32)
     return np.clip(image, 0, 1, dtype=np.float32)
 
 
@@ -187,9 +182,8 @@ def _window(
     return (slice(low[0], high[0]), slice(low[1], high[1])), low.astype(float)
 
 
-def _haze(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float32]:
+def _haze(shape: tuple[int, ...], knots: NDArray[np.float64]) -> NDArray[np.float32]:
     """A smooth surface between 0 and 1: a few random heights, and cubic splines between them."""
-    knots = rng.random((HAZE_KNOTS, HAZE_KNOTS))
     surface = ndimage.zoom(knots, [side / HAZE_KNOTS for side in shape], order=3, mode="nearest", grid_mode=True)
     return surface.clip(0, 1).astype(np.float32)
 
