@@ -17,6 +17,7 @@ LABELS = ("cells", "nuclei")
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps", "tpu")
 CORES = ("eroded", "distance")
 ENCODER_WEIGHTS = {"imagenet": "efficientnet_lite0"}  # the family that there are such weights of
+CROPS = ("host", "device")
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
 
@@ -131,6 +132,7 @@ def _check_teacher(config: Config) -> None:
             "prompt_labels": LABELS,
             "membrane": ("own", "blank", "shuffled"),
             "device": ("auto", "cpu", "cuda"),
+            "looks_at": ("fields", "crops") if section.name == "unet" else ("fields",),
         }
         for key, known in choices.items():
             if getattr(section, key) not in known:
@@ -196,6 +198,9 @@ def _check_trainer(config: Config) -> None:
             raise InputError(msg)
     if section.accelerator not in ACCELERATORS:
         msg = f"trainer.accelerator is {section.accelerator!r}; choose one of {', '.join(ACCELERATORS)}."
+        raise InputError(msg)
+    if section.crops not in CROPS:
+        msg = f"trainer.crops is {section.crops!r}; choose {' or '.join(CROPS)}."
         raise InputError(msg)
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from distill.crops import Crop
     from distill.sections import PhaseSection
     from distill.spec import StudentSpec
+    from distill.tutor import Tutor
 
 CALIBRATED = 0.5  # share of the quantisation-aware steps after which the scales stay as they are
 
@@ -32,12 +33,20 @@ CALIBRATED = 0.5  # share of the quantisation-aware steps after which the scales
 class Phase(lightning.LightningModule):
     """Train ``model`` ((N, 1, h, w) to logits (N, C, h, w)) for ``plan.steps`` steps."""
 
-    def __init__(self, model: nn.Module, plan: PhaseSection, spec: StudentSpec, config: Config) -> None:
+    def __init__(
+        self, model: nn.Module, plan: PhaseSection, spec: StudentSpec, config: Config, tutor: Tutor | None = None
+    ) -> None:
         super().__init__()
         self.model, self.plan, self.spec = model, plan, spec
         self.labels, self.interval = config.data.labels, config.trainer.interval
         self.objective = Objective(config.loss)
         self.score = MeanMetric()
+        self.tutors = (tutor,) if tutor is not None else ()  # no part of what is trained, averaged and saved
+
+    def on_fit_start(self) -> None:
+        """The tutor goes where the student is."""
+        for tutor in self.tutors:
+            tutor.to(self.device)
 
     def on_train_epoch_start(self) -> None:
         """Freeze the scales half-way; asked of the step, so that a resumed run does the same."""
@@ -47,7 +56,10 @@ class Phase(lightning.LightningModule):
 
     def training_step(self, crop: Crop) -> Tensor:
         """The objective on one batch of crops; each term and, where there are several, its weight is logged."""
-        logits = self.model(crop.image.contiguous(memory_format=torch.channels_last))
+        image = crop.image.contiguous(memory_format=torch.channels_last)
+        for tutor in self.tutors:
+            crop = crop._replace(teacher=tutor(image))
+        logits = self.model(image)
         loss, terms = self.objective(_input(crop, logits, self.global_step / self.plan.steps))
         of_all = {"on_step": True, "sync_dist": True}  # the mean over the processes that train together
         self.log_dict({f"train/{role}": value.detach() for role, value in terms.items()}, **of_all)

@@ -27,6 +27,7 @@ from distill.objective import terms_of
 from distill.progress import progress
 from distill.quantize import prepare, stop_observing
 from distill.quiet import quiet
+from distill.tutor import tutor_of
 from runtime.atomic import write_bytes
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def _run(name: str, model: nn.Module, plan: PhaseSection, config: Config, data: 
         trainer = _trainer(name, plan, config, work, callbacks)
         try:
             trainer.fit(
-                Phase(model, plan, data.spec, config),
+                Phase(model, plan, data.spec, config, tutor_of(config.teacher, data.spec)),
                 data,
                 ckpt_path=checkpoint if checkpoint.exists() else None,
                 weights_only=True,

@@ -74,6 +74,8 @@ class TeacherSection:
     licence : of saved masks, which do not say theirs
     membrane : own, blank (zeros) or shuffled (of another image): the controls of a study
     device : auto, cpu or cuda; half : half precision where the device is a GPU
+    looks_at : "fields", whole and once (the foreground is stored), or "crops", the very ones that the student sees,
+        in every output (unet alone; see distill.tutor)
     store : folder of the soft labels, reused by every student
     undistilled : folders of students that learnt from the labels alone: `fit` says what the teacher is better at
     """
@@ -93,6 +95,7 @@ class TeacherSection:
     membrane: str = "own"
     device: str = "auto"
     half: bool = True
+    looks_at: str = "fields"
     store: str = "runs/soft-labels.zarr"
     undistilled: tuple[str, ...] = ()
 
@@ -169,6 +172,7 @@ class TrainerSection:
     """[trainer]: every `interval` steps a checkpoint is written; every `validate` intervals the student is scored.
 
     devices, nodes : processes of one machine, and machines; over one they train together (DDP)
+    crops : where they are cut: on the "host", or on the "device" that trains, which does not wait for the host then
     patience : validations without a better Dice after which the float phase stops early; 0 never stops it
     """
 
@@ -176,6 +180,7 @@ class TrainerSection:
     validate: int = 5
     patience: int = 0
     accelerator: str = "cpu"
+    crops: str = "host"
     devices: int = 1
     nodes: int = 1
     threads: int = 0

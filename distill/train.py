@@ -62,7 +62,7 @@ def fit(config: Config, out: Path) -> Student | None:
     data = TrainingData(config)
     with only_run(out) if rank_zero_only.rank == 0 else nullcontext():  # the first speaks for those that train along
         _begin(config, work)
-        if config.teacher.name and rank_zero_only.rank == 0:
+        if config.teacher.name and config.teacher.looks_at == "fields" and rank_zero_only.rank == 0:
             log.info("%s", headroom(config, data.validation).sentence())
         model = float_phase(config, data, work)
         graph = flatten(model, data.spec.tile, len(data.spec.channels))

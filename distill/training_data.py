@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, DistributedSampler
 
 from distill import datasets
 from distill.crops import CropStream, ready
+from distill.device_crops import DeviceCrops, Plan, PlanStream
 from distill.objective import check_heard, terms_of
 from distill.spec import spec_of
 from runtime.errors import InputError
@@ -41,10 +42,12 @@ class TrainingData(lightning.LightningDataModule):
         self.soft: list[dict[str, NDArray[np.uint8]]] = []  # of each, what the teacher says, by the image's name
         self.groups, self.share = self._groups()
         self.plan, self.stream = config.float, 0
+        self.device_crops: DeviceCrops | None = None
 
     def for_phase(self, plan: PhaseSection, stream: int) -> TrainingData:
         """Draw from here on the crops of a phase; each phase has a stream of its own."""
         self.plan, self.stream = plan, stream
+        self.device_crops = None
         return self
 
     def train_dataloader(self) -> DataLoader[Any]:
@@ -55,7 +58,8 @@ class TrainingData(lightning.LightningDataModule):
         """
         assert self.trainer is not None
         step = self.plan.batch * self.plan.accumulate * self.trainer.world_size
-        crops = CropStream(
+        on_device = self.config.trainer.crops == "device"
+        crops = (PlanStream if on_device else CropStream)(
             self.groups,
             self.share,
             self.spec.outputs,
@@ -68,9 +72,18 @@ class TrainingData(lightning.LightningDataModule):
             small_nuclei=self.config.data.small_nuclei,
             with_instances=any(loss.needs_instances for loss in terms_of(self.config.loss).values()),
         )
+        if on_device and self.device_crops is None:
+            self.device_crops = DeviceCrops(crops, self.trainer.strategy.root_device)
         # Lightning's own sampler shuffles: then a step would see other crops on two devices than on one.
         sampler = DistributedSampler(crops, self.trainer.world_size, self.trainer.global_rank, shuffle=False)
         return DataLoader(crops, batch_size=self.plan.batch, sampler=sampler, num_workers=self.config.trainer.workers)
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Crops, where the loader gave plans of them."""
+        if isinstance(batch, Plan):
+            assert self.device_crops is not None
+            return self.device_crops.cut(batch)
+        return batch
 
     def val_dataloader(self) -> DataLoader[Any]:
         """Whole samples, one at a time."""
@@ -112,7 +125,7 @@ class TrainingData(lightning.LightningDataModule):
         Of the whole set, as `label` does, whatever part of it keeps its labels: the planes of "shuffled" are of
         another image of the set.
         """
-        if not self.config.teacher.name:
+        if not self.config.teacher.name or self.config.teacher.looks_at == "crops":
             return {}
         from distill import soft_labels  # zarr, for those who have a teacher
 

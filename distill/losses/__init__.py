@@ -31,7 +31,8 @@ class LossInput:
     logits : (N, C, H, W), the student's, of any float type; channel 0 is the foreground
     target : (N, C, H, W), labels in {0, 1}; of any value in crops that are not labelled
     labelled : (N,) bool, whether the crop has an annotation
-    teacher : (N, 1, H, W), the teacher's probability of the foreground in [0, 1], or None without a teacher
+    teacher : (N, 1, H, W), the teacher's probability of the foreground in [0, 1], or (N, C, H, W) of all outputs, or
+        None without a teacher
     instances : (N, H, W) int64, instance labels with 0 as background, or None where no loss needs them
     progress : share of the training that is done, in [0, 1]
 
@@ -50,7 +51,7 @@ class LossInput:
         wanted = {
             "target": tuple(self.logits.shape),
             "labelled": (count,),
-            "teacher": (count, 1, height, width),
+            "teacher": (count, self.said, height, width),
             "instances": (count, height, width),
         }
         for name, shape in wanted.items():
@@ -93,8 +94,23 @@ class LossInput:
         """A loss of 0 whose gradient is 0 at every logit, even at infinite ones."""
         return self.foreground[:0].sum()
 
+    @property
+    def said(self) -> int:
+        """How many outputs the teacher speaks of: all of them, or the foreground alone."""
+        outputs = self.logits.shape[1]
+        return outputs if self.teacher is not None and self.teacher.shape[1:2] == (outputs,) else 1
+
+    @property
+    def heard(self) -> Tensor:
+        """Logits (N, said, H, W) of what the teacher speaks of, in the type of `foreground`."""
+        return self.logits[:, : self.said].to(self.foreground.dtype)
+
     def taught(self, loss: str) -> Tensor:
-        """The teacher's probability (N, 1, H, W) in the type of `foreground`; InputError when there is no teacher."""
+        """The teacher's foreground (N, 1, H, W) in the type of `foreground`; InputError when there is no teacher."""
+        return self.taught_all(loss)[:, :1]
+
+    def taught_all(self, loss: str) -> Tensor:
+        """All that the teacher says (N, said, H, W), in the same type; InputError when there is no teacher."""
         if self.teacher is None:
             msg = f"The loss {loss!r} compares with a teacher, and there is none; name a teacher or leave the loss out."
             raise InputError(msg)

@@ -5,7 +5,8 @@ loss = T^2 mean(q log(q / r) + (1 - q) log((1 - q) / (1 - r))). The factor T^2 k
 A softmax over the last axis would be over image width.
 
 The teacher's logit is taken from its probability, clamped to [1/510, 1 - 1/510]: half a step of the 8-bit store, beyond
-which it cannot tell. So |z_t| is at most 6.23. Every crop counts, labelled or not.
+which it cannot tell. So |z_t| is at most 6.23. Every crop counts, labelled or not, and every output that the teacher
+speaks of.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ class Hinton:
             raise InputError(msg)
 
     def __call__(self, batch: LossInput) -> Tensor:
-        teacher = batch.taught(self.name).logit(HALF_STEP) / self.temperature
-        student = batch.foreground / self.temperature
+        teacher = batch.taught_all(self.name).logit(HALF_STEP) / self.temperature
+        student = batch.heard / self.temperature
         chance = teacher.sigmoid()
         inside = chance * (logsigmoid(teacher) - logsigmoid(student))
         outside = (1 - chance) * (logsigmoid(-teacher) - logsigmoid(-student))

@@ -1,4 +1,5 @@
-"""Matching of probabilities: mean (sigmoid(z_s) - p_t)^2 over the foreground's pixels.
+"""Matching of probabilities: mean (sigmoid(z_s) - p_t)^2 over the pixels of every output that the teacher
+speaks of, of a field the foreground alone.
 
 The matching term of arXiv 2606.00928, "MSE between student and teacher probabilities"; the form is ours, since the
 abstract gives none. It is the Brier score (Brier 1950) against the teacher, or logit matching (Ba and Caruana 2014,
@@ -27,7 +28,7 @@ class MSE:
     without_labels: bool = True
 
     def __call__(self, batch: LossInput) -> Tensor:
-        return (batch.foreground.sigmoid() - batch.taught(self.name)).square().mean()
+        return (batch.heard.sigmoid() - batch.taught_all(self.name)).square().mean()
 
 
 LOSS = MSE()

@@ -95,7 +95,7 @@ class UnetKind(TeacherKind):
         if not section.weights:
             msg = "teacher.weights is empty; name the folder of a student that fit trained with several channels."
             raise InputError(msg)
-        members = [load(folder) for folder in _folders(Path(section.weights).expanduser())]
+        members = [load(folder) for folder in folders_of(Path(section.weights).expanduser())]
         channels = members[0].spec.channels
         if any(member.spec.channels != channels for member in members):
             msg = f"The students in {section.weights} see different channels; give the folds of one teacher."
@@ -103,8 +103,8 @@ class UnetKind(TeacherKind):
         return Unet(members, choose(section.device))
 
 
-def _folders(weights: Path) -> list[str | Path]:
-    """The folder itself, or its folds; what is neither is left for `load` to explain."""
+def folders_of(weights: Path) -> list[str | Path]:
+    """Folders of students: ``weights`` itself, or those in it; what is neither is left for `load` to explain."""
     folds = sorted(path.parent for path in weights.glob("*/student.json"))
     return [weights] if (weights / "student.json").exists() or not folds else [*folds]
 

@@ -124,6 +124,11 @@ def test_a_setting_is_overridden(load, override: str, found):
         (DATA + "[float]\nlearning_rate = nan\n", "float.learning_rate"),
         (DATA + "[float]\nwarmup = 7\n", "float.warmup must be a share"),
         (DATA + "[qat]\nclip = -1\n", "qat.clip"),
+        (DATA + "[trainer]\ncrops = 'moon'\n", "trainer.crops is 'moon'; choose host or device"),
+        (
+            DATA + "[teacher]\nname = 'masks'\nlooks_at = 'crops'\n[loss]\nmatching = 'mse'\n",
+            "teacher.looks_at is 'crops'; choose one of fields",
+        ),
         (DATA + "[trainer]\naccelerator = 'quantum'\n", "trainer.accelerator is 'quantum'; choose one of auto, cpu"),
         (DATA + "core = 'soft'\n", "data.core is 'soft'; choose one of eroded, distance."),
         (DATA + "small_nuclei = 0\n", "data.small_nuclei is 0; give a factor over 0"),

@@ -17,6 +17,7 @@ import torch
 from distill import config as configuration
 from distill import student as students
 from distill.config import Config
+from distill.sections import LossSection, TeacherSection
 from distill.train import fit
 from runtime.errors import EdgescopeError, InputError
 from runtime.lock import only_run
@@ -127,6 +128,23 @@ def test_a_training_that_is_killed_and_resumed_gives_the_same_weights(trained: P
     assert found.scheme == expected.scheme
     assert found.spec == expected.spec
     assert found.metrics == expected.metrics
+
+
+@pytest.mark.slow
+def test_a_student_is_taught_crop_by_crop(trained: Path, config: Config, tmp_path: Path):
+    taught = replace(
+        config,
+        teacher=TeacherSection(name="unet", weights=str(trained), looks_at="crops"),
+        loss=LossSection(matching="hinton", matching_options={"temperature": 1.0}),
+        trainer=replace(config.trainer, crops="device"),
+    )
+    found = fit(taught, tmp_path / "taught")
+    assert found.lineage.teacher.startswith("unet (weights ")
+    assert found.lineage.weights_sha256 != students.load(trained).lineage.weights_sha256
+    log = (tmp_path / "taught" / "training.csv").read_text()
+    assert "matching" in log
+    again = fit(taught, tmp_path / "again")
+    assert again.lineage.weights_sha256 == found.lineage.weights_sha256
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from distill import datasets, soft_labels
 from distill.config import Config
 from distill.datasets import Sample
-from distill.sections import DataSection, LossSection, PhaseSection, TeacherSection, TrainerSection
+from distill.sections import AugmentSection, DataSection, LossSection, PhaseSection, TeacherSection, TrainerSection
 from distill.training_data import TrainingData, divide
 from runtime.errors import InputError
 
@@ -87,12 +88,33 @@ class Trainer:
 
     def __init__(self, global_step: int = 0, world_size: int = 1, global_rank: int = 0) -> None:
         self.global_step, self.world_size, self.global_rank = global_step, world_size, global_rank
+        self.strategy = SimpleNamespace(root_device=torch.device("cpu"))
 
 
 def batches(config: Config, stream: int = 0, **trainer: int):
     data = TrainingData(config).for_phase(config.float, stream)
     data.trainer = Trainer(**trainer)
-    return list(data.train_dataloader())
+    return [data.on_after_batch_transfer(batch, 0) for batch in data.train_dataloader()]
+
+
+def test_crops_that_are_cut_on_the_device_show_the_same_places(taught: Config):
+    still = replace(taught, augment=AugmentSection(scale=1.2, noise=0.0))
+    on_device = replace(still, trainer=replace(still.trainer, crops="device"))
+    for host, device in zip(batches(still), batches(on_device), strict=True):
+        torch.testing.assert_close(device.image, host.image, atol=2e-3, rtol=0)
+        torch.testing.assert_close(device.teacher, host.teacher, atol=2 / 255, rtol=0)
+        assert (device.target[:, 0] != host.target[:, 0]).float().mean() < 5e-3
+
+
+def test_each_phase_has_crops_of_its_own_on_the_device_as_well(config: Config):
+    on_device = replace(config, trainer=replace(config.trainer, crops="device"))
+    data = TrainingData(on_device)
+    data.trainer = Trainer()
+    first, second = (
+        data.on_after_batch_transfer(next(iter(data.for_phase(config.float, stream).train_dataloader())), 0)
+        for stream in (0, 1)
+    )
+    assert not torch.equal(first.image, second.image)
 
 
 def test_undistilled_and_distilled_students_see_the_same_crops(config: Config, taught: Config):

@@ -1,0 +1,61 @@
+"""A teacher that looks at the very crops that its student sees, and speaks of all outputs, cores included.
+
+What is stored of whole fields (distill.soft_labels) is the foreground, before the crop was turned, scaled, blurred and
+made noisy. A teacher that is shown the same augmented crop as the student says more, the longer the schedule (Beyer et
+al. 2022, arXiv 2106.05237). Several teachers speak as the mean of their probabilities.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from distill.teachers.unet import folders_of
+from runtime.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from torch import Tensor
+
+    from distill.sections import TeacherSection
+    from distill.spec import StudentSpec
+
+
+class Tutor(nn.Module):
+    """Networks that answer (N, C, h, w) in [0, 1] with logits (N, outputs, h, w)."""
+
+    def __init__(self, members: Iterable[nn.Module]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+        self.requires_grad_(requires_grad=False)
+
+    def train(self, mode: bool = True) -> Tutor:
+        """It has learnt already: its batch normalisation stays as it is."""
+        return super().train(mode=False)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Probabilities (N, outputs, h, w), float32, without a gradient."""
+        with torch.no_grad():
+            return torch.stack([member(image).float().sigmoid() for member in self.members]).mean(0)
+
+
+def tutor_of(section: TeacherSection, spec: StudentSpec) -> Tutor | None:
+    """The teacher that ``section`` names, where it looks at crops; InputError where it cannot teach ``spec``."""
+    if not section.name or section.looks_at != "crops":
+        return None
+    from distill.student import load
+
+    members = [load(folder) for folder in folders_of(Path(section.weights).expanduser())]
+    for member in members:
+        for key in ("channels", "outputs", "normalization"):
+            if getattr(member.spec, key) != getattr(spec, key):
+                msg = (
+                    f"The teacher {member.spec.name} has {key} {getattr(member.spec, key)} and the student "
+                    f"{getattr(spec, key)}; a teacher that looks at crops needs the same (or set teacher.looks_at)."
+                )
+                raise InputError(msg)
+    return Tutor(member.graph(spec.tile) for member in members)
