@@ -8,8 +8,11 @@ PYTHON  ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
              $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 UV      := uv==$(shell sed -n 's/^uv==//p' requirements.lock)
 STUDENT := configs/nuclei_fast.toml
+TEACHERS := a b c d
 
 DEMO_INPUT = $(if $(IMAGES),--images $(IMAGES),--data synthetic:6@2026)
+IMAGES_OF = --set 'data.train=["bbbc038:$(DATA)?split=groups", "synthetic:200@1"]' \
+  --set 'data.validation=["bbbc038:$(DATA)?split=groups"]'
 
 .PHONY: help setup demo test arm test-arm lint student rivals lock clean
 help:
@@ -17,7 +20,7 @@ help:
 	@echo 'make test                     run the tests'
 	@echo 'make test-arm                 run the INT8 artefact on an emulated arm64 board (needs qemu-user-static)'
 	@echo 'make lint                     ruff, pyright, import-linter'
-	@echo 'make student DATA=ZIP         retrain the default student on BBBC038 (see $(STUDENT))'
+	@echo 'make student DATA=ZIP         retrain the default student and its teachers on BBBC038 (see $(STUDENT))'
 	@echo 'make rivals                   time StarDist, InstanSeg and Cellpose 3 beside ours; installs gigabytes in build/rivals'
 	@echo 'make lock                     write requirements.lock anew from pyproject.toml'
 	@echo 'make clean                    remove the environment and everything generated'
@@ -60,9 +63,10 @@ lint: $(READY)
 
 student: $(READY)
 	@test -n "$(DATA)" || { echo 'error: make student needs the images: make student DATA=path/to/stage1_train.zip' >&2; exit 2; }
-	$(BIN)/python -m distill fit $(STUDENT) --out runs/nuclei-fast \
-	  --set 'data.train=["bbbc038:$(DATA)?split=groups", "synthetic:200@1"]' \
-	  --set 'data.validation=["bbbc038:$(DATA)?split=groups"]'
+	for name in $(TEACHERS); do \
+	  test -e runs/teachers/$$name || $(BIN)/python -m distill fit configs/teachers/$$name.toml --out runs/teachers/$$name $(IMAGES_OF) || exit; \
+	done
+	$(BIN)/python -m distill fit $(STUDENT) --out runs/nuclei-fast $(IMAGES_OF)
 
 # Each in an environment of its own, so that none of them changes ours; the figures land in build/, too.
 rivals: $(READY)
