@@ -40,6 +40,9 @@ def check_student(config: Config) -> None:
     _check_outputs(config)
     _check_student(spec_of(config), "student")
     _check_encoder_weights(config.student.encoder_weights, config.student.family)
+    if config.student.begin_with and config.student.encoder_weights:
+        msg = f"student.begin_with is {config.student.begin_with!r}, and encoder_weights is set, too; leave one out."
+        raise InputError(msg)
 
 
 def _check_data(config: Config) -> None:

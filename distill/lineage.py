@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from distill import datasets, teachers
 from distill.imagenet import SOURCE as IMAGENET
-from distill.student import weights_digest
+from distill.student import load, weights_digest
 from runtime.manifest import DataSource, Lineage
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from distill.config import Config
     from distill.datasets import Dataset
+    from distill.student import Student
 
 PACKAGES = ("torch", "lightning", "segmentation-models-pytorch", "timm", "numpy", "edgescope")
 
@@ -34,6 +35,11 @@ def lineage(config: Config, train: Sequence[Dataset], weights: Mapping[str, Tens
     if config.student.encoder_weights:
         sources.append(IMAGENET)
     taught_by, licences = _teacher(config)
+    begun = load(config.student.begin_with) if config.student.begin_with else None
+    if begun is not None:
+        sources += [source for source in begun.lineage.data if source not in sources]
+        licences += begun.lineage.licences
+        taught_by = _begun(taught_by, begun)
     return Lineage(
         teacher=taught_by,
         weights_sha256=weights_digest(weights),
@@ -41,8 +47,15 @@ def lineage(config: Config, train: Sequence[Dataset], weights: Mapping[str, Tens
         licences=tuple(dict.fromkeys([*(source.licence for source in sources), *licences])),
         versions=_versions(),
         command="python -m distill fit config.toml",
-        trained_on=tuple(sorted(_seen(config, train))),
+        trained_on=tuple(sorted(_seen(config, train).union(begun.lineage.trained_on if begun is not None else ()))),
     )
+
+
+def _begun(taught_by: str | None, begun: Student) -> str:
+    """Who taught it, and who taught the student that it begins with."""
+    before = f"it begins with {begun.spec.name} (weights {begun.lineage.weights_sha256[:12]})"
+    before += f", taught by {begun.lineage.teacher}" if begun.lineage.teacher else ""
+    return f"{taught_by}; {before}" if taught_by else before
 
 
 def _teacher(config: Config) -> tuple[str | None, tuple[str, ...]]:

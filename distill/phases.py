@@ -21,12 +21,14 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from distill import imagenet, students
+from distill.begin import begin_with
 from distill.history import VALIDATION
 from distill.module import Phase
 from distill.objective import terms_of
 from distill.progress import progress
 from distill.quantize import prepare, stop_observing
 from distill.quiet import quiet
+from distill.student import load
 from distill.tutor import tutor_of
 from runtime.atomic import write_bytes
 
@@ -42,6 +44,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+BEGUN_ON = 32  # crops that tell how large the values of a student are that another one begins with
+
 
 def float_phase(config: Config, data: TrainingData, work: Path) -> nn.Module:
     """The float student, trained; what an earlier run arrived at is taken up from the folder ``work``."""
@@ -49,6 +53,8 @@ def float_phase(config: Config, data: TrainingData, work: Path) -> nn.Module:
     model = students.load(data.spec.family).build(data.spec).to(memory_format=torch.channels_last)
     if config.student.encoder_weights:
         imagenet.begin(model)
+    if config.student.begin_with:
+        begin_with(model, load(config.student.begin_with), data.first_images(BEGUN_ON))
     _run("float", model, config.float, config, data.for_phase(config.float, 0), work)
     return model.eval()
 

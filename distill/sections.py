@@ -12,6 +12,8 @@ class StudentSection:
 
     channels : planes of the image that it sees; more than one makes a teacher for distill/teachers/unet.py
     encoder, head_stride, separable : see distill.spec.StudentSpec
+    begin_with : a bundled student's name or a student's folder, whose weights the training begins with where
+        convolutions are alike: to go on with one's own images, or with another decoder (see distill.begin)
     encoder_weights : "imagenet" begins with the weights of distill/imagenet.py; left out, with random ones
     """
 
@@ -23,6 +25,7 @@ class StudentSection:
     encoder: tuple[int, ...] = ()
     head_stride: int = 1
     separable: bool = False
+    begin_with: str = ""
     encoder_weights: str = ""
     outputs: tuple[str, ...] = ("foreground", "core")
     low_percentile: float = 1.0

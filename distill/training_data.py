@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import lightning
+import torch
 from torch.utils.data import DataLoader, DistributedSampler
 
 from distill import datasets
@@ -59,24 +60,33 @@ class TrainingData(lightning.LightningDataModule):
         assert self.trainer is not None
         step = self.plan.batch * self.plan.accumulate * self.trainer.world_size
         on_device = self.config.trainer.crops == "device"
-        crops = (PlanStream if on_device else CropStream)(
+        kind = PlanStream if on_device else CropStream
+        crops = self._stream(kind, self.trainer.global_step * step, self.config.trainer.interval * step)
+        if on_device and self.device_crops is None:
+            self.device_crops = DeviceCrops(crops, self.trainer.strategy.root_device)
+        # Lightning's own sampler shuffles: then a step would see other crops on two devices than on one.
+        sampler = DistributedSampler(crops, self.trainer.world_size, self.trainer.global_rank, shuffle=False)
+        return DataLoader(crops, batch_size=self.plan.batch, sampler=sampler, num_workers=self.config.trainer.workers)
+
+    def first_images(self, count: int) -> torch.Tensor:
+        """What the student sees in the first ``count`` crops of this phase, (count, C, crop, crop)."""
+        crops = self._stream(CropStream, 0, count)
+        return torch.stack([crops[number].image for number in range(count)])
+
+    def _stream(self, kind: type[CropStream], start: int, count: int) -> CropStream:
+        return kind(
             self.groups,
             self.share,
             self.spec.outputs,
             self.config.data.crop,
             self.config.augment,
             seed=2 * self.config.seed + self.stream,
-            start=self.trainer.global_step * step,
-            count=self.config.trainer.interval * step,
+            start=start,
+            count=count,
             core=self.config.data.core,
             small_nuclei=self.config.data.small_nuclei,
             with_instances=any(loss.needs_instances for loss in terms_of(self.config.loss).values()),
         )
-        if on_device and self.device_crops is None:
-            self.device_crops = DeviceCrops(crops, self.trainer.strategy.root_device)
-        # Lightning's own sampler shuffles: then a step would see other crops on two devices than on one.
-        sampler = DistributedSampler(crops, self.trainer.world_size, self.trainer.global_rank, shuffle=False)
-        return DataLoader(crops, batch_size=self.plan.batch, sampler=sampler, num_workers=self.config.trainer.workers)
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """Crops, where the loader gave plans of them."""

@@ -124,6 +124,10 @@ def test_a_setting_is_overridden(load, override: str, found):
         (DATA + "[float]\nlearning_rate = nan\n", "float.learning_rate"),
         (DATA + "[float]\nwarmup = 7\n", "float.warmup must be a share"),
         (DATA + "[qat]\nclip = -1\n", "qat.clip"),
+        (
+            BEGUN + "begin_with = 'nuclei-fast'\n" + DATA,
+            "student.begin_with is 'nuclei-fast', and encoder_weights is set",
+        ),
         (DATA + "[trainer]\ncrops = 'moon'\n", "trainer.crops is 'moon'; choose host or device"),
         (
             DATA + "[teacher]\nname = 'masks'\nlooks_at = 'crops'\n[loss]\nmatching = 'mse'\n",

@@ -11,7 +11,8 @@ import torch
 from distill import datasets
 from distill.config import Config
 from distill.lineage import lineage
-from distill.sections import DataSection, TeacherSection
+from distill.sections import DataSection, StudentSection, TeacherSection
+from distill.student import load
 
 WEIGHTS = {"one": torch.ones(3)}
 
@@ -47,6 +48,16 @@ def test_the_licence_of_the_teacher_joins_those_of_the_data(config: Config, fiel
     assert found.licences == ("MIT", "Modified Apache-2.0, non-commercial")
     assert found.teacher is not None
     assert found.teacher.startswith("masks (")
+
+
+def test_what_a_student_begins_with_is_part_of_where_it_comes_from(config: Config, field: Path):
+    before = load("nuclei-fast").lineage
+    found = of(replace(config, student=StudentSection(begin_with="nuclei-fast")), f"multiplex:{field}?licence=MIT")
+    assert found.licences == tuple(dict.fromkeys(["MIT", *before.licences]))
+    assert set(before.data) < set(found.data)
+    assert set(before.trained_on) < set(found.trained_on)
+    assert found.teacher is not None
+    assert f"begins with nuclei-fast (weights {before.weights_sha256[:12]})" in found.teacher
 
 
 def test_the_teacher_is_named_without_a_path(config: Config, field: Path):
