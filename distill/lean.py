@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 import torch
 from torch import nn
-from torch.nn.functional import interpolate
+from torch.nn.functional import interpolate, relu
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -103,3 +103,16 @@ def convolution(
         kernel, stride = 1, 1
     layers += [nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(outputs)]
     return nn.Sequential(*layers, *([nn.ReLU()] if active else []))
+
+
+class Block(nn.Module):
+    """Two convolutions beside what comes in (He et al. 2016, arXiv 1512.03385, fig. 2)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = convolution(width, width, 3)
+        self.second = convolution(width, width, 3, active=False)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(N, width, h, w), the same out."""
+        return relu(image + self.second(self.first(image)))

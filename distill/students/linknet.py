@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING
 from torch import nn
 from torch.nn.functional import interpolate
 
-from distill.lean import convolution, sub_pixel
-from distill.students.plain import Block
+from distill.lean import Block, convolution, sub_pixel
 
 if TYPE_CHECKING:
     from torch import Tensor

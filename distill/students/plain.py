@@ -11,9 +11,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from torch import nn
-from torch.nn.functional import relu
 
-from distill.lean import LeanUNet, convolution
+from distill.lean import Block, LeanUNet, convolution
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,19 +21,6 @@ if TYPE_CHECKING:
 
 BLOCKS = 2  # residual blocks of a stage
 WIDTHS = (16, 32, 64, 128, 192)
-
-
-class Block(nn.Module):
-    """Two convolutions beside what comes in."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.first = convolution(width, width, 3)
-        self.second = convolution(width, width, 3, active=False)
-
-    def forward(self, image: Tensor) -> Tensor:
-        """(N, width, h, w), the same out."""
-        return relu(image + self.second(self.first(image)))
 
 
 class PlainEncoder(nn.Module):
