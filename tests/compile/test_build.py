@@ -389,7 +389,7 @@ def test_the_default_student_compiles_from_the_checkout(tmp_path):
     done = compile_in(tmp_path, "--target", "jetson")
     assert done.wait(600) == 0, (tmp_path / "stderr").read_text()
     artifact = open_artifact(tmp_path / "artifacts" / f"{students.DEFAULT}-jetson-int8")
-    assert artifact.manifest.operators["int8_convolutions"] == 20  # of 21
+    assert artifact.manifest.operators["int8_convolutions"] == 17  # of 18
     assert (tmp_path / "stderr").read_text() == ""
 
 
