@@ -14,6 +14,8 @@ from distill import student as student_files
 from distill.devices import check_trainer
 from distill.objective import Objective, check_heard
 from distill.probes import choose_probes
+from distill.spec import spec_of
+from distill.tutor import members_of
 from distill.views import check_control
 from runtime.errors import EdgescopeError, InputError
 
@@ -61,6 +63,9 @@ def examine(config: Config) -> Examination:
     found = Examination()
     channels, asked = examine_teacher(config, found)
     examine_data(config, found, channels, asked)
+    if config.student.begin_with:
+        found.attempt(lambda: f"begins with {student_files.load(config.student.begin_with).spec.name}")
+    found.attempt(lambda: _tutor(config))
     for folder in config.teacher.undistilled if config.teacher.name else ():
         found.attempt(lambda folder=folder: f"undistilled student {student_files.load(folder).spec.name}")
     found.attempt(lambda: _losses(config))
@@ -174,6 +179,11 @@ def _data(
 def _words(data: Dataset) -> str:
     left_out = sum(data.left_out.values())
     return f"{len(data)} images" + (f" ({left_out} left out)" if left_out else "")
+
+
+def _tutor(config: Config) -> str | None:
+    members = members_of(config.teacher, spec_of(config))
+    return f"who looks at crops: {', '.join(member.spec.name for member in members)}" if members else None
 
 
 def _losses(config: Config) -> str:

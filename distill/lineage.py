@@ -35,27 +35,31 @@ def lineage(config: Config, train: Sequence[Dataset], weights: Mapping[str, Tens
     if config.student.encoder_weights:
         sources.append(IMAGENET)
     taught_by, licences = _teacher(config)
-    begun = load(config.student.begin_with) if config.student.begin_with else None
-    if begun is not None:
+    seen = _seen(config, train)
+    if config.student.begin_with:
+        begun = load(config.student.begin_with)
         sources += [source for source in begun.lineage.data if source not in sources]
         licences += begun.lineage.licences
-        taught_by = _begun(taught_by, begun)
+        seen.update(begun.lineage.trained_on)
+    licences = (*(source.licence for source in sources), *licences)
+    if config.student.begin_with:
+        sources.append(_begun(begun))
     return Lineage(
         teacher=taught_by,
         weights_sha256=weights_digest(weights),
         data=tuple(sources),
-        licences=tuple(dict.fromkeys([*(source.licence for source in sources), *licences])),
+        licences=tuple(dict.fromkeys(licences)),
         versions=_versions(),
         command="python -m distill fit config.toml",
-        trained_on=tuple(sorted(_seen(config, train).union(begun.lineage.trained_on if begun is not None else ()))),
+        trained_on=tuple(sorted(seen)),
     )
 
 
-def _begun(taught_by: str | None, begun: Student) -> str:
-    """Who taught it, and who taught the student that it begins with."""
-    before = f"it begins with {begun.spec.name} (weights {begun.lineage.weights_sha256[:12]})"
-    before += f", taught by {begun.lineage.teacher}" if begun.lineage.teacher else ""
-    return f"{taught_by}; {before}" if taught_by else before
+def _begun(student: Student) -> DataSource:
+    """The student whose weights a training begins with."""
+    known = f"the training began with the weights of this student ({student.lineage.weights_sha256[:12]})"
+    known += f", whose teacher was {student.lineage.teacher}" if student.lineage.teacher else ""
+    return DataSource(student.spec.name, "; ".join(student.lineage.licences), known)
 
 
 def _teacher(config: Config) -> tuple[str | None, tuple[str, ...]]:

@@ -26,10 +26,12 @@ from distill.predict import predictor
 from distill.probes import choose_probes
 from distill.quantize import scheme_of
 from distill.report import write_report
-from distill.student import Student, graph_weights, save
+from distill.spec import spec_of
+from distill.student import Student, graph_weights, load, save
 from distill.thresholds import choose
 from distill.toml import portable
 from distill.training_data import TrainingData
+from distill.tutor import members_of
 from runtime.atomic import make_folder, replacing, write_bytes
 from runtime.errors import InputError
 from runtime.lock import only_run
@@ -58,6 +60,9 @@ def fit(config: Config, out: Path) -> Student | None:
     work = _check_place(config, out)
     check_trainer(config.trainer)
     set_up(config)
+    members_of(config.teacher, spec_of(config))  # a name that is wrong is said before the images are opened
+    if config.student.begin_with:
+        load(config.student.begin_with)
     probes = choose_probes(config)  # before the hours of training, which a wrong data.record would cost
     data = TrainingData(config)
     with only_run(out) if rank_zero_only.rank == 0 else nullcontext():  # the first speaks for those that train along

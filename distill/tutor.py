@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from distill.sections import TeacherSection
     from distill.spec import StudentSpec
+    from distill.student import Student
 
 
 class Tutor(nn.Module):
@@ -45,8 +46,14 @@ class Tutor(nn.Module):
 
 def tutor_of(section: TeacherSection, spec: StudentSpec) -> Tutor | None:
     """The teacher that ``section`` names, where it looks at crops; InputError where it cannot teach ``spec``."""
+    members = members_of(section, spec)
+    return Tutor(member.graph(spec.tile) for member in members) if members else None
+
+
+def members_of(section: TeacherSection, spec: StudentSpec) -> list[Student]:
+    """The students that ``section`` names, where they look at crops; InputError where one cannot teach ``spec``."""
     if not section.name or section.looks_at != "crops":
-        return None
+        return []
     from distill.student import load
 
     members = [load(folder) for folder in folders_of(Path(section.weights).expanduser())]
@@ -58,4 +65,4 @@ def tutor_of(section: TeacherSection, spec: StudentSpec) -> Tutor | None:
                     f"{getattr(spec, key)}; a teacher that looks at crops needs the same (or set teacher.looks_at)."
                 )
                 raise InputError(msg)
-    return Tutor(member.graph(spec.tile) for member in members)
+    return members

@@ -16,6 +16,7 @@ import torch
 
 from distill import config as configuration
 from distill import student as students
+from distill.check import examine
 from distill.config import Config
 from distill.sections import LossSection, TeacherSection
 from distill.train import fit
@@ -128,6 +129,22 @@ def test_a_training_that_is_killed_and_resumed_gives_the_same_weights(trained: P
     assert found.scheme == expected.scheme
     assert found.spec == expected.spec
     assert found.metrics == expected.metrics
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"student": {"begin_with": "nowhere"}},
+        {"teacher": {"name": "unet", "weights": "nowhere", "looks_at": "crops"}, "loss": {"matching": "mse"}},
+    ],
+    ids=["begin_with", "teacher"],
+)
+def test_who_is_not_there_costs_no_training(config: Config, tmp_path: Path, change):
+    wrong = replace(config, **{key: replace(getattr(config, key), **values) for key, values in change.items()})
+    with pytest.raises(InputError, match="There is no student 'nowhere'"):
+        fit(wrong, tmp_path / "out")
+    assert not any(tmp_path.iterdir())
+    assert "There is no student 'nowhere'" in " ".join(examine(wrong).problems)
 
 
 @pytest.mark.slow
