@@ -156,11 +156,12 @@ def _data(student: Student, config: Config) -> str:
     teacher = (
         f"Distilled from the teacher {lineage.teacher}; the teacher's licences are among those below."
         if lineage.teacher
-        else f"No teacher: it was trained on the labels of these data. {_beginning(config)}"
+        else "No teacher: it was trained on the labels of these data."
     )
     versions = ", ".join(f"{name} {version}" for name, version in lineage.versions.items())
     return (
-        f"## Data, licences, lineage\n\n{_table(['data', 'licence', 'what'], rows)}\n\n{teacher}\n\n"
+        f"## Data, licences, lineage\n\n{_table(['data', 'licence', 'what'], rows)}\n\n"
+        f"{teacher} {_beginning(config)}\n\n"
         f"- licences that went in: {', '.join(lineage.licences) or 'none'}\n"
         f"- training frames known by their content: {len(lineage.trained_on)} (`trained_on` in `student.json`; "
         "`evaluate` and the benchmarks leave them out)\n"
@@ -172,6 +173,8 @@ def _data(student: Student, config: Config) -> str:
 def _beginning(config: Config) -> str:
     if weights := config.student.encoder_weights:
         return f"Its encoder began with published weights ({weights}), its decoder at random."
+    if config.student.begin_with:
+        return "It began with the weights of another student, named above, where their convolutions are alike."
     return "Its weights started at random; no pretrained weights went in."
 
 

@@ -175,6 +175,8 @@ def test_the_card_says_what_the_weights_began_with(trained, settings: Config):
     begun = replace(settings, student=replace(settings.student, encoder_weights="imagenet"))
     assert "no pretrained weights went in" in card(trained, settings)
     assert "Its encoder began with published weights (imagenet)" in card(trained, begun)
+    another = replace(settings, student=replace(settings.student, begin_with="nuclei-fast"))
+    assert "It began with the weights of another student" in card(trained, another)
 
 
 def test_the_card_says_what_a_core_is(trained, settings: Config):
