@@ -14,8 +14,10 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from compile.unsigned import in_order
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from onnx import ModelProto, NodeProto
 
@@ -34,8 +36,8 @@ def place_pixels(model: ModelProto) -> ModelProto:
             continue
         block = next(item.i for item in shuffle.attribute if item.name == "blocksize")
         nodes += _placed(model, node, shuffle.input[0], shape, block)
-    del model.graph.node[:]
-    model.graph.node.extend(_used(nodes, {item.name for item in model.graph.output}))
+    _replace(model, nodes)
+    _replace(model, in_order(model.graph))  # without what is no longer read
     onnx.checker.check_model(model)
     return model
 
@@ -82,14 +84,9 @@ def _placed(model: ModelProto, sigmoid: NodeProto, logits: str, shape: list[int]
     ]
 
 
-def _used(nodes: list[NodeProto], wanted: set[str]) -> Iterable[NodeProto]:
-    """The nodes that something is made of, in their order."""
-    kept: list[NodeProto] = []
-    for node in reversed(nodes):
-        if wanted.intersection(node.output):
-            kept.append(node)
-            wanted = wanted.union(node.input)
-    return reversed(kept)
+def _replace(model: ModelProto, nodes: list[NodeProto]) -> None:
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
 
 
 def _tensors(model: ModelProto) -> Iterator[onnx.ValueInfoProto]:

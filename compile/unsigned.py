@@ -71,7 +71,7 @@ class _Graph:
     def finish(self) -> onnx.ModelProto:
         """Drop what is no longer read, restore the order, and check."""
         graph = self.model.graph
-        nodes = _in_order(graph)
+        nodes = in_order(graph)
         used = {name for node in nodes for name in node.input}
         constants = [item for item in graph.initializer if item.name in used]
         for name, value in (("node", nodes), ("initializer", constants), ("value_info", [])):
@@ -162,7 +162,7 @@ def _weight_sums(graph: _Graph, convolution: onnx.NodeProto) -> np.ndarray:
     return codes.astype(np.float64).sum(axis=(1, 2, 3)) * scales
 
 
-def _in_order(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+def in_order(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
     """The nodes that the output depends on, each after those it reads."""
     maker = {name: node for node in graph.node for name in node.output}
     ordered: list[onnx.NodeProto] = []

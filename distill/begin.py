@@ -32,24 +32,19 @@ def begin_with(model: nn.Module, student: Student, images: Tensor) -> None:
     images : (N, C, h, w) float32 in [0, 1], training crops
     InputError where not one convolution is the same.
     """
-    taken = [
-        (convolution, norm, student.weights[f"{name}.bias"])
-        for name, convolution, norm in _layers(model)
-        if _fits(convolution, student.weights.get(f"{name}.weight"))
-    ]
+    every = list(layers(model))
+    taken = [layer for layer in every if _fits(layer[1], student.weights.get(f"{layer[0]}.weight"))]
     if not taken:
         msg = f"student.begin_with: no convolution of {student.spec.name} has its like in this student's family."
         raise InputError(msg)
     with torch.no_grad():
-        for name, convolution, norm in _layers(model):
-            if _fits(convolution, student.weights.get(f"{name}.weight")):
-                _take(convolution, norm, student.weights[f"{name}.weight"], student.weights[f"{name}.bias"])
-        _normalize(model, [(norm, bias) for _, norm, bias in taken if norm is not None], images)
-    every = sum(1 for _ in _layers(model))
-    log.info("begins with %d of %d convolutions of %s", len(taken), every, student.spec.name)
+        for name, convolution, norm in taken:
+            _take(convolution, norm, student.weights[f"{name}.weight"], student.weights[f"{name}.bias"])
+        _normalize(model, [norm for _, _, norm in taken if norm is not None], images)
+    log.info("begins with %d of %d convolutions of %s", len(taken), len(every), student.spec.name)
 
 
-def _layers(model: nn.Module) -> Iterator[tuple[str, nn.Conv2d, nn.BatchNorm2d | None]]:
+def layers(model: nn.Module) -> Iterator[tuple[str, nn.Conv2d, nn.BatchNorm2d | None]]:
     """Each convolution by its name, with the normalisation that comes next, if it has one."""
     waiting: tuple[str, nn.Conv2d] | None = None
     for name, module in model.named_modules():
@@ -81,7 +76,7 @@ def _take(convolution: nn.Conv2d, norm: nn.BatchNorm2d | None, weight: Tensor, b
     norm.bias.copy_(bias)
 
 
-def _normalize(model: nn.Module, norms: list[tuple[nn.BatchNorm2d, Tensor]], images: Tensor) -> None:
+def _normalize(model: nn.Module, norms: list[nn.BatchNorm2d], images: Tensor) -> None:
     """Give each normalisation what it sees of the images, in one pass: none of them changes what the next one sees."""
     seen: dict[nn.Module, tuple[Tensor, Tensor]] = {}
 
@@ -90,12 +85,12 @@ def _normalize(model: nn.Module, norms: list[tuple[nn.BatchNorm2d, Tensor]], ima
         seen[module] = (mean, variance)
 
     with ExitStack() as hooks:
-        for norm, _ in norms:
+        for norm in norms:
             hooks.enter_context(norm.register_forward_pre_hook(look))
         model.eval()(images)
-    for norm, bias in norms:
+    for norm in norms:
         mean, variance = seen[norm]
         norm.running_mean.copy_(mean)  # type: ignore[union-attr]
         norm.running_var.copy_(variance)  # type: ignore[union-attr]
         norm.weight.copy_((variance + norm.eps).sqrt())
-        norm.bias.copy_(bias + mean)
+        norm.bias.add_(mean)

@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
+from distill.begin import layers
 from runtime import extras
 from runtime.errors import EdgescopeError
 from runtime.manifest import DataSource
@@ -42,7 +43,8 @@ def begin(student: nn.Module) -> None:
     published = _pairs(_read())
     encoder = student.get_submodule("encoder")
     with torch.no_grad():
-        for number, (convolution, norm) in enumerate(_modules(encoder)):
+        normalized = [(convolution, norm) for _, convolution, norm in layers(encoder) if norm is not None]
+        for number, (convolution, norm) in enumerate(normalized):
             weight, statistics = next(published)
             if number == 0:
                 weight, statistics = _grey(weight, statistics, convolution.in_channels)
@@ -82,15 +84,6 @@ def _pairs(state: dict[str, Tensor]) -> Iterator[tuple[Tensor, dict[str, Tensor]
         elif key.endswith(".running_var") and weight is not None:
             prefix = key.removesuffix("running_var")
             yield weight, {name: state[prefix + name] for name in BATCH_NORM}
-
-
-def _modules(encoder: nn.Module) -> Iterator[tuple[nn.Conv2d, nn.BatchNorm2d]]:
-    convolution: Any = None
-    for module in encoder.modules():
-        if isinstance(module, nn.Conv2d):
-            convolution = module
-        elif isinstance(module, nn.BatchNorm2d):
-            yield convolution, module
 
 
 def _grey(weight: Tensor, statistics: dict[str, Tensor], channels: int) -> tuple[Tensor, dict[str, Tensor]]:
