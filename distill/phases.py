@@ -22,6 +22,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from distill import imagenet, students
 from distill.begin import begin_with
+from distill.equalize import equalize
 from distill.history import VALIDATION
 from distill.module import Phase
 from distill.objective import terms_of
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-BEGUN_ON = 32  # crops that tell how large the values of a student are that another one begins with
+LOOKED_AT = 32  # crops that tell how large the values of a student are, where that is asked
 
 
 def float_phase(config: Config, data: TrainingData, work: Path) -> nn.Module:
@@ -54,15 +55,17 @@ def float_phase(config: Config, data: TrainingData, work: Path) -> nn.Module:
     if config.student.encoder_weights:
         imagenet.begin(model)
     if config.student.begin_with:
-        begin_with(model, load(config.student.begin_with), data.first_images(BEGUN_ON))
+        begin_with(model, load(config.student.begin_with), data.first_images(LOOKED_AT))
     _run("float", model, config.float, config, data.for_phase(config.float, 0), work)
     return model.eval()
 
 
 def quantized_phase(config: Config, data: TrainingData, graph: GraphModule, work: Path) -> GraphModule:
-    """A copy of the flat float student, trained to compute in int8."""
+    """A copy of the flat float student, its channels evened out, trained to compute in int8."""
+    data.for_phase(config.qat, 1)
+    equalize(graph, data.first_images(LOOKED_AT))
     prepared = prepare(graph)
-    _run("qat", prepared, config.qat, config, data.for_phase(config.qat, 1), work)
+    _run("qat", prepared, config.qat, config, data, work)
     stop_observing(prepared)
     prepared.eval()
     return prepared
