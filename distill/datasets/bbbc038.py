@@ -83,12 +83,12 @@ class Bbbc038:
             raise InputError(msg)
         return mask > (127 if mask.max(initial=0) > 1 else 0)
 
-    def left_out(self, entry: Entry) -> tuple[str | None, tuple[int, int]]:
-        """Why the image is no dark-background fluorescence (None: it is), and its size."""
+    def left_out(self, entry: Entry) -> tuple[str | None, NDArray[np.uint8]]:
+        """Why the image is no dark-background fluorescence (None: it is), and its picture."""
         frame, colour = self.grey(entry)
         if colour > CLEARLY_COLOURED:
-            return COLOUR, frame.shape
-        return (None if self._nuclei_are_bright(entry, frame) else BRIGHT), frame.shape
+            return COLOUR, frame
+        return (None if self._nuclei_are_bright(entry, frame) else BRIGHT), frame
 
     def _nuclei_are_bright(self, entry: Entry, frame: NDArray[np.uint8]) -> bool:
         """Some masks are enough where they agree, or else all of them; without any, the histogram decides."""
@@ -114,17 +114,22 @@ def open_bbbc038(argument: str, split: str) -> Dataset:
     read = Bbbc038(members, entries)
     left_out: dict[str, int] = {}
     sizes: dict[str, tuple[int, ...]] = {}
+    looks: dict[str, tuple[tuple[int, ...], NDArray[np.float64]]] = {}
+    by_groups = by_groups and split not in WHOLE
     for name, entry in entries.items():
-        reason, size = read.left_out(entry)
-        if reason is None:
-            sizes[name] = size
-        else:
+        reason, frame = read.left_out(entry)
+        if reason is not None:
             left_out[reason] = left_out.get(reason, 0) + 1
+            continue
+        sizes[name] = frame.shape
+        if by_groups:
+            looks[name] = (frame.shape, groups.appearance(frame))
     if not sizes:
         msg = f"{argument!r} holds no fluorescence image ({_counts(left_out)}); give dark-background images."
         raise InputError(msg)
     description = f"BBBC038 stage 1, nuclei, {len(sizes)} fluorescence images; left out: {_counts(left_out)}"
-    return Dataset(_part(read, sizes, split, by_groups=by_groups), read, LICENCE, description, left_out)
+    names = groups.choose(looks, split) if by_groups else choose(sizes, split)
+    return Dataset(names, read, LICENCE, description, left_out)
 
 
 def _parse(argument: str) -> tuple[str, bool]:
@@ -133,13 +138,6 @@ def _parse(argument: str) -> tuple[str, bool]:
         msg = f"Option {query!r} of the BBBC038 data is unknown; there is {GROUPED}."
         raise InputError(msg)
     return path, bool(query)
-
-
-def _part(read: Bbbc038, sizes: dict[str, tuple[int, ...]], split: str, *, by_groups: bool) -> tuple[str, ...]:
-    if not by_groups or split in WHOLE:
-        return choose(sizes, split)
-    looks = {name: (size, groups.appearance(read.grey(read.entries[name])[0])) for name, size in sizes.items()}
-    return groups.choose(looks, split)
 
 
 def _archive_or_folder(path: Path) -> Path:
