@@ -17,8 +17,10 @@ from distill import config as configuration
 from distill import phases
 from distill import student as students
 from distill.config import Config
+from distill.graph import flatten
 from distill.history import read_history
 from distill.phases import Averaged, Best, Checkpoint, float_phase, quantized_phase
+from distill.quantize import scheme_of
 from distill.sections import LossSection, TeacherSection
 from distill.train import fit
 from distill.training_data import TrainingData
@@ -81,6 +83,27 @@ def test_two_passes_of_two_crops_make_the_step_of_four(
     moved = distance(found["four"], before)
     assert distance(found["two"], found["four"]) < 0.05 * moved
     assert distance(found["other"], found["four"]) > 0.2 * moved  # half the crops make another step
+
+
+@pytest.mark.slow
+def test_channels_are_evened_out_before_int8_is_learnt(config: Config, build, tmp_path: Path):
+    """A channel that is a hundred times as large, which the next convolution takes back, does not decide the scale."""
+    config, scales = replace(config, qat=replace(config.qat, steps=2)), []
+    for size in (1.0, 100.0):
+        graph = flatten(build("efficientnet_lite0"), (64, 64))
+        weights = graph.state_dict()
+        stem, read = weights["encoder.body.conv_stem.weight"], weights["encoder.body.blocks.0.0.conv_dw.weight"]
+        bias = weights["encoder.body.conv_stem.bias"]
+        with torch.no_grad():
+            alive = bias.argmax()
+            stem[alive] *= size
+            bias[alive] *= size
+            read[alive] /= size
+        work = tmp_path / f"{size:g}"
+        work.mkdir()
+        prepared = quantized_phase(config, TrainingData(config), graph, work)
+        scales.append(scheme_of(prepared).activations["encoder.body.bn1.act:relu"])
+    assert scales[1] < 10 * scales[0]
 
 
 @pytest.mark.slow
