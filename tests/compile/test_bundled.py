@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 
 TARGETS = tuple(targets.names())
 LEAST_DICE = {"nuclei-fast": 0.91, "nuclei-accurate": 0.915}  # in fp32, on images of groups that training did not see
-CONVOLUTIONS = {"nuclei-fast": 18, "nuclei-accurate": 43}
+CONVOLUTIONS = {"nuclei-fast": 18, "nuclei-accurate": 40}
 
 
 @pytest.fixture(scope="module", params=LEAST_DICE)
