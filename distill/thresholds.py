@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ from runtime.instances import drop_small, label_all
 from runtime.overlap import dice, match_objects
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
     from torch import nn
@@ -28,6 +27,7 @@ CORE_THRESHOLDS = (0.5, 0.4, 0.6, 0.3, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)  # of eq
 SMOOTHINGS = (1.25, 1.6)  # pixels
 PROMINENCES = (0.1, 0.15, 0.2, 0.3)
 LARGER = (1, 5 / 3, 5 / 2)  # times the smallest object that the configuration names
+AS_GOOD = 0.0005  # mean Dice: mask thresholds this near to the best one are as good as it
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,8 +44,8 @@ def choose(
     """The spec with the thresholds that score best on ``data``, and the curve they were chosen from.
 
     The mask threshold maximises the mean Dice over images; then the rule for seeds (a threshold of the core, or a
-    prominence after smoothing) and after it the smallest object maximise the pooled object score TP / (TP + FP + FN)
-    at IoU > 0.5.
+    prominence after smoothing), after it the mask threshold among those that are as good in Dice, and last the smallest
+    object maximise the pooled object score TP / (TP + FP + FN) at IoU > 0.5.
     """
     predict = predictor(model, spec)
     scored = [Scored(predict(seen(sample, spec)).astype(np.float16), sample.labels[labels]) for sample in data]
@@ -53,10 +53,9 @@ def choose(
     spec = replace(spec, threshold=max(dices, key=lambda t: (dices[t], -abs(t - 0.5))))
     record: dict[str, Any] = {"dice_by_threshold": dices}
     if "core" in spec.outputs:
-        seeds, parted = _seed_rules(spec.objects), partial(_parted, scored, spec)
-        spec, record["object_score_by_seeds"] = _best(scored, spec, seeds, parted)
-        found = list(_parted(scored, spec, spec.objects))  # the smallest size is no matter of how objects come apart
-        spec, record["object_score_by_min_area"] = _best(scored, spec, _sizes(spec.objects), lambda _: found)
+        spec, record["object_score_by_seeds"] = _best(scored, _with_objects(spec, _seed_rules(spec.objects)))
+        spec, record["object_score_by_threshold"] = _best(scored, _with_thresholds(spec, dices))
+        spec, record["object_score_by_min_area"] = _best(scored, _with_objects(spec, _sizes(spec.objects)))
     return spec, record
 
 
@@ -79,28 +78,29 @@ def _sizes(objects: Objects) -> dict[str, Objects]:
     return {f"{size} px": replace(objects, min_area=size) for size in sizes}
 
 
-def _best(
-    scored: Sequence[Scored],
-    spec: StudentSpec,
-    rules: dict[str, Objects],
-    parted: Callable[[Objects], Iterable[NDArray[np.int32]]],
-) -> tuple[StudentSpec, dict[str, float]]:
-    """The spec with the best of the rules, the first of equal ones, and every rule's score.
-
-    parted : a rule to the objects of every frame, small ones included
-    """
-    scores = {
-        words: _object_score(scored, (drop_small(labels, rule.min_area) for labels in parted(rule)))
-        for words, rule in rules.items()
-    }
-    return replace(spec, objects=rules[max(scores, key=lambda words: scores[words])]), scores
+def _with_objects(spec: StudentSpec, rules: Mapping[str, Objects]) -> dict[str, StudentSpec]:
+    return {words: replace(spec, objects=rule) for words, rule in rules.items()}
 
 
-def _parted(scored: Sequence[Scored], spec: StudentSpec, rule: Objects) -> Iterator[NDArray[np.int32]]:
+def _with_thresholds(spec: StudentSpec, dices: Mapping[float, float]) -> dict[str, StudentSpec]:
+    """The spec with its own mask threshold, and with the others that are as good."""
+    near = [t for t in dices if t != spec.threshold and dices[t] > dices[spec.threshold] - AS_GOOD]
+    return {f"{t:g}": replace(spec, threshold=t) for t in (spec.threshold, *near)}
+
+
+def _best(scored: Sequence[Scored], tried: Mapping[str, StudentSpec]) -> tuple[StudentSpec, dict[str, float]]:
+    """Of the specs the one with the best object score, the first of equal ones, and every one's score."""
+    scores = {words: _object_score(scored, _parted(scored, spec)) for words, spec in tried.items()}
+    return tried[max(scores, key=lambda words: scores[words])], scores
+
+
+def _parted(scored: Sequence[Scored], spec: StudentSpec) -> Iterator[NDArray[np.int32]]:
+    """The objects of every frame."""
     core = spec.outputs.index("core")
     for item in scored:
         probability = item.probability.astype(np.float32)
-        yield label_all(probability[0], probability[core], spec.threshold, rule)
+        labels = label_all(probability[0], probability[core], spec.threshold, spec.objects)
+        yield drop_small(labels, spec.objects.min_area)
 
 
 def _object_score(scored: Sequence[Scored], found: Iterable[NDArray[np.int32]]) -> float:

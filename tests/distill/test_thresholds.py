@@ -78,6 +78,26 @@ def test_summits_tell_objects_apart_where_no_threshold_does():
     assert max(score for rule, score in scores.items() if rule.startswith("core over")) < 1.0
 
 
+def test_of_mask_thresholds_that_are_as_good_in_dice_the_one_with_the_best_objects_is_taken():
+    class Sure(Echo):
+        def forward(self, tile):
+            planes = torch.cat([tile, (tile > 0.3).to(tile.dtype)], 1)
+            return torch.logit(planes.double().clamp(1e-4, 1 - 1e-4))
+
+    frame = np.zeros((192, 192), np.float32)
+    labels = np.zeros((192, 192), np.int32)
+    labels[10:170, 10:90], labels[10:170, 100:180] = 1, 2
+    frame[labels > 0] = 1.0
+    frame[10:30, 10] = 0.56  # 20 pixels of a nucleus
+    frame[180:184, 40:44] = 0.56  # and 16 of dirt
+    spec, record = choose(Sure(), SPEC, [Sample("dirt", frame[None], ("nucleus",), {"nuclei": labels})], "nuclei")
+    dices = record["dice_by_threshold"]
+    assert dices[0.5] == max(dices.values()) > dices[0.575] > dices[0.5] - 0.0005
+    assert record["object_score_by_threshold"]["0.5"] == pytest.approx(2 / 3)
+    assert record["object_score_by_threshold"]["0.575"] == 1.0
+    assert spec.threshold == 0.575
+
+
 def test_the_smallest_object_is_chosen_last():
     frame = np.zeros((64, 64), np.float32)
     frame[10:30, 5:30] = frame[40:44, 40:44] = 1.0
