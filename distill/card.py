@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from distill import students
 from distill.student import parameters
+from distill.thresholds import AS_GOOD
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from distill.config import Config
+    from distill.spec import StudentSpec
     from distill.student import Student
     from runtime.manifest import Objects
 
@@ -133,12 +135,18 @@ def _decisions(student: Student, config: Config) -> str:
     rows = [
         ["intensities", f"percentiles {how.low:g} to {how.high:g} of the whole frame are scaled to [0, 1] and clipped"],
         ["tile", f"{spec.tile[0]} x {spec.tile[1]} pixels"],
-        ["mask", f"foreground probability > {spec.threshold:g}, the threshold of the best mean Dice"],
+        ["mask", f"foreground probability > {spec.threshold:g}, {_best(spec)}"],
     ]
     if "core" in spec.outputs:
         rows.append(["objects", f"watershed from {_seeds(spec.objects)}, the rule of the best object score"])
     rows.append(["smallest object", f"{spec.objects.min_area} pixels"])
     return f"## The numbers it decides with\n\n{_table(['what', 'value'], rows)}"
+
+
+def _best(spec: StudentSpec) -> str:
+    if "core" not in spec.outputs:
+        return "the threshold of the best mean Dice"
+    return f"of the thresholds of the best mean Dice (to {AS_GOOD}) the one of the best object score"
 
 
 def _seeds(rule: Objects) -> str:
