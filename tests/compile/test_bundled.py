@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 
 
 TARGETS = tuple(targets.names())
-LEAST_DICE = {"nuclei-fast": 0.91, "nuclei-accurate": 0.915}  # in fp32, on images of groups that training did not see
+LEAST_DICE = {"nuclei-fast": 0.91, "nuclei-accurate": 0.92}  # in fp32, on images of groups that training did not see
 CONVOLUTIONS = {"nuclei-fast": 18, "nuclei-accurate": 40}
 
 
@@ -41,8 +41,8 @@ def _build(student, out, validate):
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_int8_is_within_half_a_dice_point_of_fp32(validated, target):
-    assert validated[target].manifest.accuracy["drop_points"] <= 0.5
+def test_int8_is_within_three_tenths_of_a_dice_point_of_fp32(validated, target):
+    assert validated[target].manifest.accuracy["drop_points"] <= 0.3
 
 
 def test_the_float_student_is_as_accurate_as_it_is_said_to_be(bundled, validated):
