@@ -168,8 +168,10 @@ def _draw_panel(axes: Any, panel: Panel, students: Sequence[str], targets: Seque
         style = _style(point.student, point.target, point.precision, students, targets)
         axes.vlines(point.ms, point.low, point.high, color=style["color"], linewidth=0.8, alpha=0.6, zorder=2)
         axes.plot([point.ms], [point.dice], linestyle="", zorder=3, **style)
-    for point in {point.student: point for point in reversed(best)}.values():  # where a student is fastest
-        axes.annotate(point.student, (point.ms, point.dice), (4, 5), textcoords="offset points", fontsize=8, color=INK)
+    named = {point.student: point for point in reversed(best)}.values()  # where a student is fastest
+    for number, point in enumerate(sorted(named, key=lambda point: point.ms)):
+        place = (4, -12) if number % 2 else (4, 5)  # neighbours' names do not meet
+        axes.annotate(point.student, (point.ms, point.dice), place, textcoords="offset points", fontsize=8, color=INK)
     for rival, line in zip(panel.rivals, LINES * len(panel.rivals), strict=False):
         axes.axvline(rival.ms, color=INK, linewidth=1.0, linestyle=line, zorder=0)
         axes.annotate(
