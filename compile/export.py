@@ -21,7 +21,7 @@ from torch.fx import GraphModule, Node
 
 from compile.layers import ROUND_ALL, Floats, kept_in_float, layer_name, layers_of, members
 from compile.naming import ROUNDED, name_nodes
-from distill.graph import aten, is_convolution, parameter, tensor_name
+from distill.graph import aten, groups_of, is_convolution, parameter, tensor_name
 from distill.quantize import (
     ACTIVATION_MAX,
     ACTIVATION_MIN,
@@ -262,8 +262,7 @@ def _store_codes(graph: GraphModule, node: Node, floats: Floats, narrow: int) ->
 
 def _is_narrow(node: Node, weight: Tensor, narrow: int) -> bool:
     convolution = next(iter(node.users))
-    groups = convolution.args[6] if len(convolution.args) > 6 else 1
-    return bool(groups == 1) and min(weight.shape[:2]) < narrow
+    return groups_of(convolution) == 1 and min(weight.shape[:2]) < narrow
 
 
 def _round_activation(graph: GraphModule, node: Node, keep: bool, scales: dict[Node, float]) -> None:

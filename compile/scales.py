@@ -7,13 +7,13 @@ in use; one that is much too small clips nearly all of them. Either was damaged,
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
-from torch.fx import Interpreter, Node
 
 from compile.layers import layers_of
 from distill.graph import tensor_name
+from distill.magnitudes import largest
 from distill.quantize import ACTIVATION_MAX, SMALLEST_SCALE, is_output, tied_tensors
 from runtime.errors import BudgetMissed
 
@@ -85,10 +85,10 @@ def misfits(student: Student, inputs: NDArray[np.float32], floats: Floats) -> li
     assert student.scheme is not None
     graph = student.graph((inputs.shape[2], inputs.shape[3]))
     groups, layers = tied_tensors(graph), layers_of(graph)
-    largest = _largest(graph, inputs, groups)
+    sizes = _largest(graph, inputs, groups)
     of_group: dict[str, float] = {}
     for name, group in groups.items():
-        of_group[group] = max(of_group.get(group, 0.0), largest.get(name, 0.0))
+        of_group[group] = max(of_group.get(group, 0.0), sizes.get(name, 0.0))
     cut = {tensor_name(node) for node in graph.graph.nodes if "tensor" in node.meta and is_output(node)}  # on purpose
     found = []
     for name, group in groups.items():
@@ -96,7 +96,7 @@ def misfits(student: Student, inputs: NDArray[np.float32], floats: Floats) -> li
         if scale is None or group in floats.tensors:
             continue
         coarse = scale / max(of_group[group] / ACTIVATION_MAX, SMALLEST_SCALE)
-        fine = scale / max(largest.get(name, 0.0) / ACTIVATION_MAX, SMALLEST_SCALE)  # whoever overflows, not its mates
+        fine = scale / max(sizes.get(name, 0.0) / ACTIVATION_MAX, SMALLEST_SCALE)  # whoever overflows, not its mates
         if coarse > TOO_COARSE or (fine < TOO_FINE and name not in cut):
             times = coarse if coarse > TOO_COARSE else fine
             layer = next(layer for layer in layers if group in layer.tensors)
@@ -105,23 +105,8 @@ def misfits(student: Student, inputs: NDArray[np.float32], floats: Floats) -> li
     return sorted(found, key=lambda one: one.severity < worst / 2)  # what comes first makes the others misfits
 
 
-class _Largest(Interpreter):
-    """Run a flat graph and keep the largest magnitude of every tensor that has a scale."""
-
-    def __init__(self, module: GraphModule, groups: Mapping[str, str]) -> None:
-        super().__init__(module)
-        self.groups = groups
-        self.found: dict[str, float] = {}
-
-    def run_node(self, n: Node) -> Any:
-        result = super().run_node(n)
-        if "tensor" in n.meta and (name := tensor_name(n)) in self.groups:
-            self.found[name] = float(result.abs().max())
-        return result
-
-
 def _largest(graph: GraphModule, inputs: NDArray[np.float32], groups: Mapping[str, str]) -> dict[str, float]:
-    recorder = _Largest(graph, groups)
-    with torch.no_grad():
-        recorder.run(torch.from_numpy(inputs))
-    return recorder.found
+    """The largest magnitude of every tensor that has a scale."""
+    scaled = [node for node in graph.graph.nodes if "tensor" in node.meta and tensor_name(node) in groups]
+    found = largest(graph, torch.from_numpy(inputs), scaled)
+    return {tensor_name(node): float(sizes.max()) for node, sizes in found.items()}

@@ -15,13 +15,12 @@ from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 import torch
-from torch.fx import Interpreter
 
-from distill.graph import aten, convolutions, is_convolution, parameter
+from distill.graph import aten, convolutions, groups_of, is_convolution, parameter
+from distill.magnitudes import largest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any
 
     from torch import Tensor
     from torch.fx import GraphModule, Node
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SMALLEST = 1e-3  # of the tensor's largest value: a channel that is never more than that is taken for this large
-AT_ONCE = 8  # images in one pass
 ALPHA = 0.5  # how much of the difference between channels goes into the weights that read them
 
 
@@ -47,9 +45,9 @@ def equalize(graph: GraphModule, images: Tensor) -> None:
     images : (N, C, h, w) float32 in [0, 1], training crops
     """
     found = list(joints(graph))
-    largest = _largest(graph, images, {joint.tensor for joint in found})
+    sizes = largest(graph, images, [joint.tensor for joint in found])
     for joint in found:
-        _apply(graph, joint, _factors(graph, joint, largest[joint.tensor]))
+        _apply(graph, joint, _factors(graph, joint, sizes[joint.tensor]))
     log.info("evened out the channels of %d tensors", len(found))
 
 
@@ -70,32 +68,9 @@ def joints(graph: GraphModule) -> Iterator[Joint]:
             yield Joint(writer, tensor, readers)
 
 
-class _Largest(Interpreter):
-    """Runs a graph and keeps the largest absolute value of each channel of some of its tensors."""
-
-    def __init__(self, graph: GraphModule, tensors: set[Node]) -> None:
-        super().__init__(graph)
-        self.tensors = tensors
-        self.found: dict[Node, Tensor] = {}
-
-    def run_node(self, n: Node) -> Any:
-        value = super().run_node(n)
-        if n in self.tensors:
-            self.found[n] = value.abs().amax((0, 2, 3))
-        return value
-
-
-def _largest(graph: GraphModule, images: Tensor, tensors: set[Node]) -> dict[Node, Tensor]:
-    runs = [_Largest(graph, tensors) for _ in images.split(AT_ONCE)]
-    with torch.no_grad():
-        for run, batch in zip(runs, images.split(AT_ONCE), strict=True):
-            run.run(batch)
-    return {tensor: torch.stack([run.found[tensor] for run in runs]).amax(0) for tensor in tensors}
-
-
-def _factors(graph: GraphModule, joint: Joint, largest: Tensor) -> Tensor:
+def _factors(graph: GraphModule, joint: Joint, sizes: Tensor) -> Tensor:
     """What each channel is divided by, (C,), their geometric mean 1: the weights keep their order of magnitude."""
-    factors = largest.clamp_min(SMALLEST * largest.max().clamp_min(SMALLEST))
+    factors = sizes.clamp_min(SMALLEST * sizes.max().clamp_min(SMALLEST))
     shared = [_weight(graph, reader) for reader in joint.readers if not _is_depthwise(graph, reader)]
     if shared:
         read = torch.stack([_reach(weight) for weight in shared]).amax(0)
@@ -131,13 +106,9 @@ def _is_plain_reader(graph: GraphModule, reader: Node, tensor: Node) -> bool:
     """Whether a node is a convolution of the tensor, one whose channels are all alike or each on its own."""
     if not (is_convolution(reader) and reader.args[0] is tensor):
         return False
-    return _groups(reader) == 1 or _is_depthwise(graph, reader)
+    return groups_of(reader) == 1 or _is_depthwise(graph, reader)
 
 
 def _is_depthwise(graph: GraphModule, convolution: Node) -> bool:
     """Whether each input channel makes one output channel of its own."""
-    return _weight(graph, convolution).shape[0] == _groups(convolution) > 1
-
-
-def _groups(convolution: Node) -> int:
-    return cast("int", convolution.args[6]) if len(convolution.args) > 6 else 1
+    return _weight(graph, convolution).shape[0] == groups_of(convolution) > 1

@@ -74,6 +74,11 @@ def convolutions(graph: GraphModule) -> list[Node]:
     return [node for node in graph.graph.nodes if is_convolution(node)]
 
 
+def groups_of(convolution: Node) -> int:
+    """Into how many groups a convolution divides its channels."""
+    return cast("int", convolution.args[6]) if len(convolution.args) > 6 else 1
+
+
 def parameter(graph: GraphModule, node: Node) -> Tensor:
     """The tensor that a ``get_attr`` node stands for."""
     return cast("Tensor", operator.attrgetter(cast("str", node.target))(graph))

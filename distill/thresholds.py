@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from runtime.instances import drop_small, label_all
 from runtime.overlap import dice, match_objects
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
     from torch import nn
@@ -53,9 +54,12 @@ def choose(
     spec = replace(spec, threshold=max(dices, key=lambda t: (dices[t], -abs(t - 0.5))))
     record: dict[str, Any] = {"dice_by_threshold": dices}
     if "core" in spec.outputs:
-        spec, record["object_score_by_seeds"] = _best(scored, _with_objects(spec, _seed_rules(spec.objects)))
-        spec, record["object_score_by_threshold"] = _best(scored, _with_thresholds(spec, dices))
-        spec, record["object_score_by_min_area"] = _best(scored, _with_objects(spec, _sizes(spec.objects)))
+        parted, seeds = partial(_parted, scored), _with_objects(spec, _seed_rules(spec.objects))
+        spec, record["object_score_by_seeds"] = _best(scored, seeds, parted)
+        spec, record["object_score_by_threshold"] = _best(scored, _with_thresholds(spec, dices), parted)
+        found = list(parted(spec))  # the smallest size is no matter of how objects come apart
+        sizes = _with_objects(spec, _sizes(spec.objects))
+        spec, record["object_score_by_min_area"] = _best(scored, sizes, lambda _: found)
     return spec, record
 
 
@@ -88,19 +92,27 @@ def _with_thresholds(spec: StudentSpec, dices: Mapping[float, float]) -> dict[st
     return {f"{t:g}": replace(spec, threshold=t) for t in (spec.threshold, *near)}
 
 
-def _best(scored: Sequence[Scored], tried: Mapping[str, StudentSpec]) -> tuple[StudentSpec, dict[str, float]]:
-    """Of the specs the one with the best object score, the first of equal ones, and every one's score."""
-    scores = {words: _object_score(scored, _parted(scored, spec)) for words, spec in tried.items()}
+def _best(
+    scored: Sequence[Scored],
+    tried: Mapping[str, StudentSpec],
+    parted: Callable[[StudentSpec], Iterable[NDArray[np.int32]]],
+) -> tuple[StudentSpec, dict[str, float]]:
+    """Of the specs the one with the best object score, the first of equal ones, and every one's score.
+
+    parted : a spec to the objects of every frame, small ones included
+    """
+    scores = {
+        words: _object_score(scored, (drop_small(labels, spec.objects.min_area) for labels in parted(spec)))
+        for words, spec in tried.items()
+    }
     return tried[max(scores, key=lambda words: scores[words])], scores
 
 
 def _parted(scored: Sequence[Scored], spec: StudentSpec) -> Iterator[NDArray[np.int32]]:
-    """The objects of every frame."""
     core = spec.outputs.index("core")
     for item in scored:
         probability = item.probability.astype(np.float32)
-        labels = label_all(probability[0], probability[core], spec.threshold, spec.objects)
-        yield drop_small(labels, spec.objects.min_area)
+        yield label_all(probability[0], probability[core], spec.threshold, spec.objects)
 
 
 def _object_score(scored: Sequence[Scored], found: Iterable[NDArray[np.int32]]) -> float:
