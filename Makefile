@@ -14,10 +14,16 @@ DEMO_INPUT = $(if $(IMAGES),--images $(IMAGES),--data synthetic:6@2026)
 IMAGES_OF = --set 'data.train=["bbbc038:$(DATA)?split=groups", "synthetic:200@1"]' \
   --set 'data.validation=["bbbc038:$(DATA)?split=groups"]'
 
-.PHONY: help setup demo test arm test-arm lint student rivals lock clean
+KERNEL_SOURCES := $(wildcard runtime/kernel/*.c runtime/kernel/*.h runtime/kernel/build.py)
+KERNEL  := build/.kernel
+PLATFORMS = linux-x86_64 linux-aarch64 windows-x86_64 macos-arm64 macos-x86_64
+
+.PHONY: help setup demo test kernel wheels arm test-arm lint student rivals lock clean
 help:
 	@echo 'make demo [IMAGES="FILE..."]  compile the bundled student, segment images, print what it costs and is worth'
 	@echo 'make test                     run the tests'
+	@echo 'make kernel                   build the C library of runtime/kernel again, after a change of its sources'
+	@echo 'make wheels                   both distributions for five platforms, in dist/'
 	@echo 'make test-arm                 run the INT8 artefact on an emulated arm64 board (needs qemu-user-static)'
 	@echo 'make lint                     ruff, pyright, import-linter'
 	@echo 'make student DATA=ZIP         retrain the default student and its teachers on BBBC038 (see $(STUDENT))'
@@ -39,14 +45,26 @@ $(READY): requirements.lock pyproject.toml
 	  || $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: $(READY)
+demo: $(READY) $(KERNEL)
 	$(BIN)/python -m compile --target all --out demo/artifacts
 	$(BIN)/python -m compile --target intel --precision fp32 --out demo/artifacts
 	$(BIN)/python -m benchmarks run --artifact demo/artifacts --also-bf16 $(DEMO_INPUT) --pictures demo --out demo/report.json
 
 # Two workers, a file of tests each at a time; one thread each, so that they do not wait for each other.
-test: $(READY)
+test: $(READY) $(KERNEL)
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2 --dist loadfile
+
+kernel: $(KERNEL)
+
+# A stamp, as the library's name depends on the system.
+$(KERNEL): $(READY) $(KERNEL_SOURCES)
+	$(BIN)/python -m runtime.kernel.build
+	@mkdir -p $(@D) && touch $@
+
+wheels: $(READY)
+	for platform in $(PLATFORMS); do for folder in . runtime; do \
+	  EDGESCOPE_PLATFORM=$$platform $(BIN)/python -m build --wheel --no-isolation --outdir dist $$folder || exit; \
+	done; done
 
 # Debian's arm64 Python in build/arm, fetched once; from then on `make test` runs tests/arm, too.
 arm: $(READY)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from runtime import command_line
+from runtime.commands import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _app() -> Callable[..., Any]:
-    from .commands import app
+    from benchmarks.commands.app import app
 
     return app
 

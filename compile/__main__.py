@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from runtime import command_line
+from runtime.commands import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -17,9 +17,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _app() -> Callable[..., Any]:
-    from .commands import app
+    from compile.commands.app import make_app
 
-    return app
+    return make_app()
 
 
 if __name__ == "__main__":

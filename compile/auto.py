@@ -10,20 +10,21 @@ import logging
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from compile.budget import OverBudget, over_budget, remedy
+from compile.accuracy.budget import OverBudget, over_budget, remedy
+from compile.accuracy.scales import ScaleMisfit
+from compile.accuracy.sensitivity import sensitivity
+from compile.accuracy.timing import in_turns
+from compile.accuracy.verify import not_runnable, recorded
 from compile.layers import kept_in_float
-from compile.scales import ScaleMisfit
-from compile.sensitivity import sensitivity
-from compile.timing import in_turns
-from compile.verify import recorded
 from runtime.errors import BudgetMissed
+from runtime.metrics import HEADLINES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from compile.build import Trial
-    from compile.sensitivity import Sensitivity, Sensor
-    from distill.student import Student
+    from compile.accuracy.sensitivity import Sensitivity, Sensor
+    from compile.trial import Trial
+    from distill.student.student import Student
 
     Attempt = Callable[..., "Trial"]
 
@@ -31,7 +32,6 @@ log = logging.getLogger(__name__)
 
 WORTH = 0.10  # of the time a frame takes in fp16; int8 that saves less is not worth its rounding
 MIXES = 2  # that are compiled at most: each takes as long as the int8 one
-NOT_TIMED = "not timed here: the engine is built on the device"
 
 
 @dataclass
@@ -40,7 +40,8 @@ class Step:
 
     layers : what was asked to stay in float; refused : why it was not taken, or None
     trial : None where it was refused before anything was measured
-    latency_ms : median of a frame end to end by target; a target that does not run here is missing
+    latency_ms : median of a frame end to end by target
+    not_timed : why a target is missing there: its backend does not run here
     """
 
     precision: str
@@ -48,15 +49,16 @@ class Step:
     refused: str | None = None
     trial: Trial | None = None
     latency_ms: Mapping[str, float] = field(default_factory=dict)
+    not_timed: Mapping[str, str] = field(default_factory=dict)
 
     def to_dict(self, target: str) -> dict[str, Any]:
         """What concerns one target, JSON-ready; what was not measured is null."""
-        accuracy = {} if self.trial is None else self.trial.accuracy[target]
+        accuracy = None if self.trial is None else self.trial.accuracy[target]
         return {
             "precision": self.precision,
             "float_layers": [] if self.trial is None else sorted(self.trial.graph.floats.convolutions),
-            "dice_mean": accuracy.get("dice_mean"),
-            "drop_points": accuracy.get("drop_points"),
+            "dice": None if accuracy is None else accuracy.scores[HEADLINES[0]].mean,
+            "drop_points": None if accuracy is None else accuracy.drop_points,
             "latency_ms": self.latency_ms.get(target),
             "refused": self.refused,
         }
@@ -97,8 +99,8 @@ def walk(
     chosen = next(one for one in steps if one.refused is None)
     assert chosen.trial is not None
     for draft in chosen.trial.drafts:
-        if said := advice(steps, draft.target):
-            draft.manifest = replace(draft.manifest, notes=(*draft.manifest.notes, said))
+        if note := advice(steps, draft.target.name):
+            draft.manifest = replace(draft.manifest, notes=(*draft.manifest.notes, note))
     return chosen.trial, steps
 
 
@@ -131,7 +133,8 @@ def advice(steps: Sequence[Step], target: str) -> str | None:
     if half is None or chosen.precision not in ("int8", "mixed"):
         return None
     if target not in chosen.latency_ms or target not in half.latency_ms:
-        return f"{target}: {chosen.precision} against fp16 is {NOT_TIMED}."
+        reason = chosen.not_timed.get(target, "one of the two does not run")
+        return f"{target}: {chosen.precision} against fp16 is not timed here: {reason}."
     mine, its = chosen.latency_ms[target], half.latency_ms[target]
     saved = 1 - mine / its
     figures = f"{mine:.1f} ms a frame, fp16 {its:.1f} ms, end to end where it was compiled"
@@ -162,12 +165,12 @@ def _try(
 def _time(steps: Sequence[Step], student: Student) -> None:
     """Measure every step that was compiled, target by target, in turns."""
     frame = max((frame for frame, _ in recorded(student)), key=lambda frame: frame.size)
-    measured = [one for one in steps if one.trial is not None]
-    found: list[dict[str, float]] = [{} for _ in measured]
-    for number, target in enumerate(measured[0].trial.accuracy if measured[0].trial else ()):
-        artifacts = [one.trial.drafts[number].artifact for one in measured if one.trial]
-        for row, milliseconds in zip(found, in_turns(artifacts, frame), strict=True):
+    drafts = [(one, one.trial.drafts) for one in steps if one.trial is not None]
+    for one, made in drafts:
+        reasons = {draft.target.name: not_runnable(draft.artifact) for draft in made}
+        one.not_timed = {name: reason for name, reason in reasons.items() if reason}
+    for same in zip(*(made for _, made in drafts), strict=True):  # the drafts of one target
+        times = in_turns([draft.artifact for draft in same], frame)
+        for (one, _), draft, milliseconds in zip(drafts, same, times, strict=True):
             if milliseconds is not None:
-                row[target] = milliseconds
-    for one, row in zip(measured, found, strict=True):
-        one.latency_ms = row
+                one.latency_ms = {**one.latency_ms, draft.target.name: milliseconds}

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import onnx
 import onnxsim
 import torch
@@ -21,32 +22,31 @@ from torch.fx import GraphModule, Node
 
 from compile.layers import ROUND_ALL, Floats, kept_in_float, layer_name, layers_of, members
 from compile.naming import ROUNDED, name_nodes
-from distill.graph import aten, groups_of, is_convolution, parameter, tensor_name
-from distill.quantize import (
+from distill.int8.graph import convolutions, groups_of, parameter, tensor_name
+from distill.int8.quantize import (
     ACTIVATION_MAX,
     ACTIVATION_MIN,
     WEIGHT_MAX,
     WEIGHT_MIN,
     copy_of,
     fake_quantize_weight,
-    feeds_convolution,
-    is_output,
     is_pass_through,
+    weight_codes,
     weight_scales,
 )
-from runtime.errors import InputError
+from runtime.errors import EdgescopeError, InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from distill.student import Student
-    from runtime.manifest import QuantScheme
+    from numpy.typing import NDArray
 
-OPSET = 19  # the first with fp16 QuantizeLinear; TensorRT 10 and 11 read it
+    from distill.student.student import Student
+    from runtime.artifact.manifest import QuantScheme
+
+OPSET = 19  # the first with QuantizeLinear in half precision
 INPUT, OUTPUT = "image", "probability"
-SMOOTH = (aten.hardswish.default, aten.silu.default)  # activations that TensorRT does not fuse into a convolution
 QUANTIZED = ("int8", "mixed")
-NARROW = 16  # TensorRT runs an int8 convolution of fewer channels slower than a float one
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +54,7 @@ class QuantizedGraph:
     """A student as ONNX.
 
     reference : every tensor rounded that any backend stores as int8 (or plain fp32): what probes are made with
-    sparse : the same, but for the tensors and narrow convolutions that TensorRT wants in float
+    prepared : the student with the fake quantisation of training, of which `reference` was made; None in float
     floats : what is not rounded in a "mixed" graph
     """
 
@@ -62,7 +62,7 @@ class QuantizedGraph:
     tile: tuple[int, int]
     precision: str
     reference: onnx.ModelProto
-    sparse: onnx.ModelProto
+    prepared: GraphModule | None = None
     floats: Floats = ROUND_ALL
 
     @property
@@ -78,6 +78,29 @@ class QuantizedGraph:
             return scheme
         floats = members(self.student.graph(self.tile), self.floats.tensors)
         return replace(scheme, activations={k: v for k, v in scheme.activations.items() if k not in floats})
+
+    def rounded_weights(self) -> GraphModule:
+        """The float student, but for the weights that are stored as int8: those already hold code * scale.
+
+        A converter that rounds weights by a rule of its own finds the codes of training in them, whatever the rule.
+        """
+        graph = copy_of(self.student.graph(self.tile))
+        if self.quantized:
+            for node in convolutions(graph):
+                if layer_name(node) not in self.floats.convolutions:
+                    source = node.args[1]
+                    assert isinstance(source, Node)
+                    weight = parameter(graph, source)
+                    weight.data = fake_quantize_weight(weight.detach())
+        return graph
+
+    def rounded_where(self, takes: Callable[[Node], bool], narrow: int = 0) -> onnx.ModelProto:
+        """The quantised student with fewer tensors rounded than in `reference`, for a target that wants it so.
+
+        takes : which tensors are rounded; narrow : convolutions with fewer channels keep float weights
+        """
+        assert self.prepared is not None
+        return _rounded(self.prepared, self.tile, takes, self.floats, narrow)
 
     def unquantized(self) -> onnx.ModelProto:
         """The same student with nothing rounded."""
@@ -96,7 +119,7 @@ def export(student: Student, tile: tuple[int, int], precision: str) -> Quantized
         raise InputError(msg)
     if precision != "int8":
         model = to_onnx(student.graph(tile), tile)
-        return QuantizedGraph(student, tile, precision, model, model)
+        return QuantizedGraph(student, tile, precision, model)
     return _quantized(student, tile, precision, ROUND_ALL)
 
 
@@ -105,19 +128,54 @@ def export_mixed(student: Student, tile: tuple[int, int], layers: Iterable[str])
 
     layers : convolutions by their names in the graph; InputError when there is no such convolution
     """
-    there = layers_of(student.graph(tile))
+    every = layers_of(student.graph(tile))
     chosen = frozenset(layers)
-    if unknown := sorted(chosen - {layer.name for layer in there}):
-        msg = f"{student.spec.name} has no layer {unknown[0]!r}; its first is {there[0].name!r}."
+    if unknown := sorted(chosen - {layer.name for layer in every}):
+        msg = f"{student.spec.name} has no layer {unknown[0]!r}; its first is {every[0].name!r}."
         raise InputError(msg)
-    return _quantized(student, tile, "mixed", kept_in_float(there, chosen))
+    return _quantized(student, tile, "mixed", kept_in_float(every, chosen))
 
 
 def _quantized(student: Student, tile: tuple[int, int], precision: str, floats: Floats) -> QuantizedGraph:
     prepared = student.quantized(tile)
-    dense = to_onnx(_with_quantize_nodes(prepared, lambda node: True, floats), tile)
-    sparse = to_onnx(_with_quantize_nodes(prepared, _tensorrt_takes, floats, narrow=NARROW), tile)
-    return QuantizedGraph(student, tile, precision, dense, sparse, floats)
+    reference = _rounded(prepared, tile, lambda node: True, floats)
+    return QuantizedGraph(student, tile, precision, reference, prepared, floats)
+
+
+def _rounded(
+    prepared: GraphModule, tile: tuple[int, int], takes: Callable[[Node], bool], floats: Floats, narrow: int = 0
+) -> onnx.ModelProto:
+    model = to_onnx(_with_quantize_nodes(prepared, takes, floats, narrow), tile)
+    check_codes(stored_codes(model), prepared)
+    return model
+
+
+def stored_codes(model: onnx.ModelProto) -> dict[str, NDArray[np.int8]]:
+    """The int8 weights (O, I, kh, kw) of a Q/DQ model, by the name of their convolution."""
+    constants = {item.name: item for item in model.graph.initializer}
+    weights = {n.output[0]: n.input[0] for n in model.graph.node if n.op_type == "DequantizeLinear"}
+    read = {n.name: weights.get(n.input[1]) for n in model.graph.node if n.op_type == "Conv"}
+    return {name: onnx.numpy_helper.to_array(constants[codes]) for name, codes in read.items() if codes in constants}
+
+
+def check_codes(stored: Mapping[str, NDArray[np.int8]], prepared: GraphModule) -> None:
+    """Compare exported weight codes, by convolution, with those that training computes with.
+
+    EdgescopeError names the first convolution that differs: what was trained would not be what is exported.
+    """
+    for node in prepared.graph.nodes:
+        if node.target is not fake_quantize_weight:
+            continue
+        name = layer_name(next(iter(node.users)))
+        if name in stored:
+            weight = parameter(prepared, node.all_input_nodes[0])
+            trained = fake_quantize_weight(weight).detach() / weight_scales(weight).reshape(-1, 1, 1, 1)
+            if count := int((torch.from_numpy(stored[name].astype(np.float32)) != trained).sum()):
+                msg = (
+                    f"{count} of {trained.numel()} exported int8 weights of layer {name} are not those of training; "
+                    "nothing was written. Please report this with the student and the output of `runtime doctor`."
+                )
+                raise EdgescopeError(msg)
 
 
 def to_onnx(graph: GraphModule, tile: tuple[int, int]) -> onnx.ModelProto:
@@ -171,53 +229,12 @@ class WithSigmoid(nn.Module):
         return torch.sigmoid(self.student(image))
 
 
-def _tensorrt_takes(node: Node) -> bool:
-    """Where TensorRT is given rounding: everywhere but on gates and what they gate, and on a residual's new branch.
-
-    TensorRT fuses a residual sum only when the skip alone is quantised, and keeps squeeze-excite products in float.
-    """
-    if feeds_convolution(node) or is_output(node):
-        return True
-    if not is_convolution(node):
-        return False
-    return _is_projection(node) or any(reader.target in SMOOTH for reader in _readers(node))
-
-
-def _is_projection(convolution: Node) -> bool:
-    """Whether it is the skip of a residual sum: the other side takes longer from where the convolution starts."""
-    sums = [reader for reader in _readers(convolution) if reader.target is aten.add.Tensor]
-    others = [side for total in sums for side in total.all_input_nodes if _seen_through(side) is not convolution]
-    return any(convolution.args[0] in _ancestors(side) for side in others)
-
-
-def _seen_through(node: Node) -> Node:
-    """The tensor behind fake quantisers."""
-    return _seen_through(node.all_input_nodes[0]) if node.op == "call_module" else node
-
-
-def _ancestors(node: Node) -> set[Node]:
-    """Everything that a tensor is computed from."""
-    found: set[Node] = set()
-    stack = [node]
-    while stack:
-        fresh = set(stack.pop().all_input_nodes) - found
-        found |= fresh
-        stack += fresh
-    return found
-
-
-def _readers(node: Node) -> Iterator[Node]:
-    """What reads a tensor, fake quantisers looked through."""
-    for user in node.users:
-        yield from _readers(user) if user.op == "call_module" else (user,)
-
-
 def _with_quantize_nodes(
-    prepared: GraphModule, wanted: Callable[[Node], bool], floats: Floats, narrow: int = 0
+    prepared: GraphModule, takes: Callable[[Node], bool], floats: Floats, narrow: int
 ) -> GraphModule:
     """Replace the fake quantisation of training by quantise and dequantise nodes, and weights by int8 codes.
 
-    wanted : which tensors are rounded; floats : what of them is not, after all
+    takes : which tensors are rounded; floats : what of them is not, after all
     narrow : convolutions with fewer channels keep float weights
     """
     graph = copy_of(prepared)
@@ -226,11 +243,11 @@ def _with_quantize_nodes(
         if node.target is fake_quantize_weight:
             _store_codes(graph, node, floats, narrow)
         elif node.op == "call_module" and "group" in node.meta:
-            keep = node.meta["group"] not in floats.tensors and wanted(node.all_input_nodes[0])
+            keep = node.meta["group"] not in floats.tensors and takes(node.all_input_nodes[0])
             _round_activation(graph, node, keep, scales)
     for node in list(graph.graph.nodes):
-        if is_pass_through(node) and (found := _scale_behind(node, scales)) is not None:
-            _insert_pair(graph, node, found, scales)  # rounding again changes nothing, and shows backends int8 input
+        if is_pass_through(node) and (scale := _scale_behind(node, scales)) is not None:
+            _insert_pair(graph, node, scale, scales)  # rounding again changes nothing, and shows backends int8 input
     graph.graph.eliminate_dead_code()
     graph.graph.lint()
     graph.recompile()
@@ -246,9 +263,9 @@ def _store_codes(graph: GraphModule, node: Node, floats: Floats, narrow: int) ->
         graph.graph.erase_node(node)
         return
     scales = weight_scales(weight)
-    codes = torch.clamp(torch.round(weight / scales.reshape(-1, 1, 1, 1)), WEIGHT_MIN, WEIGHT_MAX).to(torch.int8)
     name = str(source.target).replace(".", "_")
-    buffers = {"codes": codes, "scales": scales, "zeros": torch.zeros_like(scales, dtype=torch.int64)}
+    codes, zeros = weight_codes(weight).to(torch.int8), torch.zeros_like(scales, dtype=torch.int64)
+    buffers = {"codes": codes, "scales": scales, "zeros": zeros}
     with graph.graph.inserting_before(node):
         found = []
         for suffix, value in buffers.items():

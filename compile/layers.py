@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from distill.graph import convolutions, is_convolution, tensor_name
-from distill.quantize import is_stored, tied_tensors
+from distill.int8.graph import convolutions, is_convolution, tensor_name
+from distill.int8.quantize import is_stored, tied_tensors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -56,7 +56,7 @@ def layer_name(convolution: Node) -> str:
 
 
 def layers_of(graph: GraphModule) -> tuple[Layer, ...]:
-    """The layers of a flat graph (distill.graph.flatten, not the prepared one), in order of execution."""
+    """The layers of a flat graph (distill.int8.graph.flatten, not the prepared one), in order of execution."""
     groups = tied_tensors(graph)
     found = convolutions(graph)
     read = {groups[tensor_name(node.all_input_nodes[0])] for node in found}

@@ -9,7 +9,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from compile.layers import layer_name
-from distill.graph import convolutions, tensor_name
+from distill.int8.graph import convolutions, tensor_name
 
 if TYPE_CHECKING:
     import onnx

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from runtime import command_line
+from runtime.commands import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _app() -> Callable[..., Any]:
-    from .commands import app
+    from distill.commands.app import app
 
     return app
 

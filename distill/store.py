@@ -19,9 +19,9 @@ import zarr
 from zarr.codecs import ZstdCodec
 from zarr.storage import LocalStore
 
-from distill.places import check_writable
-from runtime.atomic import FULL, remove, replacing, write_bytes
 from runtime.errors import EdgescopeError, InputError
+from runtime.system.atomic import FULL, remove, replacing, write_bytes
+from runtime.system.places import check_writable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -18,8 +18,8 @@ import numpy as np
 import parts
 
 from runtime import InputError, Segmenter
-from runtime.images import read_planes, write_mask_ome_tiff
-from runtime.object_files import PlaneObjects, write_csv
+from runtime.images.planes import read_planes, write_mask_ome_tiff
+from runtime.objects.files import PlaneObjects, write_csv
 
 SUFFIXES = {".tif", ".tiff", ".png"}
 
@@ -58,13 +58,13 @@ def segment_file(segment: Segmenter, path: Path, target: Path) -> tuple[int, flo
     results = [segment(plane.frame, plane.pixel_size_um) for plane in planes]
     seconds = perf_counter() - start
     tables = [
-        PlaneObjects(result.labels(), result.objects(), plane.label, plane.time, plane.focus)
+        PlaneObjects(result.labels(), result.table(), plane.label, plane.time, plane.focus)
         for plane, result in zip(planes, results, strict=True)
     ]
     labels = np.stack([table.labels for table in tables])
     write_csv(target.with_name(f"{path.stem}-objects.csv"), tables)
     write_mask_ome_tiff(target, labels if len(planes) > 1 else labels[0], planes[0].pixel_size_um)
-    return sum(len(table.objects) for table in tables), seconds
+    return sum(len(one.table) for one in tables), seconds
 
 
 def synthetic_fields() -> Path:

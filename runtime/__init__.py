@@ -1,37 +1,68 @@
-"""Run edgescope artefacts: `Segmenter.open(path)` and then `segment(frame)`. Needs numpy and one backend."""
+"""Run edgescope artefacts: `Segmenter.open(path)` and then `segment(frame)`. Needs numpy and one backend.
+
+The names below are the package's public ones: what a host calls, and the types in the signatures of that.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .artifact import open_artifact
-    from .errors import EdgescopeError, InputError
-    from .live import LiveSegmenter
+    from .artifact.artifact import Artifact, open_artifact
+    from .artifact.manifest import Manifest, Normalization, Objects
+    from .errors import BudgetMissed, EdgescopeError, InputError
+    from .execution import Execution
+    from .frames.normalize import Frame
+    from .frames.pixel_size import Rescale
+    from .live import Counters, LiveEvent, LiveResult, LiveSegmenter, RingOverflow, RingTimeout
+    from .objects.measure import MeasuredObject
     from .segmenter import Segmentation, Segmenter
 
 __version__ = "0.1.0"
 __all__ = [
+    "Artifact",
+    "BudgetMissed",
+    "Counters",
     "EdgescopeError",
+    "Execution",
+    "Frame",
     "InputError",
+    "LiveEvent",
+    "LiveResult",
     "LiveSegmenter",
+    "Manifest",
+    "MeasuredObject",
+    "Normalization",
+    "Objects",
+    "Rescale",
+    "RingOverflow",
+    "RingTimeout",
     "Segmentation",
     "Segmenter",
     "__version__",
     "open_artifact",
 ]
 HOMES = {
-    "EdgescopeError": "errors",
-    "InputError": "errors",
-    "LiveSegmenter": "live",
-    "Segmentation": "segmenter",
-    "Segmenter": "segmenter",
-    "open_artifact": "artifact",
+    "artifact.artifact": ("Artifact", "open_artifact"),
+    "artifact.manifest": ("Manifest", "Normalization", "Objects"),
+    "errors": ("BudgetMissed", "EdgescopeError", "InputError"),
+    "execution": ("Execution",),
+    "frames.normalize": ("Frame",),
+    "frames.pixel_size": ("Rescale",),
+    "live": ("Counters", "LiveEvent", "LiveResult", "LiveSegmenter", "RingOverflow", "RingTimeout"),
+    "objects.measure": ("MeasuredObject",),
+    "segmenter": ("Segmentation", "Segmenter"),
 }
 
 
 def __getattr__(name: str) -> Any:
     """Each name is imported when it is asked for: a command line that only prints its help needs not even numpy."""
-    if name not in HOMES:
-        msg = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(msg)
-    return getattr(import_module(f".{HOMES[name]}", __name__), name)
+    for home, names in HOMES.items():
+        if name in names:
+            return getattr(import_module(f".{home}", __name__), name)
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)
+
+
+def __dir__() -> list[str]:
+    """For completion in notebooks."""
+    return sorted({*globals(), *__all__})

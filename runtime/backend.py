@@ -1,19 +1,18 @@
 """The contract of what executes an artefact, and the choice among what is there.
 
-A backend is one file in backends/; the file's name is the backend's name, and listing the names imports none.
+A backend is one file or folder in backends/; its name is the backend's name, and listing the names imports none.
 A backend's module imports nothing heavy either: the library behind it is imported by open().
 """
 
 from __future__ import annotations
 
 import logging
-import pkgutil
 from dataclasses import dataclass
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
-from . import backends
-from .errors import BackendFailed, InputError
+from .errors import BackendFailed, EdgescopeError, InputError
+from .execution import DEFAULT, Execution
+from .registry import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -22,13 +21,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from .artifact import Artifact
-    from .manifest import Manifest
-    from .progress import Progress
+    from .artifact.artifact import Artifact
+    from .artifact.manifest import Manifest
+    from .profiles import ConvolutionLayer, Profile
+    from .system.progress import Progress
 
 log = logging.getLogger(__name__)
-
-REFERENCE = "onnxruntime"  # what runs where an artefact's own backend cannot
 
 
 class Session(Protocol):
@@ -68,35 +66,76 @@ class Stepwise(Protocol):
         ...
 
 
-class Backend(Protocol):
-    """What executes an artefact. A module in backends/ holds one as BACKEND."""
+class Backend:
+    """What executes an artefact. A module or folder in backends/ offers one as BACKEND.
 
-    @property
-    def name(self) -> str:
-        """The name of its file."""
-        ...
+    Every backend has the first four methods; what follows them is for those that have something to say or to make.
 
-    @property
-    def extra(self) -> str:
-        """The pip extra that brings its library."""
-        ...
+    name : the name of its file; extra : the pip extra that brings its library
+    rank : its place among the backends that may step in for another one; lower is asked first
+    concurrent : whether it can run several tiles of a frame at once (Execution.performance = "throughput")
+    reference : whether probes are made with it; that one checks an artefact where its own backend cannot run
+    hints : the precision hints that it takes
+    distributions : the pip distributions whose versions belong in a report of its speed
+    from_system : its library comes with the device's system and not from pip, so that an environment must see that
+    """
+
+    name: str
+    extra: str
+    rank: int = 50
+    concurrent: bool = False
+    reference: bool = False
+    hints: tuple[str, ...] = ()
+    distributions: tuple[str, ...] = ()
+    from_system: bool = False
 
     def library(self) -> str | None:
         """Name of the importable library behind it, or None when none is installed. Imports nothing."""
-        ...
+        raise NotImplementedError
 
     def refuses(self, manifest: Manifest) -> str | None:
         """Why it cannot run this artefact here, with what to install; None when it can. Cheap."""
-        ...
+        raise NotImplementedError
 
-    def open(
-        self, artifact: Artifact, device: str | None, threads: int | None, precision_hint: str | None = None
-    ) -> Session:
+    def open(self, artifact: Artifact, execution: Execution) -> Session:
         """Load the payload. InputError for a device or hint that this backend does not have.
 
         BackendFailed when it cannot run this artefact on this device, though another backend may.
         """
-        ...
+        raise NotImplementedError
+
+    def open_batched(self, artifact: Artifact, batch: int, execution: Execution) -> Session:
+        """A session on the CPU whose run() takes (batch, 1, h, w); EdgescopeError for a model built for one tile."""
+        msg = f"{self.name} takes one tile at a time (a static batch of 1)"
+        raise EdgescopeError(msg)
+
+    def profile(self, artifact: Artifact, execution: Execution) -> Profile | None:
+        """What it tells about the work of an artefact on the CPU; None where it tells nothing."""
+        return None
+
+    def profile_layer(self, layer: ConvolutionLayer, precision: str, execution: Execution) -> Profile | None:
+        """The same of a single layer, built in "int8" or "fp32"."""
+        return None
+
+    def notes(self) -> tuple[str, ...]:
+        """What everybody who uses it has to know, a sentence each; shown by doctor, info and prewarm."""
+        return ()
+
+    def devices(self) -> Mapping[str, str]:
+        """The devices that its library finds on this machine: name to full name. May import the library."""
+        return {}
+
+    def state(self) -> Mapping[str, str]:
+        """What it needs of this machine besides its library, and whether that is there: name to value."""
+        return {}
+
+    def unprepared(self, artifact: Artifact, device: str | None) -> str | None:
+        """Why opening would first take minutes to make something; None when it is there, or soon made."""
+        return None
+
+    def prepare(self, artifact: Artifact, how: Preparation) -> Prepared | None:
+        """Make now, or find made, what it keeps on the device for the first run; None where there is nothing."""
+        return None
 
 
 @dataclass(frozen=True)
@@ -122,28 +161,6 @@ class Prepared:
     facts: Mapping[str, Any]
 
 
-class Prepares(Protocol):
-    """A backend that makes something on the device before the first run, and keeps it."""
-
-    def unprepared(self, artifact: Artifact, device: str | None) -> str | None:
-        """Why opening would first take minutes to make it; None when it is there, or soon made."""
-        ...
-
-    def prepare(self, artifact: Artifact, how: Preparation) -> Prepared:
-        """Make it now, or find it made."""
-        ...
-
-
-class Concurrent(Protocol):
-    """A backend that can run several tiles of a frame at once."""
-
-    def open_concurrent(
-        self, artifact: Artifact, device: str | None, threads: int | None, precision_hint: str | None = None
-    ) -> ConcurrentSession:
-        """As Backend.open, tuned for many tiles in place of one; threads : for all of them together."""
-        ...
-
-
 class ConcurrentSession(Session, Protocol):
     """A session that `requests` threads may enter at once."""
 
@@ -153,12 +170,7 @@ class ConcurrentSession(Session, Protocol):
         ...
 
 
-def concurrent(backend: Backend) -> Concurrent:
-    """The backend, if it can run several tiles at once; InputError when it cannot."""
-    if not hasattr(backend, "open_concurrent"):
-        msg = f"The {backend.name} backend runs one tile at a time, and knows no throughput mode; leave it out."
-        raise InputError(msg)
-    return cast("Concurrent", backend)
+BACKENDS: Registry[Backend] = Registry("backends", f"{__package__}.backends", "BACKEND")
 
 
 def requests_of(session: Session) -> int:
@@ -168,54 +180,58 @@ def requests_of(session: Session) -> int:
 
 def names() -> tuple[str, ...]:
     """The backends there are, by name, whether or not they can run here."""
-    return tuple(sorted(module.name for module in pkgutil.iter_modules(backends.__path__)))
+    return BACKENDS.names()
 
 
 def load(name: str) -> Backend:
     """The backend of this name; InputError lists the names when there is none."""
-    if name not in names():
-        msg = f"There is no backend {name}; there are {', '.join(names())}."
-        raise InputError(msg)
-    return cast("Backend", import_module(f"{backends.__name__}.{name}").BACKEND)
+    return BACKENDS.load(name)
+
+
+def find(name: str) -> Backend | None:
+    """The backend of this name; None where this installation has no such one."""
+    return load(name) if name in BACKENDS else None
+
+
+def by_rank() -> tuple[str, ...]:
+    """The names in the order in which they may step in for one another."""
+    return tuple(sorted(names(), key=lambda name: (load(name).rank, name)))
+
+
+def reference() -> str:
+    """The name of the backend that probes are made with."""
+    return next(name for name in by_rank() if load(name).reference)
 
 
 def refusal(name: str, manifest: Manifest) -> str | None:
     """Why this backend cannot run the artefact here, or None."""
-    if name in names():
+    if name in BACKENDS:
         return load(name).refuses(manifest)
     return f"this version of runtime has no such backend; it has {', '.join(names())}"
 
 
-def preparing(backend: Backend) -> Prepares | None:
-    """The backend, if it has something to make before the first run."""
-    return cast("Prepares", backend) if hasattr(backend, "prepare") else None
-
-
-def open_session(
-    artifact: Artifact,
-    wanted: str | None = None,
-    device: str | None = None,
-    threads: int | None = None,
-    precision_hint: str | None = None,
-) -> tuple[str, Session]:
+def open_session(artifact: Artifact, execution: Execution = DEFAULT) -> tuple[str, Session]:
     """Choose a backend and open the artefact with it: the backend's name, and the session.
 
-    Where nothing in particular is wanted, and the artefact's own backend fails on this device, onnxruntime steps in
-    with a warning, as it does where that backend is not installed.
+    Where nothing in particular is asked for, and the artefact's own backend fails on this device, the reference steps
+    in with a warning, as it does where that backend is not installed.
     """
-    chosen = choose(artifact.manifest, wanted)
+    chosen = choose(artifact.manifest, execution.backend)
+    if execution.performance == "throughput" and not chosen.concurrent:
+        msg = f"The {chosen.name} backend runs one tile at a time and has no throughput mode; leave it out."
+        raise InputError(msg)
     try:
-        return chosen.name, chosen.open(artifact, device, threads, precision_hint)
+        return chosen.name, chosen.open(artifact, execution)
     except BackendFailed as error:
-        particular = wanted is not None or device is not None or precision_hint is not None
-        if particular or chosen.name == REFERENCE or refusal(REFERENCE, artifact.manifest):
+        particular, stand_in = execution != Execution(threads=execution.threads), reference()
+        if particular or chosen.name == stand_in or refusal(stand_in, artifact.manifest):
             raise
         _warn_of_check(artifact.manifest, str(error))
-    return REFERENCE, load(REFERENCE).open(artifact, None, threads)
+    return stand_in, load(stand_in).open(artifact, Execution(threads=execution.threads))
 
 
 def choose(manifest: Manifest, wanted: str | None = None) -> Backend:
-    """The backend that is to run an artefact: the wanted one, or else its own, or else onnxruntime as a check.
+    """The backend that is to run an artefact: the wanted one, or else its own, or else the reference as a check.
 
     InputError with every reason when none can.
     """
@@ -228,18 +244,29 @@ def choose(manifest: Manifest, wanted: str | None = None) -> Backend:
     reasons = {own: refusal(own, manifest)}
     if reasons[own] is None:
         return load(own)
-    reasons[REFERENCE] = refusal(REFERENCE, manifest)
-    if reasons[REFERENCE] is None:
+    stand_in = reference()
+    reasons[stand_in] = refusal(stand_in, manifest)
+    if reasons[stand_in] is None:
         _warn_of_check(manifest, reasons[own])
-        return load(REFERENCE)
+        return load(stand_in)
     msg = f"Nothing here can run {manifest.student} for {manifest.target}: " + "; ".join(
         f"{name}: {reason}" for name, reason in reasons.items()
     )
     raise InputError(msg + ".")
 
 
+def refuse_other_than_cpu(name: str, execution: Execution) -> None:
+    """For backends of the CPU alone that compute in one precision: InputError for another device, and for a hint."""
+    if (execution.device or "CPU").upper() != "CPU":
+        msg = f"The {name} backend runs on the CPU only, not on {execution.device}; leave the device out."
+        raise InputError(msg)
+    if execution.precision_hint is not None:
+        msg = f"The {name} backend has no precision hint, but got {execution.precision_hint}; leave it out."
+        raise InputError(msg)
+
+
 def _warn_of_check(manifest: Manifest, reason: str | None) -> None:
     log.warning(
-        "%s runs on the CPU with onnxruntime: a check of the bundle, not of the device, and not its speed (%s)",
-        manifest.student, reason,
+        "%s runs on the CPU with %s: a check of the bundle, not of the device, and not its speed (%s)",
+        manifest.student, reference(), reason,
     )  # fmt: skip

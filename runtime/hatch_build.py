@@ -1,10 +1,13 @@
-"""What the thin wheel holds: `runtime`, and for its extra `bench` the benchmarks and the readers of labelled data.
+"""What the thin wheel holds: `runtime` with its C library, and for its extra `bench` the benchmarks and the readers of
+labelled data.
 
 This folder is the package `runtime`; the others lie beside it in the repository, and in it in a source distribution.
 """
 
 from __future__ import annotations
 
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +16,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-RUNTIME = ("**/*.py", "py.typed", "napari*.yaml")
+RUNTIME = ("**/*.py", "py.typed", "napari*.yaml", "kernel/*.c", "kernel/*.h")
 FOR_BENCH = ("benchmarks/**/*", "distill/__init__.py", "distill/datasets/**/*")
 NOT_ON_A_DEVICE = "history"  # reports of landed states
 NOT_RUNTIME = frozenset({"hatch_build.py", "benchmarks", "distill"})
@@ -21,6 +24,10 @@ NOT_RUNTIME = frozenset({"hatch_build.py", "benchmarks", "distill"})
 
 class Contents(BuildHookInterface[Any]):
     """Names every file and its place in the wheel, or in the source distribution."""
+
+    def dependencies(self) -> list[str]:
+        """What the build needs besides hatchling."""
+        return self._builder().requirements() if self.target_name == "wheel" else []
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Tell hatchling the files."""
@@ -30,7 +37,18 @@ class Contents(BuildHookInterface[Any]):
         if self.target_name == "wheel":
             own = (path.relative_to(here) for path in _files(here, RUNTIME))
             files |= {here / path: Path("runtime", path) for path in own if path.parts[0] not in NOT_RUNTIME}
+            self._builder().for_hatch(self.root, version, build_data)
         build_data["force_include"] |= {str(path): place.as_posix() for path, place in files.items()}
+
+    def _builder(self) -> Any:
+        """kernel/build.py, from the sources that are being built."""
+        spec = spec_from_file_location("edgescope_kernel_build", Path(self.root, "kernel", "build.py"))
+        if spec is None or spec.loader is None:
+            msg = f"There is no kernel/build.py in {self.root}; build from a complete checkout."
+            raise FileNotFoundError(msg)
+        sys.modules[spec.name] = module = module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
 
 
 def _files(folder: Path, patterns: tuple[str, ...]) -> Iterator[Path]:

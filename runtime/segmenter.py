@@ -12,19 +12,21 @@ import threading
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from . import backend as backends
-from . import pixel_size, quality
-from .artifact import open_artifact
+from .artifact.artifact import open_artifact
 from .errors import EdgescopeError, InputError
-from .instances import label_objects
-from .normalize import check_frame, count_levels, intensity_range
-from .objects import measure_objects
-from .resize import resize
-from .tiling import segment_tiles
+from .execution import DEFAULT, Execution
+from .frames import flags as quality
+from .frames import pixel_size
+from .frames.normalize import check_frame, count_levels, intensity_range
+from .frames.resize import resize
+from .frames.tiling import segment_tiles
+from .objects.instances import label_and_count
+from .objects.measure import measure_table, objects_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,17 +34,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from .artifact import Artifact
+    from .artifact.artifact import Artifact
+    from .artifact.manifest import Manifest, Objects
     from .backend import Session
-    from .manifest import Manifest, Objects
-    from .normalize import Frame
-    from .objects import MeasuredObject
-    from .pixel_size import Rescale
+    from .frames.normalize import Frame
+    from .frames.pixel_size import Rescale
+    from .objects.measure import MeasuredObject
 
 log = logging.getLogger(__name__)
-
-Performance: TypeAlias = Literal["latency", "throughput"]
-PERFORMANCE: tuple[Performance, ...] = ("latency", "throughput")
 
 
 class Segmenter:
@@ -72,56 +71,30 @@ class Segmenter:
         backend: str | None = None,
         precision_hint: str | None = None,
         rescale: Rescale = "auto",
-        performance: Performance = "latency",
+        performance: str = "latency",
         trust: str | Path | None = None,
     ) -> Segmenter:
         """Verify the artefact at `path` (folder or .zip) and load it.
 
         device : of the backend, e.g. "CPU", "GPU"; None is the CPU
         threads : at least 1; None leaves it to the backend
-        backend : exactly this one; None is the artefact's own, or onnxruntime to check a bundle off its device
+        backend : exactly this one; None is the artefact's own, or the reference to check a bundle off its device
         precision_hint : in place of the manifest's, for backends that have one
         rescale : segment frames at the student's pixel size, where that and the frame's are known, and return the
             result on the frame's own grid: "auto" where they differ by more than a quarter, True wherever they differ,
-            False never; see runtime.pixel_size
+            False never; see runtime.frames.pixel_size
         performance : "throughput" runs several tiles of a frame at once, each on fewer cores: frames of many tiles get
             done sooner, a single tile later; for backends that can, which is OpenVINO
-        trust : file with the public key that must have signed the artefact; see runtime.signature
+        trust : file with the public key that must have signed the artefact; see runtime.artifact.signature
         InputError when the artefact is damaged or cannot run here; EdgescopeError when loading fails.
         """
         artifact = open_artifact(Path(path), None if trust is None else Path(trust))
-        return cls.of(
-            artifact, device, threads,
-            backend=backend, precision_hint=precision_hint, rescale=rescale, performance=performance,
-        )  # fmt: skip
+        return cls.of(artifact, Execution(backend, device, threads, precision_hint, performance), rescale=rescale)
 
     @classmethod
-    def of(
-        cls,
-        artifact: Artifact,
-        device: str | None = None,
-        threads: int | None = None,
-        *,
-        backend: str | None = None,
-        precision_hint: str | None = None,
-        rescale: Rescale = "auto",
-        performance: Performance = "latency",
-    ) -> Segmenter:
+    def of(cls, artifact: Artifact, execution: Execution = DEFAULT, *, rescale: Rescale = "auto") -> Segmenter:
         """Load an artefact that is already open; see Segmenter.open."""
-        if threads is not None and threads < 1:
-            msg = f"Threads is {threads}; it must be at least 1, or left out."
-            raise InputError(msg)
-        if performance not in PERFORMANCE:
-            msg = f"Performance is {performance!r}; it must be one of {', '.join(PERFORMANCE)}."
-            raise InputError(msg)
-        if performance == "latency":
-            name, session = backends.open_session(artifact, backend, device, threads, precision_hint)
-        else:
-            chosen = backends.choose(artifact.manifest, backend)
-            name, session = (
-                chosen.name,
-                backends.concurrent(chosen).open_concurrent(artifact, device, threads, precision_hint),
-            )
+        name, session = backends.open_session(artifact, execution)
         return cls(artifact.manifest, name, session, rescale=rescale)
 
     def __call__(
@@ -226,7 +199,7 @@ class Segmentation:
 
     probability, core : float32 (H, W) in [0, 1]; core may be None
     threshold, rule : how mask and labels() are made of them, from the manifest
-    flags : what is odd about the frame, for example "saturated"; see runtime.quality
+    flags : what is odd about the frame, for example "saturated"; see runtime.frames.flags
     frame : the frame itself, not a copy, for the intensities in objects(); None where it was not kept
     """
 
@@ -245,17 +218,26 @@ class Segmentation:
 
     def labels(self) -> NDArray[np.int32]:
         """int32 (H, W): 0 is background, objects are 1, 2, ...; computed once, by label_objects."""
-        return self._labels
+        return self._labelled[0]
 
     def objects(self, frame: Frame | None = None) -> tuple[MeasuredObject, ...]:
-        """Centroid, area, bounding box and mean intensity of each object, in the order of labels().
+        """Place, size, intensities and shape of each object, in the order of labels(); see MeasuredObject.
 
         frame : where the intensities are taken from, in place of the one that was segmented. Give it when that one
-            was not kept, or has been overwritten since, as cameras do with their buffers; without any, the mean
-            intensity is None. InputError when its shape is another one.
+            was not kept, or has been overwritten since, as cameras do with their buffers; without any, the
+            intensities are None. InputError when its shape is another one.
         """
-        return measure_objects(self.labels(), self.frame if frame is None else frame, self.pixel_size_um)
+        return objects_of(self.table(frame))
+
+    def table(self, frame: Frame | None = None) -> NDArray[np.void]:
+        """objects() as one numpy structured array, whose columns are runtime.objects.measure.TABLE.
+
+        Its columns are arrays: `table["area_px"]`. What is None in objects() is NaN here.
+        """
+        frame = self.frame if frame is None else frame
+        labels, count = self._labelled
+        return measure_table(labels, frame, self.pixel_size_um, self.probability, count)
 
     @cached_property
-    def _labels(self) -> NDArray[np.int32]:
-        return label_objects(self.probability, self.core, self.threshold, self.rule)
+    def _labelled(self) -> tuple[NDArray[np.int32], int]:
+        return label_and_count(self.probability, self.core, self.threshold, self.rule)

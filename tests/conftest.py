@@ -11,18 +11,21 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
-from runtime.artifact import write_artifact
-from runtime.manifest import (
+from runtime.artifact.artifact import write_artifact
+from runtime.artifact.manifest import (
     SCHEMA_VERSION,
     Lineage,
     Manifest,
     Normalization,
     Objects,
+    Operators,
     Probes,
     TensorSpec,
     Tolerance,
 )
-from runtime.probes import ProbeSet
+from runtime.artifact.probes import ProbeSet
+from runtime.kernel import LIBRARY
+from runtime.kernel.build import build, is_stale
 
 # Tests that import OpenVINO themselves do not report to its vendor either; see runtime.backends.openvino.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
@@ -35,6 +38,12 @@ TILE = (64, 64)
 WEIGHT, BIAS = (20.0, 20.0), (-8.0, -12.0)  # foreground is brighter than 0.4, core brighter than 0.6
 
 WriteTiny = Callable[..., Path]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Build the C library where it is missing, or older than its sources; once, before other processes start."""
+    if not hasattr(config, "workerinput") and is_stale():
+        build(LIBRARY)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -91,9 +100,9 @@ def _manifest(target: str, payload: dict[str, str]) -> Manifest:
         tolerance=Tolerance(1e-3, 1e-4, 0.999),
         payload=payload,
         files={},
-        accuracy={},
+        accuracy=None,
         agreement={},
-        operators={"convolutions": 1},
+        operators=Operators(1, 0, "a test"),
         hints={},
         notes=(),
         pixel_size_um=None,

@@ -1,18 +1,13 @@
 """Labelled images behind one door: `open("NAME:ARGUMENT", split)`.
 
-One file in this folder is one reader, and its name is the file's name; the few files that are not readers
-are listed in `NOT_READERS`. Listing the names imports none of them, and none of them imports torch: the
-benchmarks read data without a training environment.
+The readers are in readers/ (see runtime.registry). None of them imports torch: the benchmarks read data without a
+training environment.
 """
 
-import pkgutil
-from importlib import import_module
-
+from distill.datasets.sample import SEEN, Dataset, Reader, Sample, fingerprint, frame_fingerprint, unseen
+from distill.datasets.splits import SPLITS
 from runtime.errors import EdgescopeError, InputError
-
-from .sample import Dataset, Reader, Sample, fingerprint, frame_fingerprint
-from .seen import SEEN, unseen
-from .splits import SPLITS
+from runtime.registry import Registry
 
 __all__ = [
     "SEEN",
@@ -22,13 +17,15 @@ __all__ = [
     "Sample",
     "fingerprint",
     "frame_fingerprint",
+    "generate",
+    "is_generated",
     "load",
     "names",
     "open",
     "unseen",
 ]
 
-NOT_READERS = frozenset({"groups", "members", "npz", "pictures", "sample", "seen", "splits"})
+READERS: Registry[Reader] = Registry("data_readers", f"{__name__}.readers", "READER")
 
 
 def open(spec: str, split: str = "all") -> Dataset:  # noqa: A001  (datasets.open reads as what it does)
@@ -51,18 +48,29 @@ def open(spec: str, split: str = "all") -> Dataset:  # noqa: A001  (datasets.ope
     return reader.open(argument, split)
 
 
+def generate(count: int, seed: int) -> Dataset:
+    """So many images that a reader makes itself, for where there are no others."""
+    for name in names():
+        if make := load(name).generate:
+            return open(f"{name}:{make(count, seed)}")
+    msg = "No data reader generates images; give labelled data."
+    raise InputError(msg)
+
+
+def is_generated(spec: str) -> bool:
+    """Whether the images of a spec are made by its reader, as many as one likes."""
+    return load(spec.partition(":")[0]).generate is not None
+
+
 def names() -> tuple[str, ...]:
-    """The readers in this folder, without importing any of them."""
-    return tuple(sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.ispkg and m.name not in NOT_READERS))
+    """The readers, without importing any of them."""
+    return READERS.names()
 
 
 def load(name: str) -> Reader:
-    """Import the reader of that name."""
-    if name not in names():
-        msg = f"Data reader {name!r} is unknown; choose one of {', '.join(names())}."
-        raise InputError(msg)
+    """The reader of that name; InputError lists the names when there is none."""
     try:
-        return import_module(f".{name}", __package__).READER
+        return READERS.load(name)
     except ModuleNotFoundError as error:
-        msg = f"Data reader {name!r} needs {error.name}; pip install 'edgescope[io,objects]'."
+        msg = f"Data reader {name!r} needs {error.name}; pip install 'edgescope[bench]'."
         raise EdgescopeError(msg) from error

@@ -1,6 +1,6 @@
 """Bytes of a PNG or TIFF -> arrays, for the readers. Pillow and tifffile are imported when a file needs them.
 
-Only the decoding is here; what a picture means (a frame, one instance, labels) is the reader's business.
+What a picture of pixels means is the reader's business; labels are read alike by all.
 """
 
 import io
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
+MASK_VALUES = (1, 255, 65535)
 PNG = (".png",)
 TIFF = (".tif", ".tiff")
 # tifffile's own error is a ValueError; broken files also surface as the others, from its parser and codecs
@@ -58,6 +59,36 @@ def check_finite(picture: "NDArray", name: str) -> None:
         first = tuple(map(int, np.argwhere(~np.isfinite(picture))[0]))
         msg = f"{name!r} holds {bad} value(s) that are not finite, the first at {first}; replace them, e.g. by 0."
         raise InputError(msg)
+
+
+def instances(picture: "NDArray", name: str) -> "NDArray[np.int32]":
+    """Instances numbered from 1, from ids or from a mask."""
+    if picture.ndim == 3 and picture.shape[-1] in (2, 3, 4):
+        picture = grey_of(picture, name)
+    if picture.ndim != 2:
+        msg = f"Labels {name!r} have shape {picture.shape}; give one (H, W) image of instance ids."
+        raise InputError(msg)
+    ids, place = np.unique(picture, return_inverse=True)
+    whole = picture.dtype.kind in "bui" or (np.isfinite(ids).all() and (ids == np.rint(ids)).all())
+    if not whole or (ids < 0).any():
+        msg = f"Labels {name!r} hold {ids[0]} to {ids[-1]} ({picture.dtype}); give whole numbers from 0."
+        raise InputError(msg)
+    objects = ids[ids > 0]
+    if len(objects) == 1 and objects[0] in MASK_VALUES:
+        from scipy import ndimage
+
+        components: NDArray = ndimage.label(picture > 0)[0]  # type: ignore[index]  # touching at an edge, as in runtime
+        return components.astype(np.int32)
+    return (place.reshape(picture.shape) + int(ids[0] > 0)).astype(np.int32)
+
+
+def grey_of(picture: "NDArray", name: str) -> "NDArray":
+    """The one plane of a grey picture that is stored as colours, whatever its alpha says."""
+    colours = picture[..., : 3 if picture.shape[-1] > 2 else 1]
+    if (colours != colours[..., :1]).any():
+        msg = f"{name!r} is a colour picture; save the nuclear plane, or the instance ids, as grey values."
+        raise InputError(msg)
+    return colours[..., 0]
 
 
 def size_of(data: bytes, name: str) -> tuple[int, int]:

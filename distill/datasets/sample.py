@@ -6,7 +6,7 @@ and no reader in particular.
 
 import hashlib
 import operator
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import overload
 
@@ -17,6 +17,7 @@ from runtime.errors import InputError
 
 NUCLEUS = "nucleus"
 MEMBRANE = "membrane"
+SEEN = "seen in training"  # why an image was left out
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +38,13 @@ class Sample:
     def frame(self) -> NDArray:
         """The nucleus plane (H, W): the one channel that a student sees."""
         return self.image[self.channels.index(NUCLEUS)]
+
+    def labels_of(self, kind: str, remedy: str) -> NDArray[np.int32]:
+        """The labels of a kind, int32 (H, W); InputError where there are none. remedy : the next step, for the error"""
+        if kind not in self.labels:
+            msg = f"{self.name} has no labels {kind!r}, it has {', '.join(sorted(self.labels)) or 'none'}; {remedy}."
+            raise InputError(msg)
+        return self.labels[kind]
 
     def planes(self, names: Sequence[str]) -> NDArray:
         """The planes of these channels, (C, H, W), in this order; InputError where one is not there."""
@@ -92,15 +100,17 @@ class Dataset(Sequence[Sample]):
 
 @dataclass(frozen=True)
 class Reader:
-    """A registered kind of data.
+    """A kind of data: what a module in readers/ offers as READER.
 
     source : where it comes from, for cards and lineage
-    open : (argument of the spec, split) -> Dataset"""
+    open : (argument of the spec, split) -> Dataset
+    generate : the argument for so many images of a seed, where the reader makes its images itself"""
 
     name: str
     licence: str
     source: str
     open: Callable[[str, str], Dataset]
+    generate: Callable[[int, int], str] | None = None
 
 
 def fingerprint(sample: Sample) -> str:
@@ -115,3 +125,15 @@ def frame_fingerprint(frame: NDArray) -> str:
     digest = hashlib.sha256(f"{frame.dtype.name} {frame.shape} ".encode())
     digest.update(little_endian.tobytes())
     return digest.hexdigest()[:12]
+
+
+def unseen(data: Dataset, trained_on: Set[str]) -> Dataset:
+    """The part of `data` that is not in `trained_on` (fingerprints, as in a Lineage); `left_out[SEEN]` counts the rest.
+
+    Images are known by their content, whatever their files are called. Reads every image once, unless there is nothing
+    to look for."""
+    if not trained_on:
+        return data
+    names = tuple(sample.name for sample in data if fingerprint(sample) not in trained_on)
+    left_out = dict(data.left_out) | {SEEN: len(data) - len(names)}
+    return replace(data, names=names, left_out=left_out)

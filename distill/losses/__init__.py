@@ -1,4 +1,4 @@
-"""Losses: one file each, and the file's name is the loss's name. How terms are weighted is in `weighting`.
+"""Losses: one file each, and the file's name is the loss's name. How terms are weighted: distill.weightings.
 
 A loss has one of three roles: `supervised` learns from labels, `matching` from the teacher's probability, `boundary`
 cares for outlines. A training takes at most one of each, and sums them by a weighting.
@@ -7,12 +7,11 @@ cares for outlines. A training takes at most one of each, and sums them by a wei
 from __future__ import annotations
 
 import dataclasses
-import pkgutil
 from dataclasses import dataclass
-from importlib import import_module
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from runtime.errors import InputError
+from runtime.registry import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 
 Role = Literal["supervised", "matching", "boundary"]
 Kind = Literal["regression", "classification"]
+ROLES: tuple[Role, ...] = ("supervised", "matching", "boundary")
 FIXED = frozenset({"name", "role", "kind", "needs_instances", "without_labels"})  # what a loss is, and no option of it
 
 
@@ -51,7 +51,7 @@ class LossInput:
         wanted = {
             "target": tuple(self.logits.shape),
             "labelled": (count,),
-            "teacher": (count, self.said, height, width),
+            "teacher": (count, self.taught_outputs, height, width),
             "instances": (count, height, width),
         }
         for name, shape in wanted.items():
@@ -95,22 +95,22 @@ class LossInput:
         return self.foreground[:0].sum()
 
     @property
-    def said(self) -> int:
-        """How many outputs the teacher speaks of: all of them, or the foreground alone."""
+    def taught_outputs(self) -> int:
+        """How many outputs the teacher has: all of them, or the foreground alone."""
         outputs = self.logits.shape[1]
         return outputs if self.teacher is not None and self.teacher.shape[1:2] == (outputs,) else 1
 
     @property
-    def heard(self) -> Tensor:
-        """Logits (N, said, H, W) of what the teacher speaks of, in the type of `foreground`."""
-        return self.logits[:, : self.said].to(self.foreground.dtype)
+    def taught_logits(self) -> Tensor:
+        """Logits (N, taught_outputs, H, W) of the outputs that the teacher has, in the type of `foreground`."""
+        return self.logits[:, : self.taught_outputs].to(self.foreground.dtype)
 
-    def taught(self, loss: str) -> Tensor:
+    def teacher_foreground(self, loss: str) -> Tensor:
         """The teacher's foreground (N, 1, H, W) in the type of `foreground`; InputError when there is no teacher."""
-        return self.taught_all(loss)[:, :1]
+        return self.teacher_probability(loss)[:, :1]
 
-    def taught_all(self, loss: str) -> Tensor:
-        """All that the teacher says (N, said, H, W), in the same type; InputError when there is no teacher."""
+    def teacher_probability(self, loss: str) -> Tensor:
+        """The teacher's probabilities (N, taught_outputs, H, W), in that type; InputError without a teacher."""
         if self.teacher is None:
             msg = f"The loss {loss!r} compares with a teacher, and there is none; name a teacher or leave the loss out."
             raise InputError(msg)
@@ -152,7 +152,7 @@ class Loss(Protocol):
 
     @property
     def without_labels(self) -> bool:
-        """Whether it learns from crops that the teacher alone speaks for."""
+        """Whether it learns from crops that only the teacher labels."""
         ...
 
     def __call__(self, batch: LossInput) -> Tensor:
@@ -160,9 +160,12 @@ class Loss(Protocol):
         ...
 
 
-def names() -> list[str]:
+REGISTRY: Registry[Loss] = Registry("losses", __name__, "LOSS")
+
+
+def names() -> tuple[str, ...]:
     """Names of the losses; imports none of them."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.ispkg)
+    return REGISTRY.names()
 
 
 def names_by_role(role: Role) -> list[str]:
@@ -177,10 +180,7 @@ def load(name: str, role: Role | None = None, options: Mapping[str, object] | No
     options : values for its options, for example {"temperature": 4.0} for `hinton`
     InputError for an unknown name, another role, an unknown option or a value that it cannot have.
     """
-    if name not in names():
-        msg = f"Unknown loss {name!r}; choose one of {', '.join(names())}."
-        raise InputError(msg)
-    loss = import_module(f".{name}", __package__).LOSS
+    loss = REGISTRY.load(name)
     if role is not None and loss.role != role:
         msg = f"The loss {name!r} is {loss.role} and not {role}; choose one of {', '.join(names_by_role(role))}."
         raise InputError(msg)

@@ -41,7 +41,7 @@ class CWD:
             raise InputError(msg)
 
     def __call__(self, batch: LossInput) -> Tensor:
-        teacher = self._log_share(batch.taught(self.name).logit(HALF_STEP))
+        teacher = self._log_share(batch.teacher_foreground(self.name).logit(HALF_STEP))
         student = self._log_share(batch.foreground)
         divergence = (teacher.exp() * (teacher - student)).sum(-1)
         return self.temperature**2 * divergence.mean()

@@ -71,7 +71,7 @@ def outline(probability: Tensor, kernel: int) -> Tensor:
 def _truth_or_teacher(batch: LossInput) -> Tensor:
     if batch.teacher is None:
         return batch.truth
-    return torch.where(batch.labelled[:, None, None, None], batch.truth, batch.taught("gradient"))
+    return torch.where(batch.labelled[:, None, None, None], batch.truth, batch.teacher_foreground("gradient"))
 
 
 def _dice(found: Tensor, wanted: Tensor) -> Tensor:

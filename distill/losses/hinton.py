@@ -43,8 +43,8 @@ class Hinton:
             raise InputError(msg)
 
     def __call__(self, batch: LossInput) -> Tensor:
-        teacher = batch.taught_all(self.name).logit(HALF_STEP) / self.temperature
-        student = batch.heard / self.temperature
+        teacher = batch.teacher_probability(self.name).logit(HALF_STEP) / self.temperature
+        student = batch.taught_logits / self.temperature
         chance = teacher.sigmoid()
         inside = chance * (logsigmoid(teacher) - logsigmoid(student))
         outside = (1 - chance) * (logsigmoid(-teacher) - logsigmoid(-student))

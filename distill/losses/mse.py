@@ -28,7 +28,7 @@ class MSE:
     without_labels: bool = True
 
     def __call__(self, batch: LossInput) -> Tensor:
-        return (batch.heard.sigmoid() - batch.taught_all(self.name)).square().mean()
+        return (batch.taught_logits.sigmoid() - batch.teacher_probability(self.name)).square().mean()
 
 
 LOSS = MSE()

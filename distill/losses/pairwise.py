@@ -44,7 +44,7 @@ class Pairwise:
 
     def __call__(self, batch: LossInput) -> Tensor:
         student = self._directions(batch.foreground.sigmoid())
-        teacher = self._directions(batch.taught(self.name))
+        teacher = self._directions(batch.teacher_foreground(self.name))
         difference, total = student - teacher, student + teacher
         mixed = _products(total, difference)
         squares = _products(difference, difference) * _products(total, total) + mixed * mixed.mT

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SIZES = ("vit_b", "vit_l", "vit_h")
 OFFICIAL = {
     "ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912": ("vit_b", "sam_vit_b_01ec64.pth"),
     "3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622": ("vit_l", "sam_vit_l_0b3195.pth"),
@@ -60,9 +59,6 @@ def inspect(weights: str, size: str) -> Checkpoint:
 
     InputError: no such file, no checkpoint of SAM, or one of another size.
     """
-    if size not in SIZES:
-        msg = f"teacher.size is {size!r}; choose one of {', '.join(SIZES)}."
-        raise InputError(msg)
     path = Path(weights).expanduser()
     if not weights or not path.is_file():
         names = ", ".join(name for _, name in OFFICIAL.values())
@@ -109,7 +105,8 @@ def _check_shapes(checkpoint: Checkpoint) -> None:
         expected = build(checkpoint.size).state_dict()
     found = WIDTHS.get(_width(state), "")
     if found and found != checkpoint.size and _width(expected) != _width(state):
-        msg = f"{checkpoint.path} is a checkpoint of {found}, not of {checkpoint.size}; set teacher.size = {found!r}."
+        remedy = f"set teacher.options.size = {found!r}"
+        msg = f"{checkpoint.path} is a checkpoint of {found}, not of {checkpoint.size}; {remedy}."
         raise InputError(msg)
     for name, tensor in expected.items():
         if name not in state or tuple(state[name].shape) != tuple(tensor.shape):

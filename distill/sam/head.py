@@ -12,17 +12,23 @@ from typing import TYPE_CHECKING
 
 import safetensors
 import safetensors.torch
+import torch
 from torch import nn
+from torch.nn import functional
 
-from distill.student import weights_digest
+from distill.student.student import weights_digest
+from runtime.artifact.manifest import Lineage
 from runtime.errors import InputError
-from runtime.manifest import Lineage
 from runtime.records import Record
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
+
+    from distill.sam.network import Encoded
 
 SCHEMA_VERSION = 1
 WEIGHTS, DESCRIPTION = "head.safetensors", "head.json"
@@ -111,3 +117,14 @@ def _describe(path: Path) -> tuple[HeadSpec, Lineage]:
     except (ValueError, KeyError, TypeError) as error:
         msg = f"{path} is no description of a head ({type(error).__name__}: {error}); train it again."
         raise InputError(msg) from error
+
+
+def predict(head: Head, encoded: Encoded) -> NDArray[np.float32]:
+    """Probability (H, W) of a field, upsampled as SAM upsamples its own masks."""
+    side = 16 * encoded.embedding.shape[-1]
+    with torch.inference_mode():
+        small = head(encoded.embedding[None])[:, None]
+        full = functional.interpolate(small, (side, side), mode="bilinear", align_corners=False)
+        height, width = encoded.input_size
+        field = functional.interpolate(full[..., :height, :width], encoded.original_size, mode="bilinear")
+        return torch.sigmoid(field[0, 0]).cpu().numpy()

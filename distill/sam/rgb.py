@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from runtime.artifact.manifest import Normalization
 from runtime.errors import InputError
-from runtime.manifest import Normalization
-from runtime.normalize import check_frame, normalize
+from runtime.frames.normalize import check_frame, normalize
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,13 +39,13 @@ class Rgb:
 
     @classmethod
     def of(cls, names: Sequence[str]) -> Rgb:
-        """Of a configuration's teacher.rgb; InputError where it is no mapping."""
+        """Of a configuration's teacher.options.rgb; InputError where it is no mapping."""
         grey = tuple(names[:1]) == (GREY,)
         colours = tuple(names[1:]) if grey else tuple(names)
         colours = SHOWN_AS_GREY if grey and not colours else colours
         if len(colours) != 3 or GREY in colours or set(colours) <= {BLANK}:
             msg = (
-                f"teacher.rgb is {list(names)}; name the channels that are shown as red, green and blue, with "
+                f"rgb is {list(names)}; name the channels that are shown as red, green and blue, with "
                 f'"{BLANK}" for none, such as ["{BLANK}", "nucleus", "membrane"], or ["{GREY}"] for the luma.'
             )
             raise InputError(msg)

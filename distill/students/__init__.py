@@ -1,45 +1,70 @@
-"""The students: one file each, and the file's name is the student's name."""
+"""The student families, by name: one module or folder each, and those of other distributions (see runtime.registry).
+
+A family's module imports no torch outside `build`: what it allows is asked before anything is loaded.
+"""
 
 from __future__ import annotations
 
-import pkgutil
-from importlib import import_module
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from runtime.errors import InputError
+from runtime.registry import Registry
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from distill.spec import StudentSpec
+    from distill.networks.spec import StudentSpec
 
 
-class StudentFamily(Protocol):
-    """What a file of this folder offers as ``STUDENT``."""
+@dataclass(frozen=True)
+class StudentFamily:
+    """Base of what a plug-in offers as STUDENT. `name` and `build` are all that it must have.
+
+    paper_parameters_m : millions, as arXiv 2606.00928 quotes them (the backbone); None where it has none
+    stride : tile sides must be multiples of it
+    no_int8 : why there is no int8 of it, as a clause without a full stop; None where there is
+    head_strides : where its decoder may end, the usual one first: 1 full resolution, 2 half, 4 a quarter
+    encoder_from : stride of the first of the features whose widths spec.encoder gives; None where it gives none
+    encoder_weights : names of the weights that its encoder can begin with (see distill.networks.imagenet)
+    """
 
     name: str
-    paper_parameters_m: float | None  # millions, as arXiv 2606.00928 quotes them (the backbone); None: it has none
-    stride: int  # tile sides must be multiples of it
-    no_int8: str | None  # why there is no int8 of it, as a clause without a full stop; None where there is
-    head_strides: tuple[int, ...]  # where its decoder may end, the usual one first: 1 full resolution, 2 half
-    encoder_from: int | None  # stride of the first of the features whose widths spec.encoder gives; None: it gives none
+    paper_parameters_m: float | None = None
+    stride: int = 32
+    no_int8: str | None = None
+    head_strides: tuple[int, ...] = (1, 2, 4)
+    encoder_from: int | None = None
+    encoder_weights: tuple[str, ...] = ()
 
     def build(self, spec: StudentSpec) -> nn.Module:
         """A module from (N, len(spec.channels), h, w) float32 in [0, 1] to logits (N, len(spec.outputs), h, w).
 
-        spec : one that distill.construction.check has nothing against
+        spec : one that distill.student.validation.check has nothing against
         """
-        ...
+        raise NotImplementedError
 
 
-def names() -> list[str]:
-    """Names of the students that can be built; imports none of them."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+@dataclass(frozen=True)
+class UNetFamily(StudentFamily):
+    """A U-Net on a known encoder. encoder : its name in segmentation_models_pytorch, "tu-" and timm's name of others"""
+
+    encoder: str = ""
+
+    def build(self, spec: StudentSpec) -> nn.Module:
+        """See StudentFamily.build."""
+        from distill.networks.unet import unet
+
+        return unet(self.encoder, spec)
+
+
+REGISTRY: Registry[StudentFamily] = Registry("students", __name__, "STUDENT")
+
+
+def names() -> tuple[str, ...]:
+    """Names of the families that can be built; imports none of them."""
+    return REGISTRY.names()
 
 
 def load(name: str) -> StudentFamily:
-    """The family called ``name``; InputError when there is none."""
-    if name not in names():
-        msg = f"Unknown student family {name!r}; choose one of {', '.join(names())}."
-        raise InputError(msg)
-    return import_module(f".{name}", __package__).STUDENT
+    """The family called ``name``; InputError lists the names when there is none."""
+    return REGISTRY.load(name)

@@ -5,19 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from distill.unet import unet
+from distill.students import StudentFamily
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from distill.spec import StudentSpec
+    from distill.networks.spec import StudentSpec
 
 DEPTHS = (2, 2, 6, 2)  # blocks of each stage; the windows of every second one are shifted
 WINDOW = 7  # patches a side; a patch is 4 x 4 pixels
 
 
 @dataclass(frozen=True)
-class SwinTiny:
+class SwinTiny(StudentFamily):
     """The paper's largest student. Its windows are of 7 x 7 patches and shifted at every depth, whatever the tile.
 
     That is the arrangement for dense prediction of Swin's authors: feature maps that are no multiple of the window are
@@ -26,17 +26,17 @@ class SwinTiny:
     """
 
     name: str = "swin_tiny"
-    paper_parameters_m: float = 27.0
-    stride: int = 32
+    paper_parameters_m: float | None = 27.0
     no_int8: str | None = (
         "it is a transformer, and its layer normalisations, softmaxes and attention products, "
         "which int8 would have to round too, are known to lose accuracy by it"
     )
     head_strides: tuple[int, ...] = (1,)
-    encoder_from: int | None = None
 
     def build(self, spec: StudentSpec) -> nn.Module:
         """See StudentFamily.build."""
+        from distill.networks.unet import unet
+
         student = unet(
             "tu-swin_tiny_patch4_window7_224",
             spec,

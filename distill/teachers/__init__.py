@@ -1,25 +1,29 @@
-"""The teachers: one file each, and the file's name is the teacher's name. Listing the names imports none of them.
+"""The teachers, by name: one module or folder each, and those of other distributions (see runtime.registry).
 
 A teacher sees planes of an image that a student does not, and says where the objects are. What it says is computed
-once, by distill.soft_labels, and never asked of it again.
+once, by distill.teaching.soft_labels, and never asked of it again. A plug-in's module imports no torch: its options are
+checked before anything is loaded.
 """
 
 from __future__ import annotations
 
-import pkgutil
-from importlib import import_module
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from runtime.errors import EdgescopeError, InputError
+from distill.config.files import section_of
+from distill.config.sections import Section
+from runtime.errors import InputError
+from runtime.registry import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
 
+    from distill.config.sections import TeacherSection
     from distill.datasets import Sample
-    from distill.sections import TeacherSection
 
 
 class Teacher(Protocol):
@@ -57,32 +61,63 @@ class Teacher(Protocol):
         ...
 
 
-class TeacherKind(Protocol):
-    """What a file of this folder offers as ``TEACHER``: a subclass that says its name and how it is opened."""
+@dataclass(frozen=True)
+class NoOptions(Section):
+    """A teacher that has none."""
+
+
+class TeacherKind:
+    """Base of what a plug-in offers as TEACHER. `open` is all that it must have.
+
+    options : the dataclass of its keys in [teacher.options], with their limits; a subclass of Section
+    trained_by_studies : whether a study trains it where [teacher] names no weights
+    """
 
     name: str
+    options: type[Section] = NoOptions
+    trained_by_studies: bool = False
 
-    def check(self, section: TeacherSection) -> str | None:
-        """Why this teacher cannot be opened here, with the next step; None when it can. Loads no network."""
-        try:
-            self.open(section)
-        except EdgescopeError as error:
-            return str(error)
+    def open(self, section: TeacherSection, options: Any) -> Teacher:
+        """Load it; InputError for weights that are missing, damaged or of another teacher. options : `self.options`"""
+        raise NotImplementedError
+
+    def channels(self, options: Any) -> tuple[str, ...]:
+        """The planes that the options name; () where they name none, and only the opened teacher knows."""
+        return ()
+
+    def nucleus_alone(self, options: Any, prompts: str) -> dict[str, Any] | None:
+        """For the controls of a study: the options with which it sees the nucleus alone.
+
+        prompts : boxes of "cells" or of "nuclei", or "" for none; None for a teacher that takes no prompts
+        """
         return None
 
-    def open(self, section: TeacherSection) -> Teacher:
-        """Load it; InputError for weights that are missing, damaged or of another teacher."""
-        ...
+    def online(self, section: TeacherSection, options: Any) -> Sequence[str | Path]:
+        """Students that look at the very crops that the student sees; () where whole fields are labelled once."""
+        return ()
 
 
-def names() -> list[str]:
+REGISTRY: Registry[TeacherKind] = Registry("teachers", __name__, "TEACHER")
+
+
+def names() -> tuple[str, ...]:
     """Names of the teachers there are; imports none of them."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+    return REGISTRY.names()
 
 
 def load(name: str) -> TeacherKind:
-    """The kind of teacher called ``name``; InputError when there is none."""
-    if name not in names():
-        msg = f"Unknown teacher {name!r}; choose one of {', '.join(names())}."
+    """The kind of teacher called ``name``; InputError lists the names when there is none."""
+    return REGISTRY.load(name)
+
+
+def options_of(section: TeacherSection) -> Any:
+    """The options of the teacher that a section names, checked; InputError names the key."""
+    return section_of(load(section.name).options, section.options, "teacher.options")
+
+
+def open_teacher(section: TeacherSection) -> Teacher:
+    """The teacher that a section names; see TeacherKind.open."""
+    if not section.name:
+        msg = f"The configuration names no teacher; add [teacher] name = one of {', '.join(names())}."
         raise InputError(msg)
-    return import_module(f".{name}", __package__).TEACHER
+    return load(section.name).open(section, options_of(section))

@@ -6,13 +6,14 @@
 
 PATH is a folder with a file for each sample, called as the sample or, where fields were cut into tiles, as the field;
 or one file, where the data are one field. A tile finds its place in the field by its name, FIELD@y{row}x{column}.
-Labels are hard, 0 and 1, unless ``teacher.soften`` blurs them: the expectation of a mask whose outline is uncertain by
+Labels are hard, 0 and 1, unless ``soften`` blurs them: the expectation of a mask whose outline is uncertain by
 that many pixels (normally distributed).
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import ndimage
 
+from distill.config.sections import Section, require
 from distill.datasets.pictures import PNG, TIFF, decode
 from distill.teachers import TeacherKind
-from distill.views import labels_of
 from runtime.errors import InputError
 
 if TYPE_CHECKING:
@@ -30,13 +31,26 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from distill.config.sections import TeacherSection
     from distill.datasets import Sample
-    from distill.sections import TeacherSection
 
 NPY = (".npy",)
 LABELS, PROBABILITY = "labels:", "probability:"
 TILE = re.compile(r"(?P<field>.+)@y(?P<row>\d+)x(?P<col>\d+)")
-LICENCE = "unknown: of the segmenter that wrote the masks (teacher.licence says it)"
+LICENCE = "unknown: of the segmenter that wrote the masks (teacher.options.licence says it)"
+
+
+@dataclass(frozen=True)
+class MaskOptions(Section):
+    """[teacher.options] of saved masks."""
+
+    soften: float = 0.0
+    """Standard deviation in pixels by which masks are blurred; 0 leaves them hard."""
+    licence: str = ""
+    """Of the masks, which do not say theirs."""
+
+    def __post_init__(self) -> None:
+        require(0 <= self.soften < 100, f"soften is {self.soften}; give pixels, 0 to 100, for example 1.5.")
 
 
 class Masks:
@@ -46,8 +60,8 @@ class Masks:
     channels = ()
     needs_instances = True
 
-    def __init__(self, section: TeacherSection) -> None:
-        self.weights, self.soften, self.licence = section.weights, section.soften, section.licence or LICENCE
+    def __init__(self, section: TeacherSection, options: MaskOptions) -> None:
+        self.weights, self.soften, self.licence = section.weights, options.soften, options.licence or LICENCE
         self.kind = self.weights.removeprefix(LABELS) if self.weights.startswith(LABELS) else None
         self.path = Path(self.weights.removeprefix(PROBABILITY)).expanduser()
         self.whole_numbers = "probabilities" if self.weights.startswith(PROBABILITY) else "labels"
@@ -62,7 +76,7 @@ class Masks:
     def reference(self, sample: Sample) -> NDArray[Any]:
         """The saved plane (H, W) of a sample, as it is stored; InputError where there is none of its size."""
         if self.kind is not None:
-            return labels_of(sample, self.kind)
+            return sample.labels_of(self.kind, 'choose among these in teacher.weights = "labels:KIND"')
         place = TILE.fullmatch(sample.name)
         field = place["field"] if place else sample.name
         file = self._file(sample.name, field)
@@ -123,16 +137,14 @@ class MasksKind(TeacherKind):
     """See TeacherKind."""
 
     name = "masks"
+    options = MaskOptions
 
-    def open(self, section: TeacherSection) -> Masks:
+    def open(self, section: TeacherSection, options: MaskOptions) -> Masks:
         """Lists the files; they are read when a sample asks for them."""
         if not section.weights.removeprefix(LABELS).removeprefix(PROBABILITY):
             msg = f"teacher.weights is {section.weights!r}; name a folder of masks, one file, or {LABELS}cells."
             raise InputError(msg)
-        if not 0 <= section.soften < 100:
-            msg = f"teacher.soften is {section.soften}; give pixels, 0 to 100, for example 1.5."
-            raise InputError(msg)
-        return Masks(section)
+        return Masks(section, options)
 
 
 def _files(path: Path) -> dict[str, Path]:

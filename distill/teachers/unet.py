@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from distill.config.sections import Section
 from distill.datasets import frame_fingerprint
 from distill.teachers import TeacherKind
 from runtime.errors import InputError
@@ -26,9 +28,17 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from distill.config.sections import TeacherSection
     from distill.datasets import Sample
-    from distill.sections import TeacherSection
-    from distill.student import Student
+    from distill.student.student import Student
+
+
+@dataclass(frozen=True)
+class UnetOptions(Section):
+    """[teacher.options] of students with several channels."""
+
+    looks_at: Literal["fields", "crops"] = "fields"
+    """Whole fields, once, whose foreground is stored; or the very crops that the student sees, in every output."""
 
 
 class Unet:
@@ -74,7 +84,7 @@ class Unet:
         return [self.probability(image) for image in images]
 
     def _predictor(self, place: int) -> Callable[[NDArray[Any]], NDArray[np.float32]]:
-        from distill.predict import predictor
+        from distill.evaluation.predict import predictor
 
         if place not in self._predictors:
             member = self.members[place]
@@ -86,11 +96,13 @@ class UnetKind(TeacherKind):
     """See TeacherKind."""
 
     name = "unet"
+    options = UnetOptions
+    trained_by_studies = True
 
-    def open(self, section: TeacherSection) -> Unet:
+    def open(self, section: TeacherSection, options: UnetOptions) -> Unet:
         """The student's folder, checked against its digest."""
-        from distill.devices import choose
-        from distill.student import load
+        from distill.networks.devices import choose
+        from distill.student.student import load
 
         if not section.weights:
             msg = "teacher.weights is empty; name the folder of a student that fit trained with several channels."
@@ -101,6 +113,10 @@ class UnetKind(TeacherKind):
             msg = f"The students in {section.weights} see different channels; give the folds of one teacher."
             raise InputError(msg)
         return Unet(members, choose(section.device))
+
+    def online(self, section: TeacherSection, options: UnetOptions) -> Sequence[str | Path]:
+        """The folders, where they look at crops."""
+        return folders_of(Path(section.weights).expanduser()) if options.looks_at == "crops" else ()
 
 
 def folders_of(weights: Path) -> list[str | Path]:

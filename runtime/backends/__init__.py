@@ -1,1 +1,1 @@
-"""One file for each backend; its name is the registration. See runtime.backend for the contract."""
+"""One file or folder for each backend; its name is the registration. See runtime.backend for the contract."""

@@ -6,21 +6,26 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import extras
-from ..errors import EdgescopeError, InputError
+from ..backend import Backend, refuse_other_than_cpu
+from ..errors import EdgescopeError
+from ..system import extras
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ..artifact import Artifact
-    from ..manifest import Manifest
+    from ..artifact.artifact import Artifact
+    from ..artifact.manifest import Manifest
+    from ..execution import Execution
 
 
-class OnnxRuntime:
+class OnnxRuntime(Backend):
     """See runtime.backend.Backend."""
 
     name = "onnxruntime"
     extra = "onnxruntime"
+    distributions = ("onnxruntime",)
+    rank = 40
+    reference = True
 
     def library(self) -> str | None:
         """See Backend."""
@@ -34,28 +39,21 @@ class OnnxRuntime:
             return f"onnxruntime is not installed; run: {extras.install(self.extra)}"
         return None
 
-    def open(
-        self, artifact: Artifact, device: str | None, threads: int | None, precision_hint: str | None = None
-    ) -> OnnxRuntimeSession:
+    def open(self, artifact: Artifact, execution: Execution) -> OnnxRuntimeSession:
         """device: "CPU" or None; precision_hint: none are known."""
-        if (device or "CPU").upper() != "CPU":
-            msg = f"The onnxruntime backend runs on the CPU only, not on {device}; leave the device out."
-            raise InputError(msg)
-        if precision_hint is not None:
-            msg = f"The onnxruntime backend has no precision hint, but got {precision_hint}; leave it out."
-            raise InputError(msg)
+        refuse_other_than_cpu(self.name, execution)
         library = extras.load("onnxruntime", extra=self.extra)
         options = library.SessionOptions()
         options.graph_optimization_level = library.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.log_severity_level = 3
-        if threads is not None:
-            options.intra_op_num_threads = threads
+        if execution.threads is not None:
+            options.intra_op_num_threads = execution.threads
         try:
             session = library.InferenceSession(artifact.payload("onnx"), options, ["CPUExecutionProvider"])
         except Exception as error:  # its exceptions have no common base but this
             msg = f"onnxruntime cannot load {artifact.path}: {error}"
             raise EdgescopeError(msg) from error
-        return OnnxRuntimeSession(session, threads)
+        return OnnxRuntimeSession(session, execution.threads)
 
 
 class OnnxRuntimeSession:

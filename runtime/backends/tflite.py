@@ -6,23 +6,27 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import extras
-from ..errors import EdgescopeError, InputError
+from ..backend import Backend, refuse_other_than_cpu
+from ..errors import EdgescopeError
+from ..system import extras
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ..artifact import Artifact
-    from ..manifest import Manifest
+    from ..artifact.artifact import Artifact
+    from ..artifact.manifest import Manifest
+    from ..execution import Execution
 
 LIBRARIES = ("ai_edge_litert", "tflite_runtime")
 
 
-class TFLite:
+class TFLite(Backend):
     """See runtime.backend.Backend."""
 
     name = "tflite"
     extra = "litert"
+    rank = 30
+    distributions = ("ai-edge-litert", "tflite-runtime")
 
     def library(self) -> str | None:
         """See Backend."""
@@ -36,25 +40,32 @@ class TFLite:
             return f"neither ai-edge-litert nor tflite-runtime is installed; run: {extras.install(self.extra)}"
         return None
 
-    def open(
-        self, artifact: Artifact, device: str | None, threads: int | None, precision_hint: str | None = None
-    ) -> TFLiteSession:
+    def open(self, artifact: Artifact, execution: Execution) -> TFLiteSession:
         """device: "CPU" or None; threads: 1 if None; precision_hint: none are known."""
-        if (device or "CPU").upper() != "CPU":
-            msg = f"The tflite backend runs on the CPU only, not on {device}; leave the device out."
-            raise InputError(msg)
-        if precision_hint is not None:
-            msg = f"The tflite backend has no precision hint, but got {precision_hint}; leave it out."
-            raise InputError(msg)
-        library = self.library() or LIBRARIES[0]
-        module = extras.load(f"{library}.interpreter", extra=self.extra)
+        refuse_other_than_cpu(self.name, execution)
         try:
-            interpreter = module.Interpreter(model_content=artifact.payload("tflite"), num_threads=threads or 1)
-            interpreter.allocate_tensors()
+            return self._open(artifact, execution, 1)
         except (ValueError, RuntimeError) as error:
-            msg = f"{library} cannot load {artifact.path}: {error}"
+            msg = f"{self.library()} cannot load {artifact.path}: {error}"
             raise EdgescopeError(msg) from error
-        return TFLiteSession(interpreter, artifact.manifest, library, threads or 1)
+
+    def open_batched(self, artifact: Artifact, batch: int, execution: Execution) -> TFLiteSession:
+        """See Backend: by resizing the input."""
+        try:
+            return self._open(artifact, execution, batch)
+        except (ValueError, RuntimeError) as error:
+            msg = f"{self.library()} gives it no batch of {batch}: it is built for one tile (a static batch of 1)"
+            raise EdgescopeError(msg) from error
+
+    def _open(self, artifact: Artifact, execution: Execution, batch: int) -> TFLiteSession:
+        library, threads = self.library() or LIBRARIES[0], execution.threads or 1
+        module = extras.load(f"{library}.interpreter", extra=self.extra)
+        interpreter = module.Interpreter(model_content=artifact.payload("tflite"), num_threads=threads)
+        if batch > 1:
+            details = interpreter.get_input_details()[0]
+            interpreter.resize_tensor_input(details["index"], [batch, *details["shape"][1:]])
+        interpreter.allocate_tensors()
+        return TFLiteSession(interpreter, artifact.manifest, library, threads)
 
 
 class TFLiteSession:

@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .. import __version__, extras, pixel_size
+from .. import __version__
 from ..errors import InputError
+from ..execution import DEFAULT, Execution
+from ..frames import pixel_size
 from ..hosts import dask as host
-from ..lock import only_run
-from ..ome_zarr import VERSIONS, size_um
-from ..stitching import MARGIN, join
+from ..images.ome_zarr import VERSIONS, size_um
+from ..objects.stitching import MARGIN, join
+from ..system import extras
+from ..system.lock import only_run
 from . import tasks
 from .run import Run, chunk_of, component, name_of
 from .source import Source, open_source
@@ -25,8 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from ..artifact.manifest import Manifest
     from ..hosts.dask import Model
-    from ..manifest import Manifest
     from .run import Tell
 
     Tasks = dict[str, Callable[[], Any]]
@@ -49,9 +52,7 @@ class Wanted:
     ngff: str | None = None
     scheduler: str = "threads"
     workers: int | None = None
-    backend: str | None = None
-    device: str | None = None
-    threads: int | None = None
+    execution: Execution = DEFAULT
     trust: Path | None = None
 
 
@@ -65,7 +66,7 @@ def segment_image(path: Path, out: Path, wanted: Wanted, tell: Tell) -> dict[str
     InputError when `out` is something else; EdgescopeError when another process makes it just now, and when workers
     are lost for good: call it again then.
     """
-    manifest, model = host.describe(wanted.artifact, wanted.device, wanted.threads, wanted.backend, wanted.trust)
+    manifest, model = host.describe(wanted.artifact, wanted.execution, wanted.trust)
     source = open_source(path, wanted.channel)
     host.check_array(source.array.shape, source.array.dtype, wanted.block)
     _compare_pixel_size(source, manifest)
@@ -131,7 +132,7 @@ def _request(path: Path, source: Source, wanted: Wanted, model: Model) -> dict[s
         "ngff": version,
         "chunk": chunk_of(wanted.block),
         **{name: getattr(wanted, name) for name in ("channel", "labels", "probability", "block", "margin")},
-        **{name: getattr(wanted, name) for name in ("backend", "device")},
+        **{name: getattr(wanted.execution, name) for name in ("backend", "device")},
     }
 
 
@@ -196,8 +197,8 @@ def _label(run: Run, manifest: Manifest) -> int:
     numbers: Tasks = {}
     for index in run.source.planes:
         names = {block.key: f"{name_of(index)}-{name_of(block.key)}" for block in run.blocks}
-        found = {key: tasks.read_strips(run.work, name) for key, name in names.items()}
-        tables = join({key: one.pop("areas") for key, one in found.items()}, found, manifest.objects.min_area)
+        areas = {key: tasks.read_areas(run.work, name) for key, name in names.items()}
+        tables = join(areas, tasks.StoredStrips(run.work, names), manifest.objects.min_area)
         count += max(int(table.max()) for table in tables.values())
         for block in run.blocks:
             name, where = f"numbers-{names[block.key]}", (*index, block.rows, block.cols)

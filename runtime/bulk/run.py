@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
-from .. import atomic, extras, ome_zarr
 from ..errors import InputError
-from ..ome_zarr import Layout
-from ..stitching import Block, blocks_of
+from ..images import ome_zarr
+from ..images.ome_zarr import ImageLayout
+from ..objects.stitching import Block, blocks_of
+from ..system import atomic, extras
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -68,9 +69,9 @@ class Run:
         return self.work / "scratch.zarr"
 
     @cached_property
-    def layout(self) -> Layout:
+    def layout(self) -> ImageLayout:
         """Of the result's full resolution."""
-        return Layout(str(self.request["ngff"]), self.source.axes, self.source.array.shape, chunk_of(self.block))
+        return ImageLayout(str(self.request["ngff"]), self.source.axes, self.source.array.shape, chunk_of(self.block))
 
     @cached_property
     def blocks(self) -> list[Block]:

@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import extras, ome_zarr
 from ..errors import InputError
-from ..images import read_planes
-from ..ome_zarr import Axis
+from ..images import ome_zarr
+from ..images.ome_zarr import Axis
+from ..images.planes import read_planes
+from ..system import extras
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from ..images import Plane
+    from ..images.planes import Plane
 
 Index = tuple[int, ...]  # a plane among the others: its place along all axes but y and x
 

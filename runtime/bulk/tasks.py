@@ -6,20 +6,23 @@ Arrays are named by their store and their path in it. A task writes whole chunks
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import atomic, extras
-from ..stitching import label_block
+from ..objects.stitching import Key, label_block
+from ..system import atomic, extras
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from ..manifest import Objects
-    from ..stitching import Block, BlockLabels
+    from ..artifact.manifest import Objects
+    from ..objects.stitching import Block, BlockLabels
     from .source import Index
 
 Where = tuple[Any, ...]  # the indices of a plane, then rows and columns
@@ -99,7 +102,30 @@ def write_strips(work: Path, name: str, found: BlockLabels) -> None:
         np.savez_compressed(file, allow_pickle=False, areas=areas, **found.strips)
 
 
-def read_strips(work: Path, name: str) -> dict[str, NDArray[Any]]:
-    """What write_strips kept: "areas" and the strips by their side."""
+def read_areas(work: Path, name: str) -> NDArray[np.int64]:
+    """A block's areas, which write_strips kept."""
     with np.load(work / "strips" / f"{name}.npz", allow_pickle=False) as stored:
-        return dict(stored)
+        return stored["areas"]
+
+
+class StoredStrips(Mapping[Key, "Mapping[str, NDArray[np.int32]]"]):
+    """The strips of a plane's blocks, read when they are looked at. Those of about a row of blocks stay in memory."""
+
+    def __init__(self, work: Path, names: Mapping[Key, str]) -> None:
+        self._names = names
+        in_a_row = 1 + max(column for _, column in names)
+        self._read = lru_cache(in_a_row + 2)(partial(_read_strips, work))
+
+    def __getitem__(self, key: Key) -> Mapping[str, NDArray[np.int32]]:
+        return self._read(self._names[key])
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+def _read_strips(work: Path, name: str) -> dict[str, NDArray[np.int32]]:
+    with np.load(work / "strips" / f"{name}.npz", allow_pickle=False) as stored:
+        return {side: stored[side] for side in stored.files if side != "areas"}

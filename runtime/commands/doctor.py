@@ -1,28 +1,28 @@
 """doctor: what can run here, on which devices, and the line that installs what is missing.
 
-Imports none of it but OpenVINO, which alone knows its devices.
+A library is imported only where it alone knows its devices.
 """
 
 from __future__ import annotations
 
 import os
 import platform
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from .. import __version__, backend, extras
-from ..processor import cpu_flags
-from ..tensorrt import NEVER_RUN
+from .. import __version__, backend
+from ..system import extras
+from ..system.processor import cpu_flags
 from .output import write_json
 
 if TYPE_CHECKING:
     import argparse
 
-    from ..backends.openvino import OpenVINO
+    from ..backend import Backend
 
 NAME = "doctor"
 LIBRARIES = {
     "io": (("tifffile", "tifffile"), ("PIL", "pillow")),
-    "objects": (("skimage", "scikit-image"),),
+    "parquet": (("pyarrow", "pyarrow"),),
     "dask": (("dask", "dask"), ("distributed", "distributed"), ("zarr", "zarr")),
     "pymmcore": (("pymmcore_plus", "pymmcore-plus"),),
     "napari": (("napari", "napari"), ("qtpy", "qtpy")),
@@ -50,39 +50,38 @@ def run(args: argparse.Namespace) -> int:
     for row in rows:
         state = f"ready    {row['found']}" if row["ready"] else f"missing  run: {row['install']}"
         print(f"{row['name']:<12} {state}")
-    devices = _openvino_devices()
-    for name, full_name in devices.items():
-        print(f"{'device':<12} {name:<8} {full_name}")
-    gpu = _gpu()
-    print("tensorrt, cuda and jetson")
-    for name, value in gpu.items():
-        print(f"  {name:<10} {value}")
-    write_json(args.json, {**machine, "parts": rows, "openvino_devices": devices, "gpu": gpu})
+    for row in rows:
+        for key, value in row.get("devices", {}).items():
+            print(f"{row['name']:<12} device {key:<8} {value}")
+        for key, value in row.get("state", {}).items():
+            print(f"{row['name']:<12} {key:<10} {value}")
+        for note in row.get("notes", ()):
+            print(f"{row['name']:<12} note       {note}")
+    write_json(args.json, {**machine, "parts": rows})
     return 0
-
-
-def _openvino_devices() -> dict[str, str]:
-    """Device to its full name; empty where OpenVINO is not installed or does not load."""
-    openvino = backend.load("openvino")
-    if openvino.library() is None:
-        return {}
-    try:
-        return cast("OpenVINO", openvino).devices()
-    except (ImportError, RuntimeError) as error:
-        return {"OpenVINO": f"does not load: {error}"}
-
-
-def _gpu() -> dict[str, str]:
-    from ..tensorrt import probe  # needs numpy, which --help does not
-
-    return {**probe.state(), "missing": probe.absence() or "nothing", "note": NEVER_RUN}
 
 
 def _backend_row(name: str) -> dict[str, Any]:
     candidate = backend.load(name)
     library = candidate.library()
     found = "" if library is None else f"{library} {extras.version(library)}"
-    return {"name": name, "ready": bool(library), "found": found, "install": extras.install(candidate.extra)}
+    return {
+        "name": name,
+        "ready": bool(library),
+        "found": found,
+        "install": extras.install(candidate.extra),
+        "devices": _devices(candidate) if library else {},
+        "state": dict(candidate.state()),
+        "notes": list(candidate.notes()),
+    }
+
+
+def _devices(candidate: Backend) -> dict[str, str]:
+    """Device to its full name; the reason where the library does not load."""
+    try:
+        return dict(candidate.devices())
+    except (ImportError, RuntimeError) as error:
+        return {"none": f"{candidate.name} does not load: {error}"}
 
 
 def _extra_row(extra: str) -> dict[str, Any]:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from .. import backend
-from ..artifact import open_artifact
-from ..tensorrt import NEVER_RUN
+from .. import backend, metrics
+from ..artifact.artifact import open_artifact
+from .options import add_trust, signed_by
 from .output import write_json
-from .trust import add_trust, signed_by
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping
 
-    from ..artifact import Artifact
-    from ..manifest import Manifest
+    from ..artifact.artifact import Artifact
+    from ..artifact.manifest import Manifest
 
 NAME = "info"
 
@@ -37,8 +34,9 @@ def run(args: argparse.Namespace) -> int:
     signed = signed_by(artifact, args.trust)
     for name, value in {**_summary(artifact), "signature": signed}.items():
         print(f"{name:<14} {value}")
-    if manifest.backend == "tensorrt":
-        print(f"{'not run yet':<14} {NEVER_RUN}")
+    own = backend.find(manifest.backend)
+    for note in own.notes() if own else ():
+        print(f"{'note':<14} {note}")
     print("runs here")
     for name, reason in refusals.items():
         print(f"  {name:<12} {'yes' if reason is None else 'no: ' + reason}")
@@ -57,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _summary(artifact: Artifact) -> dict[str, str]:
     manifest = artifact.manifest
-    how, lineage = manifest.normalization, manifest.lineage
+    how, lineage, operators = manifest.normalization, manifest.lineage, manifest.operators
     pixel = "not said" if manifest.pixel_size_um is None else f"{manifest.pixel_size_um:g} um"
     return {
         "student": manifest.student,
@@ -68,9 +66,10 @@ def _summary(artifact: Artifact) -> dict[str, str]:
         "normalised": f"percentiles {how.low:g} to {how.high:g} of the frame",
         "pixel size": pixel,
         **_board(manifest),
-        "accuracy": _free(manifest.accuracy),
-        "agreement": _free(manifest.agreement),
-        "operators": _free(manifest.operators),
+        "accuracy": _accuracy(manifest),
+        "agreement": ", ".join(f"{peer} {one.mask_dice:.4f}" for peer, one in manifest.agreement.items()) or "none",
+        "operators": f"{operators.int8_convolutions} of {operators.convolutions} convolutions in int8 "
+        f"({operators.measured})",
         "teacher": lineage.teacher or "none",
         "data": ", ".join(f"{source.name} ({source.licence})" for source in lineage.data) or "not said",
         "licences": ", ".join(lineage.licences) or "not said",
@@ -86,5 +85,14 @@ def _board(manifest: Manifest) -> dict[str, str]:
     return {"board": f"{board.name}, SM {board.sm}; {memory}; estimated"}
 
 
-def _free(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {json.dumps(value)}" for name, value in values.items()) or "none"
+def _accuracy(manifest: Manifest) -> str:
+    accuracy = manifest.accuracy
+    if accuracy is None:
+        return "not measured"
+    means = ", ".join(
+        f"{metrics.load(name).title} {score.mean:.{metrics.load(name).decimals}f}"
+        for name, score in accuracy.scores.items()
+        if name in metrics.names()
+    )
+    drop = f"{accuracy.drop_points:.2f} Dice points below the fp32 student"
+    return f"{means}; {drop}; {accuracy.images} images: {accuracy.data}"

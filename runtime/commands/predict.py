@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import extras
+from ..artifact.artifact import open_artifact
 from ..errors import InputError, report
-from ..images import read_planes, write_mask_ome_tiff
-from ..object_files import PlaneObjects, write_csv, write_geojson
-from ..segmenter import PERFORMANCE, Segmenter
+from ..images.planes import read_planes, write_mask_ome_tiff
+from ..objects.files import PlaneObjects, write_csv, write_geojson, write_parquet
+from ..segmenter import Segmenter
+from ..system import extras
+from .options import add_execution, add_trust, execution_of
 from .output import write_json
-from .trust import add_trust
 
 if TYPE_CHECKING:
     import argparse
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 NAME = "predict"
 SUFFIXES = (".png", ".tif", ".tiff")
 OUTPUTS = ("-mask.ome.tif", "-labels.ome.tif", "-probability.ome.tif")
-OBJECT_FILES = {"csv": write_csv, "geojson": write_geojson}
+OBJECT_FILES = {"csv": write_csv, "geojson": write_geojson, "parquet": write_parquet}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,18 +48,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         choices=tuple(OBJECT_FILES),
         default=[],
-        help="also write each object's place, area and intensity: csv, or geojson for QuPath; may be given twice",
+        help="also write each object's place, size, intensities and shape: csv, parquet, or geojson for QuPath; "
+        "may be given several times",
     )
     add_trust(parser)
-    parser.add_argument("--backend", metavar="B", help="instead of the artefact's own")
-    parser.add_argument("--device", metavar="D", help='of the backend, e.g. "GPU" (default: the CPU)')
-    parser.add_argument("--threads", type=int, metavar="N", help="default: the backend's choice")
-    parser.add_argument(
-        "--performance",
-        choices=PERFORMANCE,
-        default=PERFORMANCE[0],
-        help="throughput runs several tiles of a frame at once, with OpenVINO alone (default: latency)",
-    )
+    add_execution(parser, performance=True)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -67,8 +61,7 @@ def run(args: argparse.Namespace) -> int:
     _check_surroundings(args)
     done: list[dict[str, Any]] = []
     failed: list[dict[str, str]] = []
-    options = {"backend": args.backend, "performance": args.performance, "trust": args.trust}
-    with Segmenter.open(args.artifact, args.device, args.threads, **options) as segment:
+    with Segmenter.of(open_artifact(args.artifact, args.trust), execution_of(args)) as segment:
         for number, (path, stem) in enumerate(jobs.items(), 1):
             _progress(f"{number}/{len(jobs)} {path.name}")
             try:
@@ -125,8 +118,8 @@ def _check_surroundings(args: argparse.Namespace) -> None:
         msg = f"--out {args.out} is a file; give a folder."
         raise InputError(msg)
     extras.load("tifffile", extra="io")  # better now than after the first image
-    if args.labels or args.objects:
-        extras.load("skimage", extra="objects")
+    if "parquet" in args.objects:
+        extras.load("pyarrow", extra="parquet")
 
 
 def _predict(segment: Segmenter, path: Path, target: Path, args: argparse.Namespace) -> dict[str, Any]:
@@ -146,7 +139,7 @@ def _predict(segment: Segmenter, path: Path, target: Path, args: argparse.Namesp
         for name, array in _outputs(result, args).items():
             stacks.setdefault(name, []).append(array)
         if args.objects:
-            tables.append(PlaneObjects(result.labels(), result.objects(), plane.label, plane.time, plane.focus))
+            tables.append(PlaneObjects(result.labels(), result.table(), plane.label, plane.time, plane.focus))
     axis = "Z" if planes[0].label.startswith("z") else "T"
     files = _write(target, stacks, planes[0].pixel_size_um, axis)
     for kind in dict.fromkeys(args.objects):
@@ -167,7 +160,7 @@ def _predict(segment: Segmenter, path: Path, target: Path, args: argparse.Namesp
     if args.labels:
         summary["objects"] = sum(int(labels.max()) for labels in stacks["labels"])
     elif args.objects:
-        summary["objects"] = sum(len(table.objects) for table in tables)
+        summary["objects"] = sum(len(one.table) for one in tables)
     return {**summary, "seconds": perf_counter() - start, "files": files}
 
 
@@ -184,8 +177,6 @@ def _write(target: Path, stacks: Mapping[str, list[NDArray[Any]]], pixel_size_um
     files: list[str] = []
     for name, planes in stacks.items():
         array = planes[0] if len(planes) == 1 else np.stack(planes)
-        if name == "labels" and array.max() <= np.iinfo(np.uint16).max:
-            array = array.astype(np.uint16)
         path = target.with_name(f"{target.name}-{name}.ome.tif")
         write_mask_ome_tiff(path, array, pixel_size_um, axis)
         files.append(str(path))

@@ -1,4 +1,4 @@
-"""prewarm: make now what opening an artefact would make on this device: for jetson, the TensorRT engine."""
+"""prewarm: build and cache what a backend needs on this device before the first frame, for example its engine."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import backend as backends
-from ..artifact import open_artifact
+from ..artifact.artifact import open_artifact
 from ..errors import InputError
-from ..tensorrt import NEVER_RUN
 from .output import write_json
 
 if TYPE_CHECKING:
     import argparse
 
-    from ..progress import Progress
+    from ..system.progress import Progress
 
 NAME = "prewarm"
 TOLD_EVERY_S = 15.0  # where there is no terminal
@@ -44,24 +43,23 @@ def run(args: argparse.Namespace) -> int:
         msg = f"{args.artifact} cannot be prepared here for {name}: {reason}."
         raise InputError(msg)
     chosen = backends.load(name)
-    maker = backends.preparing(chosen)
-    found = {"artifact": str(args.artifact), "backend": name}
-    if maker is None:
-        print(f"{manifest.student} for {manifest.target}: {name} has nothing to prepare; it opens as it is")
-        write_json(args.json, {**found, "prepared": False})
-        return 0
-    print(f"{manifest.student} for {manifest.target}, {manifest.precision}: prepared for {name}")
-    if name == "tensorrt":
-        print(f"note       {NEVER_RUN}")
+    for note in chosen.notes():
+        print(f"note       {note}")
     limit_s = None if args.limit is None else 60 * args.limit
     watch = Watch(terminal=sys.stderr.isatty())
     how = backends.Preparation(args.device, args.precision, args.cache, args.again, limit_s, watch)
     try:
-        prepared = maker.prepare(artifact, how)
+        prepared = chosen.prepare(artifact, how)
     finally:
         watch.end()
+    facts = {"artifact": str(args.artifact), "backend": name}
+    if prepared is None:
+        print(f"{manifest.student} for {manifest.target}: {name} has nothing to prepare; it opens as it is")
+        write_json(args.json, {**facts, "prepared": False})
+        return 0
+    print(f"{manifest.student} for {manifest.target}, {manifest.precision}: prepared for {name}")
     print("\n".join(prepared.lines))
-    write_json(args.json, {**found, "prepared": True, **prepared.facts})
+    write_json(args.json, {**facts, "prepared": True, **prepared.facts})
     return 0
 
 

@@ -12,8 +12,8 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
+from .options import add_execution, add_trust, execution_of
 from .output import write_json
-from .trust import add_trust
 
 if TYPE_CHECKING:
     import argparse
@@ -49,9 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--ngff", choices=("0.4", "0.5"), help="version of OME-Zarr (default: IN's, or 0.5)")
     add_trust(parser)
-    parser.add_argument("--backend", metavar="B", help="instead of the artefact's own")
-    parser.add_argument("--device", metavar="D", help='of the backend, e.g. "GPU" (default: the CPU)')
-    parser.add_argument("--threads", type=int, metavar="N", help="of the backend, in each worker (default: its choice)")
+    add_execution(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -59,7 +57,8 @@ def run(args: argparse.Namespace) -> int:
     from .. import bulk  # here, as it needs numpy's and zarr's time to start only when it is called
 
     _check(args)
-    wanted = bulk.Wanted(**{name: getattr(args, name) for name in bulk.Wanted.__dataclass_fields__})
+    options = {name: getattr(args, name) for name in bulk.Wanted.__dataclass_fields__ if name != "execution"}
+    wanted = bulk.Wanted(**options, execution=execution_of(args))
     logging.getLogger("distributed").setLevel(logging.ERROR)  # a lost worker is made up for
     start = perf_counter()
     found = bulk.segment_image(args.image, args.out, wanted, _Progress())

@@ -6,12 +6,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..artifact import open_artifact
+from ..artifact.artifact import open_artifact
+from ..artifact.probes import replay
 from ..errors import BudgetMissed
-from ..probes import replay
 from ..segmenter import Segmenter
+from .options import add_execution, add_trust, execution_of
 from .output import write_json
-from .trust import add_trust
 
 if TYPE_CHECKING:
     import argparse
@@ -23,16 +23,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("artifact", type=Path, help="artefact folder or .zip")
     add_trust(parser)
-    parser.add_argument("--backend", metavar="B", help="instead of the artefact's own")
-    parser.add_argument("--device", metavar="D", help='of the backend, e.g. "GPU" (default: the CPU)')
-    parser.add_argument("--threads", type=int, metavar="N", help="default: the backend's choice")
+    add_execution(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Exit code 0, or BudgetMissed when the replay is outside the tolerance."""
     artifact = open_artifact(args.artifact, args.trust)
     manifest, probes = artifact.manifest, artifact.probes()
-    with Segmenter.of(artifact, args.device, args.threads, backend=args.backend) as segment:
+    with Segmenter.of(artifact, execution_of(args)) as segment:
         result = replay(segment.run_tile, probes, manifest.threshold, manifest.channels.index("foreground"))
         found = {"artifact": str(args.artifact), "backend": segment.backend, **segment.description}
     due = manifest.tolerance

@@ -23,21 +23,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import extras
-from ..artifact import open_artifact
+from ..artifact.artifact import open_artifact
 from ..errors import EdgescopeError, InputError
-from ..histograms import count_lower, count_upper, range_of_counts, uppers_needed
-from ..normalize import DTYPES
+from ..execution import DEFAULT, Execution
+from ..frames.histograms import count_lower, count_upper, range_of_counts, uppers_needed
+from ..frames.normalize import DTYPES
+from ..frames.tiling import Grid, segment_part
 from ..segmenter import Segmenter
-from ..tiling import Grid, segment_part
+from ..system import extras
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from numpy.typing import NDArray
 
-    from ..manifest import Manifest, Normalization
-    from ..normalize import Frame
+    from ..artifact.manifest import Manifest, Normalization
+    from ..frames.normalize import Frame
 
 BLOCK = 2048  # pixels; large against a tile, whose overlap both neighbours compute, and small against the memory
 CONNECT_S = 10  # to wait for a scheduler's answer
@@ -50,13 +51,11 @@ Part = tuple[slice, slice]
 
 @dataclass(frozen=True)
 class Model:
-    """What a worker opens: see Segmenter.open. `digest` is the manifest's, so that all workers run the same."""
+    """What a worker opens. `digest` is the manifest's, so that all workers run the same."""
 
     path: str
     digest: str
-    device: str | None = None
-    threads: int | None = None
-    backend: str | None = None
+    execution: Execution = DEFAULT
 
 
 def segment(
@@ -76,7 +75,7 @@ def segment(
     """
     da = extras.load("dask.array", extra="dask")
     check_array(array.shape, array.dtype, block)
-    manifest, model = describe(artifact, device, threads, backend)
+    manifest, model = describe(artifact, Execution(backend, device, threads))
     planes: list[Any] = []
     for index in product(*map(range, array.shape[:-2])):
         limits = limits_of_plane(array[index], manifest.normalization, block)
@@ -95,17 +94,11 @@ def segment(
     return da.stack(planes, axis=1).reshape((len(manifest.channels), *array.shape))
 
 
-def describe(
-    artifact: str | Path,
-    device: str | None = None,
-    threads: int | None = None,
-    backend: str | None = None,
-    trust: Path | None = None,
-) -> tuple[Manifest, Model]:
+def describe(artifact: str | Path, execution: Execution = DEFAULT, trust: Path | None = None) -> tuple[Manifest, Model]:
     """Verify an artefact here, and say what the workers are to open; trust : see open_artifact."""
     path = Path(artifact).resolve()
     manifest = open_artifact(path, trust).manifest
-    return manifest, Model(str(path), _digest(manifest), device, threads, backend)
+    return manifest, Model(str(path), _digest(manifest), execution)
 
 
 def check_array(shape: tuple[int, ...], dtype: np.dtype[Any], block: int) -> None:
@@ -211,7 +204,7 @@ def opened(model: Model) -> Segmenter:
             if _digest(artifact.manifest) != model.digest:
                 msg = f"{model.path} is another artefact on this worker; give all of them the same files."
                 raise EdgescopeError(msg)
-            _open[model] = Segmenter.of(artifact, model.device, model.threads, backend=model.backend)
+            _open[model] = Segmenter.of(artifact, model.execution)
         _open.move_to_end(model)
         while len(_open) > KEPT:  # the oldest is released when the last task that uses it ends
             _open.popitem(last=False)

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
-from .. import extras
 from ..errors import EdgescopeError, InputError
 from ..live import LiveSegmenter
 from ..segmenter import Segmenter
+from ..system import extras
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

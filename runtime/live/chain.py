@@ -7,18 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .. import backend as known
-from ..artifact import open_artifact
+from ..artifact.artifact import open_artifact
 from ..errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from ..manifest import Manifest
+    from ..artifact.manifest import Manifest
 
 log = logging.getLogger(__name__)
-
-ORDER = ("tensorrt", "openvino", "tflite", "onnxruntime")
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,12 +32,13 @@ def build(artifacts: Sequence[Path], backends: Sequence[str] | None) -> list[Lin
     """The links that can run here, best first; InputError with every reason when there is none.
 
     artifacts : usually one; further ones are the same student for other backends
-    backends : exactly these, in this order; None is every artefact's own, and then ORDER
+    backends : exactly these, in this order; None is every artefact's own, and then all by their rank
     """
     opened = [(path, open_artifact(path).manifest) for path in artifacts]
     if backends is None:
         wanted = [(path, manifest, manifest.backend) for path, manifest in opened]
-        wanted += [(path, manifest, name) for name in ORDER for path, manifest in opened if name != manifest.backend]
+        others = known.by_rank()
+        wanted += [(path, manifest, name) for name in others for path, manifest in opened if name != manifest.backend]
     else:
         wanted = [(path, manifest, name) for name in backends for path, manifest in opened]
     links: list[Link] = []

@@ -31,7 +31,7 @@ PAUSE_S = 5e-5  # between two pieces: long enough for another thread to be let i
 
 
 @dataclass(frozen=True)
-class Layout(Record):
+class RingLayout(Record):
     """Header, then slots for frames, then slots for results; all sizes in bytes."""
 
     slots: int
@@ -40,7 +40,7 @@ class Layout(Record):
     result_bytes: int
 
     @classmethod
-    def for_frames(cls, slots: int, frame_bytes: int, results: int, result_bytes: int) -> Layout:
+    def for_frames(cls, slots: int, frame_bytes: int, results: int, result_bytes: int) -> RingLayout:
         """Round the sizes up to whole pages."""
         return cls(slots, -(-frame_bytes // PAGE) * PAGE, results, -(-result_bytes // PAGE) * PAGE)
 
@@ -89,7 +89,7 @@ class SharedBlock:
         """The file descriptors that a worker must inherit."""
         return (self.handle,) if isinstance(self.handle, int) else ()
 
-    def map(self, layout: Layout) -> None:
+    def map(self, layout: RingLayout) -> None:
         """Size it, on the host's side, and map it. EdgescopeError when there is not that much address space."""
         try:
             if isinstance(self.handle, int):
@@ -101,7 +101,7 @@ class SharedBlock:
         except (OSError, ValueError, OverflowError) as error:
             raise _no_memory(layout.total_bytes) from error
 
-    def reserve(self, layout: Layout) -> None:
+    def reserve(self, layout: RingLayout) -> None:
         """Let the system set the memory of all frames' slots aside, so that submit never waits for it.
 
         EdgescopeError when there is not enough: better now than as a bus error in mid-acquisition."""

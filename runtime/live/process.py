@@ -11,13 +11,14 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import backends, child
+from .. import backends
+from ..system import child
 from .result import now_ns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from ..child import Message
+    from ..system.child import Message
     from .chain import Link
     from .memory import SharedBlock
 

@@ -66,7 +66,7 @@ class LiveResult:
     submitted_ns, started_ns, finished_ns, delivered_ns : the frame's way, by the clock `now_ns`; started_ns and
         finished_ns were taken in the worker, and started_ns is None for a frame that no worker began
     late : finished after its deadline
-    flags : what is odd about the frame, see runtime.quality
+    flags : what is odd about the frame, see runtime.frames.flags
     backend : what segmented it, or was to
     dropped_before : frames that were dropped between the previous result's and this one
     """

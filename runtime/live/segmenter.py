@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
-from .. import pixel_size
 from ..errors import EdgescopeError, InputError
-from ..normalize import check_form
-from ..processor import usable_cores
+from ..frames import pixel_size
+from ..frames.normalize import check_form
+from ..system.processor import usable_cores
 from . import chain as chains
 from .ledger import Late, Ledger, Policy
-from .memory import Layout, SharedBlock
+from .memory import RingLayout, SharedBlock
 from .outbox import Outbox
 from .process import Worker
 from .supervisor import RESULTS, Care, Picture, Supervisor
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
 
-    from ..normalize import Frame
-    from ..pixel_size import Rescale
+    from ..frames.normalize import Frame
+    from ..frames.pixel_size import Rescale
     from .result import Counters, LiveEvent, LiveResult
 
 log = logging.getLogger(__name__)
@@ -86,8 +86,8 @@ class LiveSegmenter:
         max_frame_bytes : of the largest frame; None takes the first frame's, and reserves the memory then
         deadline_ms : from submit to the end of segmentation; a frame over it is late
         late : "deliver" late results, marked so, or "skip" them: they count as late and as dropped
-        backends : the only ones allowed, in this order; None is the artefact's own, then tensorrt, openvino, tflite
-            and onnxruntime, as far as they can run the artefact
+        backends : the only ones allowed, in this order; None is the artefact's own, then the others by their
+            rank (see runtime.backend.Backend), as far as they can run the artefact
         device : of the backends, e.g. "GPU"
         threads : of the worker; None leaves one core to the acquisition
         rescale : as in Segmenter.open
@@ -112,7 +112,7 @@ class LiveSegmenter:
         self._slots = min(slots, SLOTS_FOR_LATEST) if policy == "latest" else slots
         self._ledger = Ledger(policy, self._slots, late=late, deadline_ms=deadline_ms, block_timeout_s=block_timeout_s)
         self._block = SharedBlock.create()
-        self._layout: Layout | None = None
+        self._layout: RingLayout | None = None
         self._layout_lock = threading.Lock()
         self._unreserved = False
         self._reserving: threading.Thread | None = None
@@ -272,7 +272,7 @@ class LiveSegmenter:
     def _is_over(self) -> bool:
         return (self._closed or self._drained) and self._ledger.counters.pending == 0
 
-    def _layout_for(self, frame: Frame) -> Layout:
+    def _layout_for(self, frame: Frame) -> RingLayout:
         """The ring's layout, made for the first frame unless max_frame_bytes was given. InputError for a larger one."""
         with self._layout_lock:
             if self._layout is None:
@@ -289,7 +289,7 @@ class LiveSegmenter:
         return layout
 
     def _lay_out(self, frame_bytes: int, pixels: int) -> None:
-        layout = Layout.for_frames(self._slots, frame_bytes, RESULTS, self._result_bytes(pixels))
+        layout = RingLayout.for_frames(self._slots, frame_bytes, RESULTS, self._result_bytes(pixels))
         self._block.map(layout)
         self._layout = self._supervisor.layout = layout
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from .chain import Link
     from .ledger import Ledger, Ticket
-    from .memory import Layout, SharedBlock
+    from .memory import RingLayout, SharedBlock
     from .outbox import Outbox
     from .process import Message, Worker
     from .result import Kind
@@ -73,7 +73,7 @@ class Supervisor:
         on_event: Callable[[LiveEvent], object] | None,
     ) -> None:
         self.opened: Future[None] = Future()
-        self.layout: Layout | None = None  # set before the first frame is committed
+        self.layout: RingLayout | None = None  # set before the first frame is committed
         self.gave_up: str | None = None
         self._chain = list(chain)
         self._care = care

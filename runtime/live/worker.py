@@ -22,11 +22,12 @@ import numpy as np
 
 from .. import backend as known
 from .. import backends
-from ..artifact import open_artifact
-from ..child import quiet_output
+from ..artifact.artifact import open_artifact
 from ..errors import BackendFailed, EdgescopeError, InputError
+from ..execution import Execution
 from ..segmenter import Segmenter
-from .memory import Layout, SharedBlock
+from ..system.child import quiet_output
+from .memory import RingLayout, SharedBlock
 from .result import now_ns
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class Desk:
         """Segment the frame that a job describes; the answer holds its index and what came of it."""
         answer: dict[str, Any] = {"index": job["index"], "started": now_ns()}
         try:
-            layout = Layout.from_dict(job["layout"])
+            layout = RingLayout.from_dict(job["layout"])
             self._map(layout)
             self.beat()
             answer |= self._segmented(segment, job, layout)
@@ -99,12 +100,12 @@ class Desk:
             self._heart[0] += 1
         faulthandler.dump_traceback_later(LAST_RESORT * self._hang_s, exit=True)
 
-    def _map(self, layout: Layout) -> None:
+    def _map(self, layout: RingLayout) -> None:
         if not self._block.mapped:
             self._block.map(layout)
             self._heart = self._block.array(0, (1,), np.int64)
 
-    def _segmented(self, segment: Segmenter, job: Mapping[str, Any], layout: Layout) -> dict[str, Any]:
+    def _segmented(self, segment: Segmenter, job: Mapping[str, Any], layout: RingLayout) -> dict[str, Any]:
         shape = tuple(job["shape"])
         frame = self._block.array(layout.slot(job["slot"]), shape, job["dtype"])
         maps = self._block.array(layout.result(job["out"]), (len(segment.manifest.channels), *shape), np.float32)
@@ -138,10 +139,9 @@ def _open(setup: Mapping[str, Any], beat: Callable[[], None]) -> Segmenter:
         msg = f"{artifact.path} is another artefact than when it was opened; open it again."
         raise InputError(msg)
     chosen = known.choose(manifest, setup["backend"])
-    maker = known.preparing(chosen)
-    if maker is not None and (reason := maker.unprepared(artifact, setup["device"])):
+    if reason := chosen.unprepared(artifact, setup["device"]):
         raise BackendFailed(reason)  # a camera does not wait for minutes: the next link of the chain is asked
-    session = chosen.open(artifact, setup["device"], setup["threads"])
+    session = chosen.open(artifact, Execution(device=setup["device"], threads=setup["threads"]))
     session.run(np.zeros((1, 1, *manifest.tile), np.float32))  # the first run is slower than the others
     return Segmenter(manifest, chosen.name, Beating(session, beat), rescale=setup["rescale"])
 

@@ -8,7 +8,7 @@ keeps its state in the folder; Python's from wherever pip gets packages. What is
     build/arm/root            Debian's arm64 Python, unpacked and not configured: qemu needs no more
     build/arm/aarch64         LiteRT and numpy for it
     build/arm/x86_64          the same versions for this machine, to compare like with like
-    build/arm/runtime         the wheel edgescope-runtime, the same for both, made anew every time
+    build/arm/runtime-*       the wheel edgescope-runtime with its C library for each, made anew every time
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,7 @@ NUMPY = "2.4.6"
 PACKAGES = ("python3-minimal", "libpython3-stdlib", "libstdc++6")
 GLIBC = ("2_17", "2_27", "2_28", "2_31", "2_34")  # the wheels' tags that Debian 12 satisfies
 TOOLS = {QEMU: "qemu-user-static", "apt-get": "apt", "dpkg-deb": "dpkg"}  # and the package that brings each
+MACHINES = ("x86_64", "aarch64")
 ROOT = Path(__file__).parents[2]
 APT = """\
 APT::Architecture "arm64";
@@ -63,8 +65,10 @@ def prepare(folder: Path) -> None:
     once(folder / "root", _unpack_debian)
     once(folder / "aarch64", lambda place: _install(place, _foreign(folder)))
     once(folder / "x86_64", lambda place: _install(place, ()))
-    shutil.rmtree(folder / "runtime", ignore_errors=True)
-    once(folder / "runtime", _install_runtime)
+    for machine in MACHINES:
+        place = folder / f"runtime-{machine}"
+        shutil.rmtree(place, ignore_errors=True)
+        once(place, partial(_install_runtime, machine))
 
 
 def python_of(folder: Path) -> Path:
@@ -78,7 +82,7 @@ def command(folder: Path, machine: str) -> tuple[list[str], dict[str, str]]:
         "aarch64": [QEMU, "-L", str(folder / "root"), str(python_of(folder))],
         "x86_64": [sys.executable],
     }[machine]
-    path = os.pathsep.join(str(folder / part) for part in ("runtime", machine))
+    path = os.pathsep.join(str(folder / part) for part in (f"runtime-{machine}", machine))
     return [*start, "-S", "-s"], {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", "PATH": os.environ["PATH"]}
 
 
@@ -126,11 +130,14 @@ def _install(place: Path, options: tuple[str, ...]) -> None:
     _pip(place, "--only-binary=:all:", "--no-deps", *options, *wanted)
 
 
-def _install_runtime(place: Path) -> None:
+def _install_runtime(machine: str, place: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch:
-        _do(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", scratch, ROOT / "runtime")
+        environment = {**os.environ, "EDGESCOPE_PLATFORM": f"linux-{machine}"}
+        build = (sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", scratch, ROOT / "runtime")
+        _do(*build, env=environment)
         (wheel,) = Path(scratch).glob("edgescope_runtime-*.whl")
-        _pip(place, "--no-deps", "--no-index", wheel)
+        tag = wheel.stem.rpartition("-")[2]
+        _pip(place, "--no-deps", "--no-index", "--only-binary=:all:", "--platform", tag, wheel)
 
 
 def _pip(place: Path, *arguments: object) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from runtime.artifact import open_artifact
+from runtime.artifact.artifact import open_artifact
 from runtime.segmenter import Segmenter
 
 artifact, frame, out = (Path(word) for word in sys.argv[1:])
@@ -19,5 +19,14 @@ with Segmenter.open(artifact) as segment:
     replayed = [segment.run_tile(tile[None]) for tile in probes.inputs]
     found = segment(np.load(frame, allow_pickle=False))
     described = segment.description
-np.savez(out, probes=np.concatenate(replayed), probability=found.probability, mask=found.mask)
+table = found.table()
+objects = np.stack([table[name].astype(np.float64) for name in table.dtype.names])
+np.savez(
+    out,
+    probes=np.concatenate(replayed),
+    probability=found.probability,
+    mask=found.mask,
+    labels=found.labels(),
+    objects=objects,
+)
 print(json.dumps({"machine": platform.machine(), "numpy": np.__version__, **described}))

@@ -15,7 +15,6 @@ from tests.arm import prepare
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "build" / "arm"
-MACHINES = ("x86_64", "aarch64")
 
 
 def do(*words, env=None) -> str:
@@ -51,7 +50,7 @@ def replayed(artifact, tmp_path_factory):
     frame[60:110, 200:270] += 5000  # a nucleus over their seam
     np.save(folder / "frame.npy", frame.astype(np.uint16))
     found = {}
-    for machine in MACHINES:
+    for machine in prepare.MACHINES:
         out = folder / f"{machine}.npz"
         said = on(machine, ROOT / "tests" / "arm" / "replay.py", artifact, folder / "frame.npy", out)
         with np.load(out) as arrays:
@@ -61,16 +60,16 @@ def replayed(artifact, tmp_path_factory):
 
 @pytest.mark.slow
 def test_both_machines_have_the_same_kernels(replayed):
-    x86, arm = (replayed[machine][1] for machine in MACHINES)
-    assert (x86.pop("machine"), arm.pop("machine")) == MACHINES
+    x86, arm = (replayed[machine][1] for machine in prepare.MACHINES)
+    assert (x86.pop("machine"), arm.pop("machine")) == prepare.MACHINES
     assert x86 == arm
     assert (arm["library"], arm["version"]) == ("ai_edge_litert", prepare.LITERT)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("what", ["probes", "probability", "mask"])
+@pytest.mark.parametrize("what", ["probes", "probability", "mask", "labels", "objects"])
 def test_every_bit_is_the_same(what, replayed):
-    x86, arm = (replayed[machine][0][what] for machine in MACHINES)
+    x86, arm = (replayed[machine][0][what] for machine in prepare.MACHINES)
     assert arm.dtype == x86.dtype
     assert arm.shape == x86.shape
     assert arm.tobytes() == x86.tobytes()

@@ -4,7 +4,7 @@ import base64
 import io
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -15,12 +15,16 @@ import pytest
 from PIL import Image
 
 from benchmarks.__main__ import main
-from benchmarks.device import Device
-from benchmarks.figures import (
-    Agreement,
+from benchmarks.host import calibration as calibration_module
+from benchmarks.host.calibration import calibration, judge
+from benchmarks.host.device import Device
+from benchmarks.host.machine import Machine
+from benchmarks.inputs.source import Data
+from benchmarks.measures.figures import (
     ImageScore,
     Memory,
     Picture,
+    ProbeAgreement,
     Quality,
     Round,
     Stages,
@@ -30,12 +34,10 @@ from benchmarks.figures import (
     Trace,
     Window,
 )
-from benchmarks.latency import histogram, summarize
-from benchmarks.machine import Machine
-from benchmarks.noise import calibration, judge
-from benchmarks.quality import summarize as sum_up
-from benchmarks.report import SCHEMA_VERSION, Data, Protocol, Report, Row
-from runtime.overlap import dice_of
+from benchmarks.measures.latency import histogram, summarize
+from benchmarks.measures.quality import summarize as sum_up
+from benchmarks.report.report import SCHEMA_VERSION, Protocol, Report, Row
+from runtime.artifact.manifest import Operators
 
 DEVICE = Device(
     cpu="Some CPU",
@@ -71,6 +73,14 @@ class Said:
     code: int
     out: str
     err: str
+
+
+@pytest.fixture(scope="session", autouse=True)
+def short_calibration() -> Iterator[None]:
+    """Whether this machine is quiet is a question of test_calibration.py alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(calibration_module, "LOOPS", 2)
+        yield
 
 
 @pytest.fixture
@@ -124,12 +134,13 @@ def report() -> Report:
         precision_hint=None,
         threads=None,
         backend="openvino",
-        stand_in=False,
+        stand_in=None,
         description={"library": "openvino"},
         tile=(64, 64),
         size_bytes=1_500_000,
-        operators={"convolutions": 1},
-        agreement=Agreement(2, 0.999, 0.01, 0.001, True),
+        operators=Operators(1, 0, "made up"),
+        accuracy=None,
+        agreement=ProbeAgreement(2, 0.999, 0.01, 0.001, True),
         quality=None,
         timing=timing,
         memory=memory,
@@ -138,6 +149,7 @@ def report() -> Report:
         energy=None,
         not_measured={},
         error=None,
+        until="objects",
     )
     return Report(
         schema_version=SCHEMA_VERSION,
@@ -164,7 +176,15 @@ def make_report() -> Callable[..., Report]:
 
 
 PIXELS = 1_000_000  # labelled in an image
-STAGES = {"preprocess": 0.06, "host_to_device": 0.02, "inference": 0.8, "device_to_host": 0.02, "postprocess": 0.1}
+STAGES = {
+    "preprocess": 0.06,
+    "host_to_device": 0.02,
+    "inference": 0.6,
+    "device_to_host": 0.02,
+    "postprocess": 0.1,
+    "labels": 0.15,
+    "objects": 0.05,
+}
 
 
 @dataclass(frozen=True)
@@ -232,12 +252,13 @@ def _row(
         precision_hint=None,
         threads=None,
         backend={"intel": "openvino", "microscope": "tflite"}.get(target, "tensorrt"),
-        stand_in=False,
+        stand_in=None,
         description={"library": "made up"},
         tile=(256, 256),
         size_bytes=round(one.size_mb * 1e6),
-        operators={"convolutions": 1},
-        agreement=Agreement(2, 0.999, 0.01, 0.001, True),
+        operators=Operators(1, 0, "made up"),
+        accuracy=None,
+        agreement=ProbeAgreement(2, 0.999, 0.01, 0.001, True),
         quality=None if one.dice is None else _quality(one.dice, rng, images, pictures),
         timing=timing,
         memory=timing and timing.rounds[0].memory,
@@ -246,6 +267,7 @@ def _row(
         energy=None,
         not_measured={},
         error=None,
+        until="objects",
     )
 
 
@@ -269,7 +291,7 @@ def _timing(
 def _round(one: Artefact, rng: np.random.Generator, repeats: int, noise: float, frame: tuple[int, int]) -> Round:
     ms = float((one.ms or 0.0) * np.exp(noise * rng.standard_normal()))
     tiles = ms * np.exp(noise * rng.standard_normal(repeats)) * (1 + (noise > 0) * rng.pareto(6, repeats) * 0.1)
-    frames = ms * 9 * np.exp(noise * rng.standard_normal(max(3, repeats // 10)))
+    frames = ms * 9 * np.exp(noise * rng.standard_normal(repeats))
     mb = (one.mb or 0.0) * np.exp(0.1 * noise * rng.standard_normal())
     stages = {name: tuple((share * frames).tolist()) for name, share in STAGES.items()}
     return Round(
@@ -294,7 +316,9 @@ def _quality(dice: float, rng: np.random.Generator, images: int, pictures: bool)
 def _score(name: str, dice: float) -> ImageScore:
     found, objects = round(PIXELS * dice), round(100 * dice)
     pixels = (found, PIXELS - found, PIXELS - found)
-    return ImageScore(name, dice_of(*pixels), pixels, (objects, 4, 100 - objects), 0.9, 3.0, 0.8 * objects)
+    counts = (objects, 4, 100 - objects)
+    parts = {"dice": pixels, "ap50": counts, "panoptic_quality": (*counts, 0.8 * objects), "hd95_px": (3.0,)}
+    return ImageScore(name, {metric: tuple(map(float, values)) for metric, values in parts.items()})
 
 
 def _picture(i: int, dice: float) -> Picture:

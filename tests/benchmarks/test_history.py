@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import benchmarks
-from benchmarks.report import read_report
+from benchmarks.report.files import read_report
 
 FOLDER = Path(benchmarks.__file__).parent / "history"
 NAME = re.compile(r"\d{4}-\d\d-\d\d-\d+\.\d+\.\d+[a-z0-9.]*(\+[0-9a-f]{7})?\.json")

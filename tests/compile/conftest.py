@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from runtime.manifest import Tolerance
+from runtime.artifact.manifest import Tolerance
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from compile.export import QuantizedGraph
-    from compile.lowered import Lowered
-    from distill.student import Student
-    from runtime.artifact import Artifact
+    from compile.target import Lowered
+    from distill.student.student import Student
+    from runtime.artifact.artifact import Artifact
 
 TILE = (64, 64)
 LOOSE = Tolerance(probability_max=0.5, probability_mean=0.02, mask_dice=0.98)  # random weights magnify roundings
@@ -39,6 +39,17 @@ VARIANTS = {  # name: family, squeeze_excite
     "resnet18": ("resnet18", True),
     "swin_tiny": ("swin_tiny", True),
 }
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test that takes `variant` and names none runs over every variant that has an int8 form."""
+    named = {name for mark in metafunc.definition.iter_markers("parametrize") for name in _names(mark.args[0])}
+    if "variant" in metafunc.fixturenames and "variant" not in named:
+        metafunc.parametrize("variant", [name for name in VARIANTS if name != "swin_tiny"])
+
+
+def _names(argnames: str | tuple[str, ...]) -> list[str]:
+    return [name.strip() for name in argnames.split(",")] if isinstance(argnames, str) else list(argnames)
 
 
 @pytest.fixture(scope="session")
@@ -83,7 +94,7 @@ def lower(make_graph) -> Callable[..., Lowered]:
     """lower("mobilenetv3", "microscope", "int8") -> what the target makes of the graph."""
     from compile import targets
 
-    make = cache(lambda variant, target, precision: targets.load(target).lower(make_graph(variant, precision)))
+    make = cache(lambda variant, target, precision: targets.load(target).lower(make_graph(variant, precision), {}))
     return lambda variant, target, precision="int8": make(variant, target, precision)
 
 
@@ -92,15 +103,17 @@ def built(
     make_student, make_graph, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str], Mapping[str, Artifact]]:
     """built("fp16") -> the artefacts of all targets by name; for reading alone."""
-    from compile import build, targets
+    from compile import targets, trial
+    from compile.build import run
+    from compile.request import Request
 
     def make(precision: str) -> Mapping[str, Artifact]:
-        request = build.Request(tuple(targets.names()), precision, TILE)
+        request = Request(targets.names(), precision, TILE)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(build, "export", lambda student, tile, precision: make_graph("mobilenetv3", precision))
-            patch.setitem(build.TOLERANCES, "int8", LOOSE)
-            made = build.build(make_student("mobilenetv3"), request, tmp_path_factory.mktemp(precision))
-        return {artifact.manifest.target: artifact for artifact in made}
+            patch.setattr(trial, "export", lambda student, tile, precision: make_graph("mobilenetv3", precision))
+            patch.setitem(trial.TOLERANCES, "int8", LOOSE)
+            outcome = run(make_student("mobilenetv3"), request, tmp_path_factory.mktemp(precision))
+        return {artifact.manifest.target: artifact for artifact in outcome.artifacts}
 
     return cache(make)
 
@@ -120,7 +133,7 @@ def sabotaged(make_student) -> Callable[[str], Student]:
 @pytest.fixture(scope="session")
 def student_folder(make_student, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The student without squeeze-excite on disk, with two recorded frames; for reading alone."""
-    from distill.student import save
+    from distill.student.student import save
 
     folder = tmp_path_factory.mktemp("students") / "tiny"
     folder.mkdir()
@@ -131,7 +144,7 @@ def student_folder(make_student, tmp_path_factory: pytest.TempPathFactory) -> Pa
 @pytest.fixture(scope="session")
 def float_folder(make_student, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same student as if it had never seen quantisation: without a scheme."""
-    from distill.student import save
+    from distill.student.student import save
 
     folder = tmp_path_factory.mktemp("students") / "float"
     folder.mkdir()
@@ -142,10 +155,10 @@ def float_folder(make_student, tmp_path_factory: pytest.TempPathFactory) -> Path
 def _student(variant: str, fields: np.ndarray) -> Student:
     import torch
 
-    from compile.untrained import observed
     from distill import students
-    from distill.spec import StudentSpec
-    from distill.student import Student, graph_weights
+    from distill.networks.spec import StudentSpec
+    from distill.student.student import Student, graph_weights
+    from tools.search.untrained import observed
 
     family, squeeze_excite = VARIANTS[variant]
     spec = StudentSpec(f"tiny-{variant}", family, decoder=DECODER, squeeze_excite=squeeze_excite, tile=TILE)
@@ -213,8 +226,8 @@ def _recorded(fields: np.ndarray, predicted: Tensor) -> tuple[tuple[Tensor, Tens
 
 
 def _lineage(weights: dict[str, Tensor]):
-    from distill.student import weights_digest
-    from runtime.manifest import DataSource, Lineage
+    from distill.student.student import weights_digest
+    from runtime.artifact.manifest import DataSource, Lineage
 
     data = (DataSource("synthetic", "Apache-2.0", "fields of the project's own generator"),)
     return Lineage("a teacher", weights_digest(weights), data, ("Apache-2.0",), {"torch": "test"}, "pytest")

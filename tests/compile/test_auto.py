@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from compile.accuracy.sensitivity import Effect, LayerError, Sensitivity
 from compile.auto import MIXES, Step, advice, mixes
-from compile.sensitivity import Effect, LayerError, Sensitivity
 
 NAMES = tuple("abcdefgh")
 

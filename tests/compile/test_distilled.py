@@ -7,11 +7,11 @@ import pytest
 
 pytest.importorskip("openvino")
 
-from compile import build as flow
-from compile import verify
+from compile import trial
 from compile.__main__ import main
+from compile.accuracy import verify
 from compile.export import export
-from runtime.artifact import open_artifact
+from runtime.artifact.artifact import open_artifact
 from runtime.errors import InputError
 
 CONFIG = """
@@ -28,7 +28,7 @@ crop = 64
 [teacher]
 name = "masks"
 weights = "labels:cells"
-licence = "Modified Apache-2.0, non-commercial use only"
+options = {{licence = "Modified Apache-2.0, non-commercial use only"}}
 store = "{folder}/store"
 [loss]
 matching = "mse"
@@ -50,8 +50,8 @@ threads = 1
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from distill import config as configuration
-    from distill.train import fit
+    from distill import settings as configuration
+    from distill.training.train import fit
 
     folder = tmp_path_factory.mktemp("distilled")
     (folder / "config.toml").write_text(CONFIG.format(folder=folder.as_posix()))
@@ -64,7 +64,7 @@ def test_a_distilled_student_is_compiled_and_its_artefact_names_the_teacher(
     trained: Path, tmp_path: Path, capsys, monkeypatch
 ):
     monkeypatch.setattr(verify, "LEAST_GAIN", -100.0)  # eight steps teach nothing, and no scales: this is not about
-    monkeypatch.setattr(flow, "misfits", lambda *_: [])  # what it learnt
+    monkeypatch.setattr(trial, "misfits", lambda *_: [])  # what it learnt
     options = ["--student", str(trained), "--max-drop", "100", "--out", str(tmp_path)]
     assert main(["--target", "intel", *options]) == 0, capsys.readouterr().err
     artifact = open_artifact(tmp_path / "distilled-intel-int8")
@@ -104,7 +104,7 @@ def test_a_teacher_is_not_compiled(make_student):
 
 
 def test_compile_refuses_a_teacher_in_one_line(student_folder: Path, tmp_path: Path, capsys):
-    from distill import student as students
+    from distill.student import student as students
 
     loaded = students.load(student_folder)
     folder = tmp_path / "wide"

@@ -4,13 +4,12 @@ import numpy as np
 import onnx
 import pytest
 
-from compile import targets
+from compile import lint, targets
+from compile.accuracy.verify import reference
 from compile.export import export_mixed
-from compile.lint import lint
-from compile.verify import reference
-from distill.quantize import tied_tensors
+from distill.int8.quantize import tied_tensors
 from runtime.errors import InputError
-from runtime.overlap import dice
+from runtime.metrics import dice
 
 TILE = (64, 64)
 LAYERS = ("encoder.model.blocks.3.0.conv_pwl", "decoder.blocks.2.conv2.0")
@@ -23,7 +22,7 @@ def graph(make_student):
 
 @pytest.fixture(scope="module")
 def lowered(graph):
-    return {name: targets.load(name).lower(graph) for name in targets.names()}
+    return {name: targets.load(name).lower(graph, {}) for name in targets.names()}
 
 
 @pytest.mark.slow
@@ -38,7 +37,7 @@ def test_the_layers_are_float_in_the_graph_and_the_others_int8(graph):
         elif node.name in rounded:
             assert made[node.input[0]] == "DequantizeLinear"
     assert set(LAYERS) < graph.floats.convolutions
-    lint(graph)
+    lint.check(graph.reference, lint.EVERY, "the graph")
 
 
 @pytest.mark.slow
@@ -52,12 +51,12 @@ def test_its_scheme_has_the_rounded_tensors_alone(graph):
 @pytest.mark.parametrize("name", ["intel", "microscope"])
 def test_a_target_runs_the_same_layers_in_float(name, lowered, graph):
     operators = lowered[name].operators
-    assert operators["convolutions"] - operators["int8_convolutions"] == len(graph.floats.convolutions)
+    assert operators.convolutions - operators.int8_convolutions == len(graph.floats.convolutions)
 
 
 @pytest.mark.slow
 def test_jetson_keeps_the_layers_in_fp16(lowered, graph):
-    assert graph.floats.convolutions <= set(lowered["jetson"].operators["float_convolutions"])
+    assert graph.floats.convolutions <= set(lowered["jetson"].operators.details["float_convolutions"])
     model = onnx.ModelProto.FromString(lowered["jetson"].files["model.int8-fp16.onnx"])
     weights = {item.name: item.data_type for item in model.graph.initializer}
     for node in model.graph.node:
@@ -67,7 +66,7 @@ def test_jetson_keeps_the_layers_in_fp16(lowered, graph):
 
 @pytest.mark.slow
 def test_the_tflite_file_agrees_with_the_reference(lowered, graph, fields):
-    from compile.litert_graph import interpreter
+    from compile.targets.microscope.graph import interpreter
 
     found = interpreter(lowered["microscope"].files["model.tflite"])
     found.set_tensor(found.get_input_details()[0]["index"], fields[:1].transpose(0, 2, 3, 1))

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from distill.spec import StudentSpec
-from runtime.manifest import Lineage
+from distill.networks.spec import StudentSpec
+from runtime.artifact.manifest import Lineage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from segment_anything.modeling import Sam
     from torch import nn
 
-    from distill.student import Student
+    from distill.student.student import Student
 
 TILE = (64, 64)
 DECODER = (8, 8, 8, 8, 8)
@@ -62,9 +62,9 @@ def student(build) -> Student:
     """A random student with scales."""
     import torch
 
-    from distill.graph import flatten
-    from distill.quantize import prepare, scheme_of
-    from distill.student import Student, graph_weights, weights_digest
+    from distill.int8.graph import flatten
+    from distill.int8.quantize import prepare, scheme_of
+    from distill.student.student import Student, graph_weights, weights_digest
 
     prepared = prepare(flatten(build("mobilenetv3", squeeze_excite=False), TILE))
     with torch.no_grad():
@@ -80,7 +80,7 @@ def student(build) -> Student:
 @pytest.fixture(scope="session")
 def student_folder(student, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same student on disk; for reading alone."""
-    from distill.student import save
+    from distill.student.student import save
 
     folder = tmp_path_factory.mktemp("students") / "tiny"
     folder.mkdir()

@@ -10,6 +10,7 @@ import pytest
 
 from distill import datasets
 from distill.__main__ import main
+from runtime import metrics
 
 ROOT = Path(__file__).parents[2]
 DATA = "synthetic:3@9?size=64"
@@ -62,10 +63,10 @@ def test_importing_the_package_loads_nothing():
         (("wrong.toml",), "cannot be read"),
         (("config.toml", "--set", "float.stepz=3"), "float.stepz"),
         (("config.toml", "--set", "float.steps"), "is not section.key=value"),
-        (("config.toml", "--set", "student.family=vgg"), "Unknown student family 'vgg'"),
+        (("config.toml", "--set", "student.family=vgg"), "There is no student 'vgg'"),
         (("config.toml", "--set", "student.name=../up"), "makes no folder name"),
         (("config.toml", "--set", 'data.train=["bbbc038:none.zip"]'), "none.zip"),
-        (("config.toml", "--set", 'data.train=["nothing:3"]'), "'nothing' is unknown"),
+        (("config.toml", "--set", 'data.train=["nothing:3"]'), "There is no data reader 'nothing'"),
         (("config.toml", "--out", "config.toml"), "config.toml exists"),
         (("config.toml", "--out", "config.toml/deep/er"), "cannot be written"),
         (("config.toml", "--frobnicate"), "--frobnicate"),
@@ -114,8 +115,9 @@ def test_evaluate_prints_and_writes_the_same_figures(call, student_folder: Path,
     assert found["precision"] == ("int8 (fake-quantised)" if quantized else "fp32")
     assert (found["images"], found["seen_in_training"], found["labels"], found["split"]) == (3, 0, "nuclei", "all")
     assert len(found["per_image"]) == 3
-    for key in ("dice_mean", "dice_pooled", "iou_mean", "iou_pooled", "ap50_mean", "ap50_pooled"):
-        assert f"{found[key]:.4f}" in ended.out
+    for name, score in found["scores"].items():
+        assert metrics.load(name).title in ended.out
+        assert f"{score['mean']:.{metrics.load(name).decimals}f}" in ended.out
 
 
 def test_whole_cells_are_scored_when_asked_for(call, student_folder: Path, tmp_path: Path):
@@ -134,7 +136,7 @@ def test_data_without_the_wanted_labels_are_refused(call, student_folder: Path, 
 @pytest.fixture
 def saw_one(student, tmp_path: Path) -> Path:
     """A student that was trained on the second image of the data."""
-    from distill.student import save
+    from distill.student.student import save
 
     seen = datasets.fingerprint(datasets.open(DATA)[1])
     folder = tmp_path / "saw"
@@ -157,7 +159,7 @@ def test_images_seen_in_training_are_used_when_asked_for(call, saw_one: Path, tm
 
 
 def test_data_that_were_all_seen_are_refused(call, student, tmp_path: Path):
-    from distill.student import save
+    from distill.student.student import save
 
     seen = tuple(datasets.fingerprint(sample) for sample in datasets.open(DATA))
     save(replace(student, lineage=replace(student.lineage, trained_on=seen)), tmp_path)
@@ -167,7 +169,7 @@ def test_data_that_were_all_seen_are_refused(call, student, tmp_path: Path):
 
 
 def test_a_student_without_scales_is_not_scored_in_int8(call, student, tmp_path: Path):
-    from distill.student import save
+    from distill.student.student import save
 
     save(replace(student, scheme=None), tmp_path)
     ended = call("evaluate", tmp_path, "--data", DATA, "--quantized")
@@ -176,7 +178,7 @@ def test_a_student_without_scales_is_not_scored_in_int8(call, student, tmp_path:
 
 
 def test_scales_of_another_student_are_refused_in_one_line(call, student, tmp_path: Path):
-    from distill.student import save
+    from distill.student.student import save
 
     save(replace(student, scheme=replace(student.scheme, activations={"elsewhere": 0.1})), tmp_path)
     ended = call("evaluate", tmp_path, "--data", DATA, "--quantized")
@@ -190,7 +192,7 @@ def test_debug_shows_where_an_error_came_from(call):
 
 def test_a_missing_extra_is_named(call, monkeypatch: pytest.MonkeyPatch):
     for name in ("train", "phases"):  # both as if this process had not imported them yet
-        monkeypatch.delitem(sys.modules, f"distill.{name}", raising=False)
+        monkeypatch.delitem(sys.modules, f"distill.training.{name}", raising=False)
     monkeypatch.setitem(sys.modules, "lightning", None)
     ended = call("fit", "config.toml")
     assert ended.code == 1

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from distill import construction, students
-from distill.predict import predictor
-from distill.spec import StudentSpec
+from distill import students
+from distill.evaluation.predict import predictor
+from distill.networks.spec import StudentSpec
+from distill.student import validation
 from runtime.errors import InputError
 
 FRAME_TILE = (128, 128)
@@ -35,7 +36,7 @@ def test_a_family_is_called_like_its_file(family):
 
 
 def test_the_usual_student_of_a_family_can_be_built(family, spec):
-    construction.check(spec(family.name))
+    validation.check(spec(family.name))
 
 
 def test_an_unknown_family_is_refused_with_the_known_ones():

@@ -27,7 +27,7 @@ def test_the_lock_is_plain():
         assert re.fullmatch(r"[a-z0-9.-]+==[a-z0-9.]+", line)
 
 
-@pytest.mark.parametrize("extra", ["distill", "compile", "bench", "dask", "io", "objects", "openvino", "litert", "dev"])
+@pytest.mark.parametrize("extra", ["distill", "compile", "bench", "dask", "io", "parquet", "openvino", "litert", "dev"])
 def test_the_lock_satisfies_an_extra(extra: str):
     pins = locked()
     for text in project(ROOT)["optional-dependencies"][extra]:

@@ -105,6 +105,18 @@ def test_a_wheel_carries_its_licence_and_no_tests(wheels: Path, name: str):
     ]
 
 
+@pytest.mark.parametrize("name", ["edgescope", "edgescope_runtime"])
+def test_a_wheel_is_for_one_platform_and_every_python(wheels: Path, name: str):
+    path = wheel(wheels, name)
+    library = {"win32": "edgescope.dll", "darwin": "edgescope.dylib"}.get(sys.platform, "edgescope.so")
+    with ZipFile(path) as archive:
+        assert f"runtime/kernel/{library}" in archive.namelist()
+    _, _, python, abi, platform = path.stem.split("-")
+    assert (python, abi) == ("py3", "none")
+    assert platform != "any"
+    assert name == "edgescope" or path.stat().st_size < 1_000_000
+
+
 @pytest.mark.skipif(not IS_BUNDLED, reason="the bundled student is not in this checkout")
 def test_the_big_wheel_brings_the_bundled_student(wheels: Path):
     with ZipFile(wheel(wheels, "edgescope")) as archive:

@@ -12,20 +12,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from runtime.artifact import write_artifact
-from runtime.manifest import (
+from runtime.artifact.artifact import write_artifact
+from runtime.artifact.manifest import (
     SCHEMA_VERSION,
     DataSource,
     Lineage,
     Manifest,
     Normalization,
     Objects,
+    Operators,
     Probes,
     QuantScheme,
     TensorSpec,
     Tolerance,
 )
-from runtime.probes import ProbeSet
+from runtime.artifact.probes import ProbeSet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,9 +95,9 @@ def manifest() -> Manifest:
         tolerance=Tolerance(1e-3, 1e-4, 0.999),
         payload={"onnx": "model.onnx"},
         files={},
-        accuracy={"dice": 0.9, "detail": {"n": [1, None, "x"]}},
+        accuracy=None,
         agreement={},
-        operators={"int8": 0},
+        operators=Operators(2, 0, "a test", details={"n": [1, None, "x"]}),
         hints={},
         notes=("made for tests",),
         pixel_size_um=0.5,

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from runtime import EdgescopeError, InputError, Segmenter, backend, extras
-from runtime.artifact import open_artifact
-from runtime.probes import replay
-from runtime.tensorrt import probe
+from runtime import EdgescopeError, InputError, Segmenter, backend
+from runtime.artifact.artifact import open_artifact
+from runtime.artifact.probes import replay
+from runtime.backends.tensorrt import probe
+from runtime.execution import Execution
+from runtime.system import extras
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
     from conftest import Made
 
-    from runtime.manifest import Manifest
+    from runtime.artifact.manifest import Manifest
 
 NAMES = backend.names()
 
@@ -47,7 +49,7 @@ def artifact(
 
 @pytest.fixture
 def session(artifact):
-    session = backend.load(artifact.manifest.backend).open(artifact, None, 1)
+    session = backend.load(artifact.manifest.backend).open(artifact, Execution(threads=1))
     yield session
     session.close()
 
@@ -93,19 +95,19 @@ def test_a_session_describes_itself(session):
 
 
 def test_closing_twice_is_harmless(artifact):
-    session = backend.load(artifact.manifest.backend).open(artifact, None, 1)
+    session = backend.load(artifact.manifest.backend).open(artifact, Execution(threads=1))
     session.close()
     session.close()
 
 
 def test_an_unknown_device_is_refused(artifact):
     with pytest.raises(InputError, match=r"(?i)toaster"):
-        backend.load(artifact.manifest.backend).open(artifact, "toaster", 1)
+        backend.load(artifact.manifest.backend).open(artifact, Execution(device="toaster", threads=1))
 
 
 def test_an_unknown_precision_hint_is_refused(artifact):
     with pytest.raises(InputError, match="f17"):
-        backend.load(artifact.manifest.backend).open(artifact, None, 1, "f17")
+        backend.load(artifact.manifest.backend).open(artifact, Execution(threads=1, precision_hint="f17"))
 
 
 def test_a_payload_that_is_no_model_is_an_error_in_one_line(artifact):
@@ -113,7 +115,7 @@ def test_a_payload_that_is_no_model_is_an_error_in_one_line(artifact):
         artifact, files={n: b"no model" if n.startswith("model") else d for n, d in artifact.files.items()}
     )
     with pytest.raises(EdgescopeError, match=r"cannot (load|read)"):
-        backend.load(artifact.manifest.backend).open(damaged, None, 1)
+        backend.load(artifact.manifest.backend).open(damaged, Execution(threads=1))
 
 
 @pytest.mark.parametrize("name", NAMES)

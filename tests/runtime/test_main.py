@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from runtime import extras
 from runtime.__main__ import main
 from runtime.commands.predict import find_images, output_stems
-from runtime.images import read_planes
-from runtime.processor import cpu_flags
+from runtime.images.planes import read_planes
+from runtime.system import extras
+from runtime.system.processor import cpu_flags
 
 if TYPE_CHECKING:
     from conftest import Made
@@ -225,13 +225,13 @@ def test_an_out_that_is_a_file_is_refused(artifact_path: Path, images: Path, cap
     assert "is a file; give a folder" in error_of(capsys)
 
 
-def test_labels_without_scikit_image_fail_before_the_work(
+def test_a_parquet_table_without_pyarrow_fails_before_the_work(
     artifact_path: Path, images: Path, tmp_path: Path, capsys, monkeypatch
 ):
-    monkeypatch.setattr(extras, "available", lambda module: module != "skimage")
-    call = ["predict", str(artifact_path), str(images), "--out", str(tmp_path / "out"), "--labels"]
+    monkeypatch.setattr(extras, "available", lambda module: module != "pyarrow")
+    call = ["predict", str(artifact_path), str(images), "--out", str(tmp_path / "out"), "--objects", "parquet"]
     assert main(call) == 1
-    assert 'pip install "edgescope[objects]"' in error_of(capsys)
+    assert 'pip install "edgescope[parquet]"' in error_of(capsys)
     assert not (tmp_path / "out").exists()
 
 
@@ -266,8 +266,8 @@ def test_info_says_what_it_is_and_what_runs_it(artifact_path: Path, tmp_path: Pa
 def test_doctor_lists_the_devices_of_openvino(tmp_path: Path, capsys):
     pytest.importorskip("openvino")
     assert main(["doctor", "--json", str(tmp_path / "d.json")]) == 0
-    devices = json.loads((tmp_path / "d.json").read_text())["openvino_devices"]
-    assert f"device       CPU      {devices['CPU']}" in capsys.readouterr().out
+    parts = {part["name"]: part for part in json.loads((tmp_path / "d.json").read_text())["parts"]}
+    assert f"openvino     device CPU      {parts['openvino']['devices']['CPU']}" in capsys.readouterr().out
 
 
 def test_doctor_names_what_is_missing_with_its_line(tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch):

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from runtime import EdgescopeError, InputError, Segmentation, Segmenter
-from runtime.manifest import Objects, TensorSpec
-from runtime.tiling import segment_tiles
+from runtime.artifact.manifest import Objects, TensorSpec
+from runtime.frames.tiling import segment_tiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -163,8 +163,8 @@ def test_a_segmentation_can_be_made_by_hand():
 MEASURE = """
 import resource, sys
 import numpy as np
-from runtime.manifest import Normalization
-from runtime.tiling import segment_tiles
+from runtime.artifact.manifest import Normalization
+from runtime.frames.tiling import segment_tiles
 
 frame = np.random.default_rng(0).integers(0, 65535, (4096, 4096), dtype=np.uint16)
 frame = frame.astype(sys.argv[1], copy=False)

@@ -17,14 +17,14 @@ import numpy as np
 import pytest
 
 from runtime import Segmenter
-from runtime.artifact import write_artifact
-from runtime.manifest import TensorSpec
-from runtime.probes import ProbeSet
+from runtime.artifact.artifact import write_artifact
+from runtime.artifact.manifest import TensorSpec
+from runtime.artifact.probes import ProbeSet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from runtime.manifest import Manifest
+    from runtime.artifact.manifest import Manifest
 
 SIDE, WIDTH = 256, 64
 TASKS = Path("/proc/self/task")

@@ -40,8 +40,8 @@ def test_every_reader_loads_without_torch():
         ("", "'' is not NAME:PATH"),
         ("bbbc038:", "is not NAME:PATH"),
         (":here", "is not NAME:PATH"),
-        ("imagenet:here", "'imagenet' is unknown; choose one of bbbc038"),
-        ("splits:here", "'splits' is unknown"),
+        ("imagenet:here", "no data reader 'imagenet'; choose one of bbbc038"),
+        ("splits:here", "no data reader 'splits'"),
         ("bbbc038:/no/such/place", "'/no/such/place' does not exist"),
         ("folder:/no/such/place", "'/no/such/place' does not exist"),
         ("multiplex:/no/such/place?tile=64", "'/no/such/place' does not exist"),
@@ -83,3 +83,10 @@ def test_a_fingerprint_follows_the_frame_alone():
     assert len(one) == 12
     others = [frame.astype(np.float32), frame.reshape(1, 4, 3), frame + np.uint16(1)]
     assert one not in {fingerprint(Sample("d", other, ("nucleus",), {})) for other in others}
+
+
+def test_missing_labels_are_named_with_those_that_are_there():
+    one = Sample("a", np.zeros((1, 3, 4), np.uint16), ("nucleus",), {"nuclei": np.zeros((3, 4), np.int32)})
+    assert one.labels_of("nuclei", "") is one.labels["nuclei"]
+    with pytest.raises(InputError, match=r"^a has no labels 'cells', it has nuclei; set data\.labels\.$"):
+        one.labels_of("cells", "set data.labels")

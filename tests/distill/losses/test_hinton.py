@@ -44,6 +44,6 @@ def test_every_code_of_the_store_is_told_from_its_neighbours():
 def test_a_high_temperature_compares_logits(batch_of):
     """Section 2.1 of the paper: in the limit the gradient is that of the squared difference of logits."""
     batch = batch_of(dtype=torch.float64)
-    difference = batch.foreground - batch.taught("hinton").logit(HALF_STEP)
+    difference = batch.foreground - batch.teacher_foreground("hinton").logit(HALF_STEP)
     expected = float(difference.square().mean().detach()) / 8
     assert float(Hinton(temperature=1000.0)(batch).detach()) == pytest.approx(expected, rel=1e-3)

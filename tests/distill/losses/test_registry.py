@@ -7,28 +7,24 @@ from pathlib import Path
 import pytest
 import torch
 
-from distill import losses
-from distill.losses import weighting
+from distill import losses, weightings
 from runtime.errors import InputError
 
 ROOT = Path(__file__).parents[3]
 
 
 def test_the_files_are_the_names():
-    assert losses.names() == ["cwd", "dice_bce", "gradient", "hinton", "kervadec", "mse", "pairwise", "weightmap"]
-    assert weighting.names() == ["fixed", "kendall", "liebel"]
+    assert losses.names() == ("cwd", "dice_bce", "gradient", "hinton", "kervadec", "mse", "pairwise", "weightmap")
+    assert weightings.names() == ("fixed", "kendall", "liebel")
 
 
 def test_listing_the_names_imports_none_of_them():
-    code = (
-        "import sys; from distill import losses; from distill.losses import weighting; "
-        "losses.names(); weighting.names(); print(*sys.modules)"
-    )
+    code = "import sys; from distill import losses, weightings; losses.names(); weightings.names(); print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert {"torch", "scipy", "distill.losses.mse", "distill.losses.weighting.fixed"}.isdisjoint(loaded.split())
+    assert {"torch", "scipy", "distill.losses.mse", "distill.weightings.fixed"}.isdisjoint(loaded.split())
 
 
-@pytest.mark.parametrize("load", [losses.load, weighting.load])
+@pytest.mark.parametrize("load", [losses.load, weightings.load])
 def test_an_unknown_name_is_refused_with_the_known_ones(load):
     with pytest.raises(InputError, match=r"'magic'; choose one of .*, "):
         load("magic")
@@ -41,7 +37,7 @@ def test_a_package_is_no_loss():
 
 def test_what_the_weightings_share_is_no_weighting():
     with pytest.raises(InputError, match="'log_variances'"):
-        weighting.load("log_variances")
+        weightings.load("log_variances")
 
 
 def test_a_loss_of_another_role_is_refused_with_those_of_the_role():

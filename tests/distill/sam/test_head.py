@@ -12,14 +12,13 @@ import pytest
 import torch
 
 from distill import datasets
-from distill.config import Config
-from distill.head import predict, target, train
+from distill.config.sections import Config, DataSection, PhaseSection, TeacherSection
 from distill.sam import checkpoint
 from distill.sam import head as heads
 from distill.sam.network import Encoded
-from distill.sections import DataSection, PhaseSection, TeacherSection
-from distill.soft_labels import obtain
-from distill.teachers.head import TEACHER
+from distill.teachers import open_teacher
+from distill.teaching.head import predict, target, train
+from distill.teaching.soft_labels import obtain
 from runtime.errors import InputError
 
 SPEC = "synthetic:3@4?size=96x80"
@@ -32,7 +31,7 @@ def config(tmp_path_factory: pytest.TempPathFactory, small_registry) -> Iterator
     folder = tmp_path_factory.mktemp("head")
     torch.save(small_registry().state_dict(), folder / "sam.pth")
     weights, store = str(folder / "sam.pth"), str(folder / "soft.zarr")
-    teacher = TeacherSection(name="sam", weights=weights, size="vit_b", device="cpu", store=store)
+    teacher = TeacherSection(name="sam", weights=weights, device="cpu", store=store, options={"size": "vit_b"})
     plan = PhaseSection(steps=6, batch=2, learning_rate=1e-2)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(checkpoint, "build", lambda size: small_registry())
@@ -53,8 +52,8 @@ def trained(original: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(original, tmp_path / "head"))
 
 
-def section(config: Config, folder: Path, **changes) -> TeacherSection:
-    return replace(config.teacher, **{"name": "head", "weights": str(folder), **changes})
+def section(config: Config, folder: Path, **options) -> TeacherSection:
+    return replace(config.teacher, name="head", weights=str(folder), options=options)
 
 
 def test_training_lowers_the_loss_and_runs_the_encoder_once_an_image(config, tmp_path: Path, monkeypatch):
@@ -94,9 +93,9 @@ def test_the_folder_says_what_the_head_is(config, trained: Path):
 
 def test_the_head_teaches_without_labels(config, trained: Path):
     samples = [replace(sample, labels={}) for sample in datasets.open(SPEC)]
-    soft = obtain(section(config, trained, batch=2), samples)
+    soft = obtain(replace(section(config, trained), batch=2), samples)
     assert [one.shape for one in soft] == [(96, 80)] * 3
-    teacher = TEACHER.open(section(config, trained))
+    teacher = open_teacher(section(config, trained))
     expected = teacher.probability(samples[0].planes(teacher.channels))
     assert np.abs(soft[0] / 255 - expected).max() <= 0.5 / 255 + 1e-6
     assert teacher.licence == "Apache-2.0"
@@ -104,7 +103,7 @@ def test_the_head_teaches_without_labels(config, trained: Path):
 
 def test_another_head_has_another_key(config, trained: Path, tmp_path: Path):
     train(replace(config, seed=4), tmp_path / "other", lambda step, loss: None)
-    assert TEACHER.open(section(config, trained)).key() != TEACHER.open(section(config, tmp_path / "other")).key()
+    assert open_teacher(section(config, trained)).key() != open_teacher(section(config, tmp_path / "other")).key()
 
 
 def test_the_head_refuses_another_sam(config, trained: Path, tmp_path: Path):
@@ -113,17 +112,16 @@ def test_the_head_refuses_another_sam(config, trained: Path, tmp_path: Path):
     torch.save(state, tmp_path / "other.pth")
     wrong = section(config, trained, sam=str(tmp_path / "other.pth"))
     with pytest.raises(InputError, match="is not the SAM that the head"):
-        TEACHER.open(wrong)
-    assert TEACHER.check(wrong)
+        open_teacher(wrong)
 
 
 def test_a_sam_that_was_moved_is_asked_for(config, trained: Path, tmp_path: Path):
     description = (trained / heads.DESCRIPTION).read_text()
     (trained / heads.DESCRIPTION).write_text(description.replace(config.teacher.weights, "elsewhere/sam.pth"))
     shutil.copy(config.teacher.weights, tmp_path / "moved.pth")
-    with pytest.raises(InputError, match=r"set teacher\.sam"):
-        TEACHER.open(section(config, trained))
-    assert TEACHER.check(section(config, trained, sam=str(tmp_path / "moved.pth"))) is None
+    with pytest.raises(InputError, match=r"set teacher\.options\.sam"):
+        open_teacher(section(config, trained))
+    assert open_teacher(section(config, trained, sam=str(tmp_path / "moved.pth"))).name == "head"
 
 
 def test_changed_weights_are_refused(trained: Path):
@@ -159,11 +157,15 @@ def test_a_folder_that_is_there_is_not_overwritten(config, trained: Path):
 
 def test_a_head_stands_on_sam_alone(config, tmp_path: Path):
     with pytest.raises(InputError, match=r"teacher\.name is 'masks'"):
-        train(replace(config, teacher=replace(config.teacher, name="masks")), tmp_path / "head", lambda *_: None)
+        train(
+            replace(config, teacher=replace(config.teacher, name="masks", options={})),
+            tmp_path / "head",
+            lambda *_: None,
+        )
 
 
 def test_a_damaged_embedding_is_computed_again(config, trained: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture):
-    private = section(config, trained, store=str(tmp_path / "soft.zarr"))
+    private = replace(section(config, trained), store=str(tmp_path / "soft.zarr"))
     before = obtain(private, datasets.open(SPLIT, "train"))
     for folder in Path(private.store).iterdir():
         if folder.is_dir():
@@ -203,11 +205,11 @@ def test_a_head_that_knew_the_target_would_predict_the_labels():
 
 
 def test_labels_that_the_data_lack_are_named_with_their_setting(config, tmp_path: Path):
-    with pytest.raises(InputError, match=r"has labels cells, nuclei, not 'rims'; set data\.labels"):
+    with pytest.raises(InputError, match=r"has no labels 'rims', it has cells, nuclei; set data\.labels"):
         train(replace(config, data=replace(config.data, labels="rims")), tmp_path / "head", lambda step, loss: None)
 
 
 def test_a_head_that_could_not_be_written_is_not_trained(config, tmp_path: Path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="is no folder that can be written to; choose another --out"):
+    with pytest.raises(InputError, match="is a file, no folder; choose another --out"):
         train(config, tmp_path / "file" / "head", lambda step, loss: None)

@@ -55,5 +55,5 @@ def test_a_constant_channel_is_black():
     [(), ("nucleus",), ("blank",) * 3, ("nucleus", "membrane"), ("nucleus", "grey", "blank"), ("grey", "nucleus")],
 )
 def test_what_is_no_mapping_is_refused(names):
-    with pytest.raises(InputError, match=r"teacher\.rgb is \["):
+    with pytest.raises(InputError, match=r"rgb is \["):
         Rgb.of(names)

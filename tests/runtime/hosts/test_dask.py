@@ -18,9 +18,10 @@ import pytest
 from runtime import EdgescopeError, InputError, Segmenter
 from runtime.__main__ import main
 from runtime.bulk import Wanted, segment_image
+from runtime.execution import Execution
 from runtime.hosts import dask as host
 from runtime.hosts.dask import Model, describe, opened, scheduler, segment
-from runtime.lock import only_run
+from runtime.system.lock import only_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -248,7 +249,7 @@ def test_a_run_with_other_options_does_not_take_it_up(source: Path, artifact_pat
 def test_a_run_that_has_done_no_block_is_in_nobodys_way(source: Path, artifact_path: Path, tmp_path: Path):
     wanted = Wanted(artifact_path, channel=1, scheduler="synchronous")
     with pytest.raises(InputError, match="moon"):
-        segment_image(source, tmp_path / "out.zarr", replace(wanted, device="moon"), nothing)
+        segment_image(source, tmp_path / "out.zarr", replace(wanted, execution=Execution(device="moon")), nothing)
     assert segment_image(source, tmp_path / "out.zarr", wanted, nothing)["found_done"] == 0
 
 
@@ -267,7 +268,7 @@ def test_two_runs_at_once_do_not_make_the_same_out(source: Path, artifact_path: 
 
 
 def test_the_lock_of_a_killed_process_is_free(tmp_path: Path):
-    code = "import sys, time, pathlib; from runtime.lock import only_run\n"
+    code = "import sys, time, pathlib; from runtime.system.lock import only_run\n"
     code += "with only_run(pathlib.Path(sys.argv[1])): print('taken', flush=True); time.sleep(1e6)"
     command = [sys.executable, "-c", code, str(tmp_path / "out.zarr")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:

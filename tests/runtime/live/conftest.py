@@ -20,6 +20,7 @@ BACKEND = '''
 import ctypes, os, time
 from pathlib import Path
 import numpy as np
+from runtime.backend import Backend
 
 def once(name):
     """Whether the test has asked for this, which it does for one tile."""
@@ -40,18 +41,18 @@ class Session:
     def close(self):
         Path({folder!r}, "closed").touch()
 
-class Backend:
+class Made(Backend):
     name = extra = {name!r}
     def library(self):
         return "numpy"
     def refuses(self, manifest):
         return None
-    def open(self, artifact, device, threads, precision_hint=None):
+    def open(self, artifact, execution):
         {opening}
-        Path({folder!r}, "opened").open("a").write(f"{{threads}} {{os.getpriority(os.PRIO_PROCESS, 0)}}\\n")
+        Path({folder!r}, "opened").open("a").write(f"{{execution.threads}} {{os.getpriority(os.PRIO_PROCESS, 0)}}\\n")
         return Session()
 
-BACKEND = Backend()
+BACKEND = Made()
 '''
 
 

@@ -26,7 +26,7 @@ from runtime.live.chain import Link
 from runtime.live.ledger import Ledger
 
 if TYPE_CHECKING:
-    from runtime.manifest import Manifest
+    from runtime.artifact.manifest import Manifest
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
 """A STAND-IN for NVIDIA's Python module `tensorrt`, for machines without a GPU. It is not TensorRT.
 
-It has the names and the manners that `runtime.tensorrt` relies on, after TensorRT's documentation of the versions that
-STAND_IN_TENSORRT names (8.5.2, 8.6.1, 10.3.0, 10.16.1, 11.4.1), and lacks what those versions lack: 8.x has no strongly
-typed networks, 8.5 no optimisation level, 8.x no progress monitor, 11 no EXPLICIT_BATCH, INT8 and FP16 flags. What a
-version lacks raises AttributeError, as in the real module. Flags that a version refuses are refused.
+It has the names and the manners that `runtime.backends.tensorrt` relies on, after TensorRT's documentation of the
+versions that STAND_IN_TENSORRT names (8.5.2, 8.6.1, 10.3.0, 10.16.1, 11.4.1), and lacks what those versions lack: 8.x
+has no strongly typed networks, 8.5 no optimisation level, 8.x no progress monitor, 11 no EXPLICIT_BATCH, INT8 and FP16
+flags. What a version lacks raises AttributeError, as in the real module. Flags that a version refuses are refused.
 
 An engine is a header and the ONNX file itself, run by onnxruntime through cudaLaunchHostFunc, so that results are real
 and an inference can be captured. STAND_IN_FAULTS is JSON: {"int8" or "fp16" or "fp32": how it fails}.

@@ -1,0 +1,1 @@
+"""Runs over several artefacts: here, over a matrix of them, and on another device."""

@@ -1,0 +1,108 @@
+"""The command `rivals`: how long the networks take that people would use in place of ours."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmarks.commands.options import Json, MarkdownFile, progress, show_markdown
+from benchmarks.inputs.compiled import targets
+from benchmarks.rivals import flow
+from benchmarks.rivals.ours import ALONE, RIVALS, load
+from benchmarks.rivals.record import RivalComparison
+from benchmarks.rivals.table import to_markdown
+from runtime.commands.output import write_json, write_text
+from runtime.errors import InputError
+from runtime.system.atomic import make_folder
+from runtime.system.places import check_file
+
+STRIDE = 32  # of our student: sides must be multiples of it
+NONE = "none"
+
+
+def rivals(
+    networks: Annotated[
+        list[str] | None, typer.Argument(metavar="NETWORK...", help=f"{', '.join(RIVALS.names())}; left out: all.")
+    ] = None,
+    sides: Annotated[str, typer.Option(metavar="N,...", help="Sides of the square frames.")] = "256,512,2048",
+    threads: Annotated[int, typer.Option(metavar="N", min=1, help="Threads of each network.")] = 2,
+    rounds: Annotated[int, typer.Option(metavar="N", min=1, help="Fresh processes per network and size.")] = 3,
+    repeats: Annotated[int, typer.Option(metavar="N", min=2, help="Timed calls per process, at most.")] = 30,
+    seconds: Annotated[float, typer.Option(metavar="S", min=0, help="No further call is begun after them.")] = 10.0,
+    student: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME|DIR", help="Ours, repeatable; ratios are to the first. Left out: the default."),
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option(metavar="T", help="That ours are compiled for; left out: the first that runs here.")
+    ] = None,
+    frame_tiles: Annotated[
+        str, typer.Option(metavar="T,...", help="Tiles for whole frames: frame, 256, 512x2048; none leaves them out.")
+    ] = ",".join(flow.FRAME_TILES),
+    folder: Annotated[Path, typer.Option(metavar="DIR", help="Of the rivals' environments; gigabytes.")] = Path(
+        "build/rivals"
+    ),
+    json_file: Json = None,
+    markdown: MarkdownFile = None,
+) -> int:
+    """Install the networks of others, each beside nothing else, and time them in turns with ours."""
+    chosen = tuple(dict.fromkeys(networks or RIVALS.names()))
+    for name in chosen:
+        load(name)
+    if target is not None and target not in targets():
+        msg = (
+            f"There is no target {target!r}; choose one of {', '.join(targets()) or 'none: compile is not installed'}."
+        )
+        raise InputError(msg)
+    check_file(json_file, markdown)
+    students = tuple(dict.fromkeys(student or (flow.DEFAULT_STUDENT,)))
+    if len(set(map(flow.name_of, students))) < len(students):
+        msg = (
+            f"Students {', '.join(students)} do not differ in their names, which tell the rows apart; rename a folder."
+        )
+        raise InputError(msg)
+    plan = flow.RivalsPlan(
+        folder=folder,
+        networks=tuple(name for name in chosen if name != ALONE),
+        sides=_sides(sides),
+        threads=threads,
+        rounds=rounds,
+        repeats=repeats,
+        seconds=seconds,
+        students=students,
+        frame_tiles=_frame_tiles(frame_tiles),
+        target=target,
+    )
+    make_folder(folder)
+
+    def keep(comparison: RivalComparison) -> None:
+        write_json(json_file, comparison)
+        write_text(markdown, to_markdown(comparison))
+
+    with progress("rivals", flow.steps(plan)) as step:
+        comparison = flow.run(plan, step, keep)
+    show_markdown(to_markdown(comparison))
+    return 1 if any(item.not_measured for item in comparison.results) else 0
+
+
+def _sides(text: str) -> tuple[int, ...]:
+    parts = [part.strip() for part in text.split(",")]
+    sides = tuple(sorted({int(part) for part in parts if part.isascii() and part.isdigit()}))
+    if not all(part.isascii() and part.isdigit() for part in parts) or any(not 64 <= n <= 8192 for n in sides):
+        msg = f"Sides {text!r} are not sizes from 64 to 8192 pixels with commas; write for example 256,512."
+        raise InputError(msg)
+    if odd := [side for side in sides if side % STRIDE]:
+        msg = f"Side {odd[0]} is not a multiple of our student's stride {STRIDE}; try {odd[0] // STRIDE * STRIDE}."
+        raise InputError(msg)
+    return sides
+
+
+def _frame_tiles(text: str) -> tuple[str, ...]:
+    """The tiles, each once; InputError for what is none."""
+    tiles = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
+    if tiles == (NONE,):
+        return ()
+    for tile in tiles:
+        if tile != flow.WHOLE:
+            flow.tile_sides(tile)
+    return tiles

@@ -1,0 +1,104 @@
+"""The command `run`: measure artefacts on this machine."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmarks.campaign import campaign
+from benchmarks.commands.options import Json, Threads, Until, progress, say, show_table
+from benchmarks.host.profiles import constraint
+from benchmarks.inputs.artifacts import open_artifacts
+from benchmarks.inputs.source import Selection
+from benchmarks.measures.figures import OBJECTS
+from benchmarks.page.comparison import compare
+from benchmarks.report.files import write_report
+from benchmarks.report.report import Report
+from distill import datasets
+from runtime.commands.output import write_json
+from runtime.errors import InputError
+from runtime.execution import Execution
+from runtime.system.places import check_file, check_writable
+
+LONGEST = 24 * 60  # minutes of a sustained run
+
+
+def run(
+    artifact: Annotated[
+        list[str], typer.Option(metavar="A...", help="Artefacts: folders or .zip, or a folder of them.")
+    ],
+    data: Annotated[
+        str | None, typer.Option(metavar="NAME:PATH", help=f"Labelled data; NAME: {', '.join(datasets.names())}.")
+    ] = None,
+    images: Annotated[list[str] | None, typer.Option(metavar="FILE...", help="Images without labels.")] = None,
+    channel: Annotated[
+        int | None, typer.Option(metavar="N", min=0, help="Channel of multi-channel images, from 0.")
+    ] = None,
+    labels: Annotated[
+        str | None, typer.Option(metavar="KIND", help="nuclei or cells; left out: what the artefacts find.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="Use this many images at most.")] = None,
+    include_trained: Annotated[
+        bool, typer.Option("--include-trained", help="Use images seen in training, too.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(metavar="F", help="Write the report with every sample.")] = None,
+    pictures: Annotated[Path | None, typer.Option(metavar="DIR", help="Write masks and overlays as PNG.")] = None,
+    repeats: Annotated[
+        int, typer.Option(metavar="N", min=2, help="Timed frames and tiles per artefact and round.")
+    ] = 50,
+    rounds: Annotated[int, typer.Option(metavar="N", min=1, help="Fresh processes per artefact.")] = 3,
+    threads: Threads = None,
+    backend: Annotated[
+        str | None, typer.Option(metavar="B", help="This backend, whatever the artefact's own is.")
+    ] = None,
+    also_bf16: Annotated[
+        bool, typer.Option("--also-bf16", help="Run fp32 artefacts in bf16, too, where backend and processor can.")
+    ] = False,
+    throughput: Annotated[
+        bool, typer.Option("--throughput", help="Tiles per second in batches and in several requests, too.")
+    ] = False,
+    sustain: Annotated[
+        float | None, typer.Option(metavar="MINUTES", help="Run each artefact for so long: drift, clocks, heat.")
+    ] = None,
+    until: Until = OBJECTS,
+    profile: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Hold this machine back like a smaller one, e.g. 2-cores-2gb.")
+    ] = None,
+    cores: Annotated[int | None, typer.Option(metavar="N", min=1, help="Hold it back to N cores.")] = None,
+    memory_limit: Annotated[
+        int | None, typer.Option(metavar="MB", min=1, help="Hold each measuring process to this memory.")
+    ] = None,
+    json_file: Json = None,
+) -> int:
+    """Measure artefacts on this machine: time, memory, quality."""
+    check_file(out, json_file)
+    if pictures:
+        check_writable(pictures, "give another folder")
+    if sustain is not None and not 0 < sustain <= LONGEST:
+        msg = f"--sustain is {sustain:g} minutes; give more than 0, and at most {LONGEST}."
+        raise InputError(msg)
+    selection = Selection(data, tuple(images or ()), channel, labels, limit, include_trained)
+    limits = constraint(profile, cores, memory_limit)
+    execution = Execution(backend=backend, threads=threads)
+    plan = campaign.RunPlan(rounds, repeats, execution, also_bf16, pictures, throughput, sustain, limits, until)
+    artifacts = open_artifacts(artifact)
+    with progress("measuring", campaign.steps(artifacts, plan)) as step:
+        report = campaign.run(artifacts, selection, plan, step)
+    if out:
+        write_report(out, report)
+    show([report], json_file)
+    return 1 if report.failed else 0
+
+
+def show(reports: Sequence[Report], json_file: Path | None, expect: Sequence[str] = ()) -> None:
+    """Print the table of the reports, where the time of a frame goes, and the notes; and write it for machines."""
+    comparison = compare(reports, expect)
+    head, *lines = comparison.cells()
+    show_table(head, lines)
+    head, *lines = comparison.stage_cells()
+    if lines:
+        say(["", "a frame, medians:"])
+        show_table(head, lines)
+    say(comparison.notes(), style="dim")
+    write_json(json_file, comparison.to_dict())

@@ -1,0 +1,1 @@
+"""The machine that measures: its processor, sensors, limits, and others reached by ssh."""

@@ -1,0 +1,1 @@
+"""Frames that are measured on, and pictures of the results."""

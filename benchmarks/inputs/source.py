@@ -1,0 +1,184 @@
+"""The images to measure on: labelled data by its spec, or image files. Described in JSON, so that every fresh
+process finds the same images in the same order, and reads them one at a time.
+"""
+
+import glob
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.inputs.artifacts import unique_names
+from distill import datasets
+from runtime.artifact.artifact import Artifact
+from runtime.errors import InputError
+from runtime.frames.normalize import check_frame
+from runtime.images.planes import read_planes
+from runtime.records import Record
+
+IMAGES = (".png", ".tif", ".tiff")
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of view; labels are int32 (H, W), or None where there are none."""
+
+    name: str
+    frame: NDArray[Any]
+    labels: NDArray[np.int32] | None
+
+
+@dataclass(frozen=True)
+class Data(Record):
+    """The images. left_out: how many were found and not used, by reason.
+
+    content : SHA-256 over the names, pixels and labels of the images that were used; equal exactly where the images
+        are; None where no artefact could be scored
+    """
+
+    spec: str
+    images: int
+    licence: str | None
+    description: str
+    left_out: Mapping[str, int]
+    content: str | None
+
+
+class Content:
+    """Tells whether two sets of images are the same: pixels, their type and labels, in any order, under any name."""
+
+    def __init__(self) -> None:
+        self._images: list[bytes] = []
+
+    def add(self, field: Field) -> None:
+        """Take in one image."""
+        digest = hashlib.sha256()
+        for array in (field.frame, field.labels):
+            if array is not None:
+                ordered = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+                digest.update(f"{ordered.dtype.str}{ordered.shape}".encode())
+                digest.update(ordered.data)
+        self._images.append(digest.digest())
+
+    def sha256(self) -> str:
+        """Of all images taken in so far."""
+        return hashlib.sha256(b"".join(sorted(self._images))).hexdigest()
+
+
+@dataclass(frozen=True)
+class Source(Record):
+    """Either `data` with the `names` to take and the kind of `labels`, or the files of `images`."""
+
+    data: str | None = None
+    names: tuple[str, ...] = ()
+    labels: str | None = None
+    images: tuple[str, ...] = ()
+    channel: int | None = None
+
+    def __iter__(self) -> Iterator[Field]:
+        return self._samples() if self.data else self._planes()
+
+    def _samples(self) -> Iterator[Field]:
+        for sample in datasets.open(self.data or "", "test").subset(self.names):
+            yield Field(sample.name, sample.frame, sample.labels.get(self.labels or ""))
+
+    def _planes(self) -> Iterator[Field]:
+        stems = unique_names(Path(image).stem for image in self.images)  # a.png, other/a.png
+        for path, stem in zip(self.images, stems, strict=True):
+            for plane in read_planes(Path(path), self.channel):
+                yield Field("-".join(filter(None, (stem, plane.label))), plane.frame, None)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which images to measure on: either `data` or `images`.
+
+    data : labelled data, "NAME:PATH"
+    images : files, folders (their PNG and TIFF files) and glob patterns, which Windows' shells leave to us
+    channel : of multi-channel images, from 0
+    labels : "nuclei" or "cells"; None takes what all artefacts find, else nuclei where there are some
+    limit : use this many images at most
+    include_trained : use images that a student was trained on, too
+    """
+
+    data: str | None = None
+    images: tuple[str, ...] = ()
+    channel: int | None = None
+    labels: str | None = None
+    limit: int | None = None
+    include_trained: bool = False
+
+    def __post_init__(self) -> None:
+        check_one(self.data, self.images)
+
+    def open(self, artifacts: Iterable[Artifact]) -> tuple[Source, Data]:
+        """The images for these artefacts; InputError where none is left, and for images of no use."""
+        if self.data is None:
+            return self._of_files()
+        manifests = [artifact.manifest for artifact in artifacts]
+        trained_on = {frame for manifest in manifests for frame in manifest.lineage.trained_on}
+        everything = datasets.open(self.data, "test")
+        dataset = datasets.unseen(everything, set() if self.include_trained else trained_on)[: self.limit]
+        if not len(dataset):
+            msg = (
+                f"Each of the {len(everything)} images of {self.data!r} was {datasets.SEEN}; give others or "
+                "--include-trained."
+            )
+            raise InputError(msg)
+        kinds = {manifest.accuracy and manifest.accuracy.labels for manifest in manifests}
+        labels = self.labels or (kinds.pop() if len(kinds) == 1 else None)
+        kind = _kind_of_labels(dataset[0].labels, labels, self.data)
+        left_out = {reason: count for reason, count in dataset.left_out.items() if count}
+        data = Data(self.data, len(dataset), dataset.licence, dataset.description, left_out, None)
+        return Source(data=self.data, names=dataset.names, labels=kind), data
+
+    def _of_files(self) -> tuple[Source, Data]:
+        paths = [path for pattern in self.images for path in _expand(pattern)][: self.limit]
+        source = Source(images=tuple(map(str, paths)), channel=self.channel)
+        data = Data(" ".join(self.images), _checked(source), None, f"{len(paths)} files without labels", {}, None)
+        return source, data
+
+
+def check_one(data: str | None, images: Sequence[object]) -> None:
+    """InputError unless exactly one of them was given."""
+    if bool(data) == bool(images):
+        msg = f"Give either --data NAME:PATH or --images FILE..., not {'both' if data else 'neither'}."
+        raise InputError(msg)
+
+
+def _kind_of_labels(available: Mapping[str, Any], requested: str | None, spec: str) -> str | None:
+    if requested and requested not in available:
+        msg = f"{spec!r} has no labels {requested!r}; it has {', '.join(available) or 'none'}; choose with --labels."
+        raise InputError(msg)
+    return requested or ("nuclei" if "nuclei" in available else next(iter(available), None))
+
+
+def _checked(source: Source) -> int:
+    """Look at every frame once, so that one that is of no use is said before anything runs; count them."""
+    count = 0
+    for field in source:
+        try:
+            check_frame(field.frame)
+        except InputError as error:
+            msg = f"{field.name}: {error}"
+            raise InputError(msg) from error
+        count += 1
+    return count
+
+
+def _expand(pattern: str) -> list[Path]:
+    path = Path(pattern)
+    if path.is_dir():
+        paths = sorted(child for child in path.iterdir() if child.suffix.lower() in IMAGES)
+    elif path.exists():
+        paths = [path]
+    else:
+        paths = sorted(Path(match) for match in glob.glob(pattern))  # noqa: PTH207 - Path.glob takes no absolute pattern
+    if not paths:
+        msg = f"No image {pattern!r}; give PNG or TIFF files, a folder of them, or a pattern."
+        raise InputError(msg)
+    return paths

@@ -1,0 +1,43 @@
+"""What one fresh process is to measure."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from benchmarks.inputs.source import Source
+from benchmarks.measures.figures import OBJECTS
+from benchmarks.measures.stages import Stopwatch, open_watched
+from runtime import Segmenter, open_artifact
+from runtime.execution import Execution
+from runtime.records import Record
+
+Task = Literal["score", "time", "throughput", "sustain", "energy"]
+
+
+@dataclass(frozen=True)
+class Job(Record):
+    """One artefact, run in one way.
+
+    name : the row's; frame : a .npy file to time; pictures : the folder for them
+    until : where a timed frame ends
+    minutes : of a sustained run; memory_limit_mb : of the measuring process; None: no limit
+    """
+
+    name: str
+    artifact: str
+    execution: Execution
+    repeats: int
+    frame: str
+    source: Source
+    pictures: str | None
+    until: str = OBJECTS
+    minutes: float = 0.0
+    memory_limit_mb: int | None = None
+
+    def open(self) -> Segmenter:
+        """The artefact, ready to run."""
+        return Segmenter.of(open_artifact(Path(self.artifact)), self.execution)
+
+    def open_watched(self) -> tuple[Segmenter, Stopwatch]:
+        """The same, with a stopwatch between the segmenter and the backend."""
+        return open_watched(open_artifact(Path(self.artifact)), self.execution)

@@ -1,0 +1,1 @@
+"""The report: its records, its checks, its schema and its tables."""

@@ -1,0 +1,333 @@
+"""One table over the rows of one or several reports: the same columns on the screen, in Markdown, CSV and HTML.
+
+A cell that was not measured is '-'. What has to be known to read a figure stands in the notes below the table.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from benchmarks.measures.figures import Quality
+from benchmarks.report import warnings
+from benchmarks.report.absent import MARK, Absent
+from benchmarks.report.report import Protocol, Report, Row
+from runtime import metrics
+
+MISSING = "-"
+TRADE_MARKS = re.compile(r"\((?:R|TM)\)", re.IGNORECASE)
+FORMULA = ("=", "+", "@", "\t", "\r")  # a spreadsheet runs a cell that begins so
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A row, with the report that it comes from."""
+
+    report: Report
+    row: Row
+
+
+@dataclass(frozen=True)
+class Column:
+    """A heading, the value below it (None: not measured) and its text.
+
+    always : shown even if all rows are equal
+    wide : shown only where there is room, in a page and in CSV, and there only if a row has it
+    """
+
+    title: str
+    value: Callable[[Entry], Any]
+    show: Callable[[Any], str] = str
+    always: bool = True
+    wide: bool = False
+
+    def cell(self, entry: Entry) -> str:
+        """The value as text in one line, whatever characters a report holds."""
+        value = self.value(entry)
+        return MISSING if value is None else printable(self.show(value))
+
+
+def printable(text: str) -> str:
+    """The text without line breaks and control characters, which would act on a terminal."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
+def entries(reports: Sequence[Report]) -> list[Entry]:
+    """All rows of all reports, in their order."""
+    return [Entry(report, row) for report in reports for row in report.rows]
+
+
+def columns(shown: Sequence[Entry], absent: Sequence[Absent] = (), *, wide: bool = False) -> list[Column]:
+    """The columns that tell something: device, data and student only where the rows differ in them."""
+    every = [*IDENTITY, *metric_columns(shown), *COSTS]
+    return [column for column in every if _tells(column, shown, absent, wide=wide)]
+
+
+def _tells(column: Column, shown: Sequence[Entry], absent: Sequence[Absent], *, wide: bool) -> bool:
+    values = {column.cell(entry) for entry in shown}
+    if column.wide:
+        return wide and values != {MISSING}
+    return column.always or len(values) > 1 or (column.title == DEVICE and bool(absent))
+
+
+def cells(shown: Sequence[Entry], absent: Sequence[Absent] = (), *, wide: bool = False) -> list[list[str]]:
+    """Headings, a line per row, and a line per device that was not measured."""
+    chosen = columns(shown, absent, wide=wide)
+    lines = [[column.cell(entry) for column in chosen] for entry in shown]
+    return [[column.title for column in chosen], *lines, *(_absent_line(one, chosen) for one in absent)]
+
+
+def _absent_line(one: Absent, chosen: Sequence[Column]) -> list[str]:
+    cells = {DEVICE: one.device, "target": one.target, "backend": MARK}
+    return [printable(cells.get(column.title, MISSING)) for column in chosen]
+
+
+def stage_cells(shown: Sequence[Entry]) -> list[list[str]]:
+    """Headings, and a line per row whose frames were taken apart: the median milliseconds of each stage."""
+    split = [entry for entry in shown if entry.row.timing and entry.row.timing.stages]
+    named = [column for column in FRAME if column.always or len({column.cell(entry) for entry in split}) > 1]
+    return [[column.title for column in named], *([column.cell(entry) for column in named] for entry in split)]
+
+
+def to_dict(shown: Sequence[Entry], absent: Sequence[Absent] = ()) -> dict[str, Any]:
+    """What is printed and more, with numbers as numbers, and null where nothing was measured."""
+    chosen = columns(shown, absent, wide=True)
+    rows = [{column.title: column.value(entry) for column in chosen} for entry in shown]
+    missing = [{"device": one.device, "target": one.target, "command": one.command} for one in absent]
+    return {"rows": rows, "not_measured": missing, "notes": notes(shown, absent)}
+
+
+def markdown(shown: Sequence[Entry], absent: Sequence[Absent] = ()) -> str:
+    """A pipe table, followed by the notes. What a report holds is text, and no markup of the document."""
+    head, *lines = [[_literal(text) for text in line] for line in cells(shown, absent)]
+    numeric = [all(_is_number(line[i]) for line in lines) for i in range(len(head))]
+    table = markdown_table(head, lines, numeric)
+    return "\n".join([*table, "", *(f"- {_literal(note)}" for note in notes(shown, absent))]) + "\n"
+
+
+def markdown_table(head: Sequence[str], lines: Iterable[Sequence[str]], numeric: Sequence[bool]) -> list[str]:
+    """The lines of a pipe table. numeric : which columns are aligned to the right"""
+    rule = ["---:" if right else "---" for right in numeric]
+    return ["| " + " | ".join(line) + " |" for line in (head, rule, *lines)]
+
+
+def _literal(text: str) -> str:
+    return printable(text).replace("&", "&amp;").replace("<", "&lt;").replace("|", r"\|").replace("`", "'")
+
+
+def _is_number(text: str) -> bool:
+    return text == MISSING or text.rstrip("x").replace(".", "", 1).replace("-", "", 1).isdigit()
+
+
+def to_csv(shown: Sequence[Entry], absent: Sequence[Absent] = ()) -> str:
+    """Comma-separated, with all columns, without the notes."""
+    text = io.StringIO()
+    lines = [[_harmless(cell) for cell in line] for line in cells(shown, absent, wide=True)]
+    csv.writer(text, lineterminator="\n").writerows(lines)
+    return text.getvalue()
+
+
+def _harmless(cell: str) -> str:
+    is_formula = cell.startswith(FORMULA) or (cell.startswith("-") and cell != MISSING and not _is_number(cell))
+    return f"'{cell}" if is_formula else cell
+
+
+def notes(shown: Sequence[Entry], absent: Sequence[Absent] = ()) -> list[str]:
+    """What must be said beside the figures, each thing once."""
+    reports = list({id(entry.report): entry.report for entry in shown}.values())
+    lines = [*(note for entry in shown for note in _notes(entry)), *warnings.of_reports(reports)]
+    return list(dict.fromkeys([*lines, *(f"{one.device}: {one.text}" for one in absent)]))
+
+
+def _notes(entry: Entry) -> Iterable[str]:
+    row, data, protocol = entry.row, entry.report.data, entry.report.protocol
+    if row.quality:
+        yield f"{data.images} images of {data.spec}, labels: {row.quality.labels}; {_counted(row.quality)}"
+    else:
+        yield f"{data.images} images of {data.spec}, without labels"
+    if data.left_out:
+        yield "left out: " + ", ".join(f"{count} {reason}" for reason, count in data.left_out.items())
+    if row.timing:
+        yield (
+            f"frame: {shape_of(row)}, until {row.until}; tile: the network alone, {tile_of(row)}; {protocol.rounds} x "
+            f"{protocol.repeats} in fresh processes, {_compared(protocol)} per frame, paired by round"
+        )
+    if protocol.also_bf16 and not entry.report.device.has_bf16:
+        yield "bf16 was not run: this processor does not multiply it natively"
+    if row.agreement and not row.agreement.within_tolerance:
+        yield f"{row.name}: the probes are outside of the artefact's tolerance"
+    if row.quality and row.quality.mismatch:
+        yield f"{row.student}: {row.quality.mismatch}"
+    if row.stand_in:
+        yield f"{row.target}: checked here with {row.backend}, not timed: {row.stand_in}"
+    if row.error:
+        yield f"{row.name}: {row.error}"
+
+
+def _compared(protocol: Protocol) -> str:
+    """On how many threads, and faster than what: in a matrix both differ from row to row."""
+    if protocol.reference is None:
+        return "threads: as listed; faster: than the first row of the same tile size and threads"
+    return f"threads: {protocol.threads or 'as the backend chooses'}; faster: than {protocol.reference}"
+
+
+def _counted(quality: Quality) -> str:
+    """How the headline figures were counted."""
+    return "; ".join(quality.definitions[name] for name in metrics.HEADLINES if name in quality.definitions)
+
+
+def _precision(entry: Entry) -> str:
+    hint = entry.row.precision_hint
+    return f"{entry.row.precision}, run in {hint}" if hint else entry.row.precision
+
+
+def _backend(entry: Entry) -> str:
+    if entry.row.backend is None:
+        return "failed"
+    return f"{entry.row.backend} (CPU check)" if entry.row.stand_in else entry.row.backend
+
+
+def device_of(entry: Entry) -> str:
+    """The board or processor, and how much of it there was, or how it was held back."""
+    device, limits = entry.report.device, entry.report.constrained
+    cores = f"{device.usable_cores} cores" if limits is None else limits.label
+    return f"{device.board or short_name(device.cpu)}, {cores}"
+
+
+def short_name(cpu: str) -> str:
+    """A processor's name without its trade marks."""
+    return " ".join(TRADE_MARKS.sub(" ", cpu).split())
+
+
+def tile_of(row: Row) -> str:
+    """Height and width of the tiles that were timed."""
+    return f"{row.tile[0]}x{row.tile[1]}"
+
+
+def shape_of(row: Row) -> str:
+    """Height and width of the frame that was timed."""
+    return "-" if row.timing is None else "{}x{}".format(*row.timing.frame_shape)
+
+
+def _per_second(entry: Entry) -> float | None:
+    p50 = entry.row.timing and entry.row.timing.frame_ms.p50
+    return 1e3 / p50 if p50 else None
+
+
+def _stage(*fields: str) -> Callable[[Entry], float | None]:
+    """The median milliseconds of a stage, or of several together, of which a backend may not tell all apart."""
+
+    def value(entry: Entry) -> float | None:
+        split = entry.row.timing and entry.row.timing.stages
+        medians = [stage.p50 for name in fields if split and (stage := getattr(split, name)) and stage.p50 is not None]
+        return sum(medians) if medians else None
+
+    return value
+
+
+def _decimals(number: int, unit: str = "") -> Callable[[float], str]:
+    return lambda value: f"{value:.{number}f}{unit}"
+
+
+def _milliseconds(value: float) -> str:
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def _energy(entry: Entry) -> float | None:
+    energy = entry.row.energy
+    return None if energy is None or energy.joules_per_frame is None else 1e3 * energy.joules_per_frame
+
+
+def _int8(entry: Entry) -> str:
+    operators = entry.row.operators
+    return f"{operators.int8_convolutions}/{operators.convolutions}"
+
+
+def metric_columns(shown: Sequence[Entry]) -> list[Column]:
+    """A column for each metric that a row has and this installation knows, the headlines first, and one interval."""
+    measured = {name for entry in shown if entry.row.quality for name in entry.row.quality.metrics}
+    others = sorted(measured.intersection(metrics.names()) - set(metrics.HEADLINES))
+    first, *more = (_metric(name, wide=name in others) for name in (*metrics.HEADLINES, *others))
+    return [
+        first,
+        Column(f"{first.title} 95 %", _interval, _ends(metrics.load(metrics.HEADLINES[0])), wide=True),
+        *more,
+    ]
+
+
+def _metric(name: str, *, wide: bool) -> Column:
+    metric = metrics.load(name)
+
+    def value(entry: Entry) -> float | None:
+        return entry.row.quality and entry.row.quality.figure(name)
+
+    return Column(metric.title, value, _decimals(metric.decimals), wide=wide)
+
+
+def _interval(entry: Entry) -> tuple[float, float] | None:
+    score = entry.row.quality and entry.row.quality.metrics.get(metrics.HEADLINES[0])
+    return score and score.interval
+
+
+def _ends(metric: metrics.Metric) -> Callable[[tuple[float, float]], str]:
+    show = _decimals(metric.decimals)
+    return lambda ends: f"{show(ends[0])} to {show(ends[1])}"
+
+
+DEVICE = "device"
+
+IDENTITY = (
+    Column(DEVICE, device_of, always=False),
+    Column("data", lambda e: e.report.data.spec, always=False),
+    Column("student", lambda e: e.row.student, always=False),
+    Column("target", lambda e: e.row.target),
+    Column("precision", _precision),
+    Column("backend", _backend),
+    Column("tile", lambda e: tile_of(e.row), always=False),
+    Column("threads", lambda e: e.row.threads, always=False),
+)
+
+STAGES = (
+    Column("pre ms", _stage("preprocess"), _milliseconds),
+    Column("network ms", _stage("host_to_device", "inference", "device_to_host"), _milliseconds),
+    Column("blend ms", _stage("postprocess"), _milliseconds),
+    Column("labels ms", _stage("labels"), _milliseconds),
+    Column("objects ms", _stage("objects"), _milliseconds),
+)
+
+FRAME = (  # where the time of a frame goes
+    Column("row", lambda e: e.row.name),
+    Column(DEVICE, device_of, always=False),
+    Column("frame", lambda e: shape_of(e.row)),
+    Column("until", lambda e: e.row.until),
+    Column("first ms", lambda e: e.row.timing and e.row.timing.first_frame_ms, _milliseconds),
+    *STAGES,
+    Column("total ms", _stage("total"), _milliseconds),
+    Column("frames/s", _per_second, _decimals(1)),
+)
+
+COSTS = (
+    Column("drop, points", lambda e: e.row.accuracy and e.row.accuracy.drop_points, _decimals(2), wide=True),
+    Column("int8 convolutions", _int8, wide=True),
+    Column("agreement", lambda e: e.row.agreement and e.row.agreement.mask_dice, _decimals(4)),
+    Column("until", lambda e: e.row.timing and e.row.until, always=False),
+    Column("frame p50 ms", lambda e: e.row.timing and e.row.timing.frame_ms.p50, _milliseconds),
+    Column("frame p95 ms", lambda e: e.row.timing and e.row.timing.frame_ms.p95, _milliseconds),
+    Column("frame p99 ms", lambda e: e.row.timing and e.row.timing.frame_ms.p99, _milliseconds, wide=True),
+    Column("frames/s", _per_second, _decimals(1), wide=True),
+    *(replace(column, wide=True) for column in STAGES),
+    Column("tile p50 ms", lambda e: e.row.timing and e.row.timing.tile_ms.p50, _milliseconds),
+    Column("tile p95 ms", lambda e: e.row.timing and e.row.timing.tile_ms.p95, _milliseconds, wide=True),
+    Column("tile p99 ms", lambda e: e.row.timing and e.row.timing.tile_ms.p99, _milliseconds, wide=True),
+    Column("tile jitter ms", lambda e: e.row.timing and e.row.timing.tile_ms.iqr, _milliseconds, wide=True),
+    Column("faster", lambda e: e.row.timing and e.row.timing.speedup, _decimals(2, "x")),
+    Column("load ms", lambda e: e.row.timing and e.row.timing.load_ms, _decimals(0), wide=True),
+    Column("first frame ms", lambda e: e.row.timing and e.row.timing.first_frame_ms, _decimals(0), wide=True),
+    Column("tiles/s", lambda e: e.row.throughput and e.row.throughput.best.tiles_per_s, _decimals(1), wide=True),
+    Column("drift %", lambda e: e.row.sustained and e.row.sustained.drift_percent, _decimals(1), wide=True),
+    Column("mJ/frame", _energy, _decimals(1), wide=True),
+    Column("peak MB", lambda e: e.row.memory and e.row.memory.peak_mb, _decimals(0)),
+    Column("file MB", lambda e: e.row.size_bytes / 1e6, _decimals(2)),
+)

@@ -1,0 +1,1 @@
+"""Other people's networks, timed in turns with ours."""

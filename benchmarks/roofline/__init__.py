@@ -1,0 +1,1 @@
+"""What share of the machine's peak an artefact reaches."""

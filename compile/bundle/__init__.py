@@ -1,0 +1,1 @@
+"""What an artefact carries besides its payload: card, description, server folders, signature."""

@@ -1,0 +1,166 @@
+"""The command of `python -m compile`: its options, and what it prints."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+
+from compile import request as requests
+from compile import targets
+from compile.accuracy.budget import MAX_DROP, OverBudget
+from compile.bundle.sign import load_signer
+from compile.commands import tables
+from runtime.commands.command_line import EPILOG
+from runtime.commands.output import write_json
+from runtime.system.places import check_file, check_writable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from compile.build import Outcome
+    from compile.target import Option
+
+
+def make_app() -> typer.Typer:
+    """The application, with the options of all targets."""
+    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    app.command(epilog=EPILOG)(_with_target_options(compile_for_targets, requests.every_option()))
+    return app
+
+
+def compile_for_targets(
+    target: Annotated[str, typer.Option(help=f"{', '.join(targets.names())}, or {requests.ALL}.")],
+    student: Annotated[str, typer.Option(help="A bundled student's name, or a student's folder.")] = "",
+    precision: Annotated[
+        str, typer.Option(help="int8, fp16, fp32, or auto: int8, mixed, fp16: the first that holds the budget.")
+    ] = "int8",
+    tile: Annotated[str, typer.Option(help="Tile in pixels, N or HxW; the student's own by default.")] = "",
+    validate: Annotated[str, typer.Option(help="Labelled data to measure on, NAME:PATH.")] = "",
+    max_drop: Annotated[
+        float, typer.Option(help="Largest loss against the fp32 student, in Dice points; more: no artefact.")
+    ] = MAX_DROP,
+    out: Annotated[Path, typer.Option(help="Folder for the artefacts.")] = Path("artifacts"),
+    sign: Annotated[Path | None, typer.Option(help="Private Ed25519 key, PEM: signs the artefacts.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write what is printed, for machines.")] = None,
+    **of_targets: tuple[str, ...],
+) -> None:
+    """Compile a student for the devices in the lab and prove that it still is what was trained."""
+    logging.basicConfig(
+        level=logging.WARNING,
+        format="%(message)s",
+        handlers=[RichHandler(console=Console(stderr=True), show_path=False, show_time=False)],
+    )
+    request = requests.checked(
+        target,
+        precision,
+        max_drop,
+        of_targets,
+        tile=requests.tile_of(tile) if tile else None,
+        validate=validate or None,
+        sign=load_signer(sign),
+    )
+    check_writable(out, "choose another --out")
+    if json_file:
+        check_file(json_file)
+    with Console(stderr=True).status("loading") as status:
+        from compile.build import run
+        from distill.student import student as students
+
+        loaded = students.load(student or students.DEFAULT)
+        try:
+            outcome = run(loaded, request, out, step=lambda what: status.update(f"{loaded.spec.name}: {what}"))
+        except OverBudget as missed:
+            status.stop()
+            _show_why(missed)
+            write_json(json_file, missed.to_dict())
+            raise
+    _show(outcome)
+    write_json(json_file, [tables.row_of(artifact, outcome.steps) for artifact in outcome.artifacts])
+
+
+def _with_target_options(
+    command: Callable[..., None], every: Mapping[str, Mapping[str, Option]]
+) -> Callable[..., None]:
+    """The command with an option for each of the targets', which all arrive as lists of text."""
+
+    def wrapped(**values: Any) -> None:
+        given = {name: tuple(values.pop(_parameter(name)) or ()) for name in every}
+        command(**values, **given)
+
+    own = inspect.signature(command, eval_str=True)
+    parameters = [one for one in own.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD]
+    for name, offered in every.items():
+        text = "; ".join(f"{', '.join(names)}: {words}" for words, names in _by_help(offered).items())
+        many = any(option.many for option in offered.values())
+        text += ". May be repeated." if many else "."
+        annotation = Annotated[list[str] | None, typer.Option(f"--{name}", metavar="TEXT", help=text)]
+        keyword = inspect.Parameter.KEYWORD_ONLY
+        parameters.append(inspect.Parameter(_parameter(name), keyword, default=None, annotation=annotation))
+    wrapped.__doc__, wrapped.__name__ = command.__doc__, command.__name__
+    wrapped.__annotations__ = {one.name: one.annotation for one in parameters}
+    wrapped.__signature__ = own.replace(parameters=parameters)  # pyright: ignore[reportFunctionMemberAccess]
+    return wrapped
+
+
+def _parameter(option: str) -> str:
+    """The Python name of an option: "case-colour" is case_colour."""
+    return option.replace("-", "_")
+
+
+def _by_help(offered: Mapping[str, Option]) -> dict[str, list[str]]:
+    words: dict[str, list[str]] = {}
+    for target, option in offered.items():
+        words.setdefault(option.help, []).append(target)
+    return words
+
+
+def _show(outcome: Outcome) -> None:
+    made = outcome.artifacts
+    if outcome.steps:
+        names = [artifact.manifest.target for artifact in made]
+        steps = [{"target": name, **step.to_dict(name)} for name in names for step in outcome.steps]
+        tables.show(tables.steps_table(steps), "")
+    manifest = made[0].manifest
+    accuracy = manifest.accuracy
+    assert accuracy is not None
+    written = [*(item.path for item in made), *outcome.folders]
+    below = [
+        f"Written: {', '.join(str(place) for place in written)}.",
+        f"Measured on {accuracy.data}; drop: Dice points below fp32, with its interval over the images.",
+        "reference, others: mask Dice with the reference on the probes, with the other targets on those images.",
+        *dict.fromkeys(note for item in made for note in item.manifest.notes),
+    ]
+    if outcome.steps:
+        below.append(f"--precision auto chose {manifest.precision}.")
+    tables.show(tables.artefacts_table(made), *below, "")
+    for item in made:
+        for report in targets.load(item.manifest.target).reports(item.manifest):
+            tables.show(tables.report_table(report), *report.lines, "")
+    limits = manifest.tolerance
+    tables.show(
+        tables.agreement_table(outcome.matrix),
+        f"Mask Dice, and the largest difference of probability, on the {manifest.probes.count} probes; allowed: at "
+        f"least {limits.mask_dice:g}, at most {limits.probability_max:g}.",
+    )
+
+
+def _show_why(missed: OverBudget) -> None:
+    """What was measured of a student that is not written."""
+    if missed.steps:
+        tables.show(tables.steps_table(missed.steps), "")
+    if (errors := missed.sensitivity) is None:
+        return
+    more = ""
+    if len(errors.rows) > tables.LAYERS:
+        more = f" {tables.LAYERS} of {len(errors.rows)} layers; all are written by --json."
+    tables.show(
+        tables.layers_table(errors),
+        f"Where the error of int8 enters: each layer rounded alone, and all but that layer, against float, on "
+        f"{errors.crops} recorded frames.{more}",
+    )

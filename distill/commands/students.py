@@ -1,0 +1,50 @@
+"""`python -m distill students`: the students that can be trained, their size beside the paper's, and their cost."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from distill.commands.console import JsonFile, trainer_libraries
+from runtime.commands.output import write_json
+
+WIDTH = 110  # of the table at least: a narrow terminal may wrap it, but no figure is cut
+
+
+def students(
+    json_file: JsonFile = None,
+) -> int:
+    """List the students that can be trained: their size by both conventions, their cost, whether int8 suits them."""
+    with trainer_libraries():
+        from distill.student.inventory import TILE, decoders, inventory
+    rows, compared = inventory(), decoders()
+    console = Console(highlight=False, soft_wrap=True)
+    Console(width=max(console.width, WIDTH), highlight=False).print(_table(rows, list(compared)))
+    widths = "; ".join(f"{label} {'-'.join(map(str, decoder))}" for label, decoder in compared.items())
+    said = [
+        "M: millions of parameters. The paper's (arXiv 2606.00928) are its backbones', as it quotes them.",
+        f"whole M, GMAC: with the decoder {widths}; GMAC of one tile of {TILE[0]}x{TILE[1]} pixels.",
+        *(f"{row['name']}: {_ends(row)}" for row in rows if row["head_stride"] > 1),
+        *(f"No int8 of {row['name']}: {row['no_int8']}. Use fp16 or fp32." for row in rows if not row["int8"]),
+    ]
+    console.print("\n".join(said), style="dim")
+    write_json(json_file, rows)
+    return 0
+
+
+def _ends(row: dict[str, Any]) -> str:
+    resolution = {2: "half", 4: "a quarter"}[row["head_stride"]]
+    return f"the decoder ends at {resolution} of the resolution, so the last of these widths are left out."
+
+
+def _table(rows: list[dict[str, Any]], decoders: list[str]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    sizes = [f"{unit}\n{label}" for label in decoders for unit in ("whole M", "GMAC")]
+    for column in ("student", "paper M", "backbone M", *sizes, "stride", "int8"):
+        table.add_column(column, justify="left" if column == "student" else "right", no_wrap=True)
+    for row in rows:
+        costs = [f"{cost[key]:.2f}" for cost in row["decoders"].values() for key in ("whole_m", "gmac")]
+        quoted = row["paper_backbone_m"]
+        head = (row["name"], "-" if quoted is None else f"{quoted:g}", f"{row['backbone_m']:.2f}")
+        table.add_row(*head, *costs, str(row["stride"]), "yes" if row["int8"] else "no")
+    return table

@@ -1,0 +1,1 @@
+"""What a student predicts on labelled images, its scores, and the thresholds chosen by them."""

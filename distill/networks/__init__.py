@@ -1,0 +1,1 @@
+"""Networks that student families are built from."""

@@ -1,0 +1,1 @@
+"""A trained student on disk: weights, spec, scheme, lineage, card."""

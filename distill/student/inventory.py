@@ -1,0 +1,94 @@
+"""How large the students are: parameters by both conventions beside the paper's, and multiply-adds of one tile.
+
+Students are built without weights (on torch's meta device) for this, so that counting takes seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from distill import students
+from distill.networks.spec import StudentSpec
+from distill.student import student as student_files
+from distill.student.validation import DEEPEST
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import nn
+
+TILE = (256, 256)  # pixels; multiply-adds are counted for one such tile
+STOCK = "nuclei-mobilenetv3"  # the bundled student whose decoder goes up to full resolution
+LIBRARY_DECODER = (256, 128, 64, 32, 16)  # what segmentation-models-pytorch builds when it is told nothing
+
+
+def size(spec: StudentSpec) -> dict[str, float | None]:
+    """Millions of parameters of the backbone, of the whole student and of the paper's backbone; GMAC for 256 x 256.
+
+    GMAC: 10^9 multiply-adds of convolutions and matrix products, half of what torch's counter calls FLOP.
+    """
+    family = students.load(spec.family)
+    with torch.device("meta"):
+        model = family.build(replace(spec, tile=TILE)).eval()
+        return {
+            **student_files.module_parameters(model),
+            "paper_backbone_m": family.paper_parameters_m,
+            "gmac": round(_multiply_adds(model, len(spec.channels)) / 1e9, 3),
+        }
+
+
+def decoders() -> dict[str, tuple[int, ...]]:
+    """Decoder widths that people compare, by name: of a spec that says nothing, of a bundled U-Net, of smp."""
+    return {
+        "default": StudentSpec("default", "").decoder,
+        "bundled": student_files.load(STOCK).spec.decoder,
+        "library": LIBRARY_DECODER,
+    }
+
+
+def inventory() -> list[dict[str, Any]]:
+    """One row per student family, with squeeze-excite gates where the family has them.
+
+    Keys: name, paper_backbone_m (or None), backbone_m, decoders (name to decoder, whole_m, gmac), head_stride, stride,
+    int8, no_int8. A decoder that ends before full resolution is compared without the widths of its last stages.
+    """
+    compared = decoders()
+    return [_row(name, compared) for name in students.names()]
+
+
+def _row(name: str, compared: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+    family = students.load(name)
+    head_stride = family.head_strides[0]
+    specs = {
+        label: _cut(StudentSpec(name, name, decoder=decoder, head_stride=head_stride))
+        for label, decoder in compared.items()
+    }
+    sizes = {label: size(spec) for label, spec in specs.items()}
+    return {
+        "name": name,
+        "paper_backbone_m": family.paper_parameters_m,
+        "backbone_m": sizes["default"]["backbone_m"],
+        "decoders": {
+            label: {"decoder": list(specs[label].decoder), "whole_m": found["whole_m"], "gmac": found["gmac"]}
+            for label, found in sizes.items()
+        },
+        "head_stride": head_stride,
+        "stride": family.stride,
+        "int8": family.no_int8 is None,
+        "no_int8": family.no_int8,
+    }
+
+
+def _cut(spec: StudentSpec) -> StudentSpec:
+    """The spec without the decoder stages that lie beyond its head."""
+    return replace(spec, decoder=spec.decoder[: len(spec.decoder) - (spec.depth - DEEPEST)])
+
+
+def _multiply_adds(model: nn.Module, channels: int) -> float:
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(torch.zeros(1, channels, *TILE))
+    return counter.get_total_flops() / 2

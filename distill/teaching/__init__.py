@@ -1,0 +1,1 @@
+"""What teachers say: asked once and stored, or crop by crop."""

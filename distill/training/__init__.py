@@ -1,0 +1,1 @@
+"""The training itself: float, then quantisation-aware."""

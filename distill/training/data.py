@@ -1,0 +1,182 @@
+"""What a training sees: decoded fields, who labels them, and crops by number."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import lightning
+import torch
+from torch.utils.data import DataLoader, DistributedSampler
+
+from distill import datasets
+from distill.networks.spec import spec_of
+from distill.teaching.online import is_online
+from distill.training.crops.device import CropPlan, DeviceCrops, PlanStream
+from distill.training.crops.host import CropStream, ready
+from distill.training.objective import check_teacher_used, terms_of
+from runtime.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from distill.config.sections import Config, DataSection, PhaseSection
+    from distill.datasets import Dataset, Sample
+    from distill.training.crops.host import Field
+
+REMEDY = "set data.labels"
+
+
+class TrainingData(lightning.LightningDataModule):
+    """The decoded training fields, the validation samples, and crops by number."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config, self.spec = config, spec_of(config)
+        self.train = [datasets.open(spec, "train") for spec in config.data.train]
+        self.validation = [sample for spec in config.data.validation for sample in datasets.open(spec, "val")]
+        self._check()
+        self.used: list[Dataset] = []  # of each training set, the images that something is learnt from
+        self.soft: list[dict[str, NDArray[np.uint8]]] = []  # of each, what the teacher says, by the image's name
+        self.groups, self.share = self._groups()
+        self.plan, self.stream = config.float, 0
+        self.device_crops: DeviceCrops | None = None
+
+    def for_phase(self, plan: PhaseSection, stream: int) -> TrainingData:
+        """Draw from here on the crops of a phase; each phase has a stream of its own."""
+        self.plan, self.stream = plan, stream
+        self.device_crops = None
+        return self
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """The crops of the next interval, counted from the optimiser's steps: a resumed run draws the same ones.
+
+        Several processes share the interval's crops among them, so that a step sees the same crops on two devices
+        with half the batch each.
+        """
+        assert self.trainer is not None
+        step = self.plan.batch * self.plan.accumulate * self.trainer.world_size
+        on_device = self.config.trainer.crops == "device"
+        kind = PlanStream if on_device else CropStream
+        crops = self._stream(kind, self.trainer.global_step * step, self.config.trainer.interval * step)
+        if on_device and self.device_crops is None:
+            self.device_crops = DeviceCrops(crops, self.trainer.strategy.root_device)
+        # Lightning's own sampler shuffles: then a step would see other crops on two devices than on one.
+        sampler = DistributedSampler(crops, self.trainer.world_size, self.trainer.global_rank, shuffle=False)
+        return DataLoader(crops, batch_size=self.plan.batch, sampler=sampler, num_workers=self.config.trainer.workers)
+
+    def first_images(self, count: int) -> torch.Tensor:
+        """What the student sees in the first ``count`` crops of this phase, (count, C, crop, crop)."""
+        crops = self._stream(CropStream, 0, count)
+        return torch.stack([crops[number].image for number in range(count)])
+
+    def _stream(self, kind: type[CropStream], start: int, count: int) -> CropStream:
+        return kind(
+            self.groups,
+            self.share,
+            self.spec.outputs,
+            self.config.data.crop,
+            self.config.augment,
+            seed=2 * self.config.seed + self.stream,
+            start=start,
+            count=count,
+            core=self.config.data.core,
+            small_nuclei=self.config.data.small_nuclei,
+            with_instances=any(loss.needs_instances for loss in terms_of(self.config.loss).values()),
+        )
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Crops, where the loader gave plans of them."""
+        if isinstance(batch, CropPlan):
+            assert self.device_crops is not None
+            return self.device_crops.cut(batch)
+        return batch
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        """Whole samples, one at a time."""
+        return DataLoader(self.validation, batch_size=None)
+
+    def _groups(self) -> tuple[list[list[Field]], list[float]]:
+        """The fields with labels, and those that a teacher alone speaks for, as sets with their shares."""
+        section, groups, shares = self.config.data, [], []
+        for data, share in zip(self.train, section.share or (1.0,) * len(self.train), strict=True):
+            labelled, alone = self._divided(data)
+            self.used.append(data.subset([sample.name for sample in (*labelled, *alone)]))
+            soft = self._soft(data, {sample.name: sample for sample in (*labelled, *alone)})
+            self.soft.append(soft)
+            if labelled:
+                groups.append(self._fields(labelled, soft, with_labels=True))
+                shares.append(share * (1 - section.taught) if alone else share)
+            if alone:
+                groups.append(self._fields(alone, soft, with_labels=False))
+                shares.append(share * section.taught if labelled else share)
+        if not groups or (self.config.loss.supervised and not any(group[0].labelled for group in groups)):
+            self.train[0][0].labels_of(section.labels, REMEDY)
+        return groups, shares
+
+    def _divided(self, data: Dataset) -> tuple[list[Sample], list[Sample]]:
+        """The images that are learnt from by their labels, and by the teacher alone: of those that have no labels, too.
+
+        Without a teacher, the latter are left out.
+        """
+        first, rest = divide(data, self.config.data, self.config.seed)
+        samples = [*first]
+        labelled = [sample for sample in samples if self.config.data.labels in sample.labels]
+        if not self.config.teacher.name:
+            return labelled, []
+        return labelled, [*(sample for sample in samples if self.config.data.labels not in sample.labels), *rest]
+
+    def _soft(self, data: Dataset, decoded: Mapping[str, Sample]) -> dict[str, NDArray[np.uint8]]:
+        """What the teacher says of each image, by name; empty without one.
+
+        Of the whole set, as `label` does, whatever part of it keeps its labels: the planes of "shuffled" are of
+        another image of the set.
+        """
+        if not self.config.teacher.name or is_online(self.config.teacher):
+            return {}
+        from distill.teaching import soft_labels  # zarr, for those who have a teacher
+
+        samples = [decoded[name] if name in decoded else data.read(name) for name in data.names]
+        return dict(zip(data.names, soft_labels.obtain(self.config.teacher, samples), strict=True))
+
+    def _fields(
+        self, samples: Sequence[Sample], soft: Mapping[str, NDArray[np.uint8]], *, with_labels: bool
+    ) -> list[Field]:
+        how, channels, kind = self.spec.normalization, self.spec.channels, self.config.data.labels
+        fields = [ready(s.planes(channels), s.labels[kind] if with_labels else None, how) for s in samples]
+        return [replace(field, soft=soft.get(s.name)) for field, s in zip(fields, samples, strict=True)]
+
+    def _check(self) -> None:
+        for data, spec in zip(self.train, self.config.data.train, strict=True):
+            if not len(data):
+                msg = f"{spec} holds no training images."
+                raise InputError(msg)
+        if not self.validation:
+            msg = f"{', '.join(self.config.data.validation)} holds no validation images."
+            raise InputError(msg)
+        for sample in self.validation:
+            sample.planes(self.spec.channels)
+            sample.labels_of(self.config.data.labels, REMEDY)
+        check_teacher_used(self.config.teacher.name, terms_of(self.config.loss))
+
+
+def divide(data: Dataset, section: DataSection, seed: int) -> tuple[Dataset, Dataset]:
+    """The part of a training set whose labels are used, and the rest.
+
+    The labelled parts of a seed lie inside each other: 5 % of the images are among the 10 %. At least one image keeps
+    its labels. What section.fold leaves out is in neither part.
+    """
+    ranked = sorted(data.names, key=lambda name: hashlib.sha256(f"{seed}/{name}".encode()).digest())
+    count = math.ceil(round(section.labelled * len(ranked), 6))  # 7 % of 100 images are 7, whatever floats say
+    left_out = set(ranked[section.fold[0] :: section.fold[1]]) if section.fold else set()
+    first, rest = set(ranked[:count]) - left_out, set(ranked[count:]) - left_out
+    if not first:
+        msg = f"data.fold {list(section.fold)} leaves none of the {count} labelled image(s); give fewer folds."
+        raise InputError(msg)
+    one, other = (data.subset([name for name in data.names if name in part]) for part in (first, rest))
+    return one, other

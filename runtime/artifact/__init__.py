@@ -1,0 +1,1 @@
+"""The artefact as a folder or zip: manifest, payload, probes, checksums, signature."""

@@ -1,0 +1,57 @@
+"""Options that several commands have, each declared once: --trust, --backend, --device, --threads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..artifact.signature import SIGNATURE, VARIABLE, Signature, trusted
+from ..errors import InputError
+from ..execution import PERFORMANCE, Execution
+
+if TYPE_CHECKING:
+    import argparse
+
+    from ..artifact.artifact import Artifact
+
+
+def add_execution(parser: argparse.ArgumentParser, *, performance: bool = False) -> None:
+    """Declare how an artefact is executed; performance : whether this command segments frames of many tiles."""
+    parser.add_argument("--backend", metavar="B", help="instead of the artefact's own")
+    parser.add_argument("--device", metavar="D", help='of the backend, e.g. "GPU" (default: its first)')
+    parser.add_argument("--threads", type=int, metavar="N", help="of the backend (default: its choice)")
+    if performance:
+        parser.add_argument(
+            "--performance",
+            choices=PERFORMANCE,
+            default=PERFORMANCE[0],
+            help="throughput runs several tiles of a frame at once, for backends that can (default: latency)",
+        )
+
+
+def execution_of(args: argparse.Namespace) -> Execution:
+    """What those options say."""
+    performance = getattr(args, "performance", PERFORMANCE[0])
+    return Execution(args.backend, args.device, args.threads, performance=performance)
+
+
+def add_trust(parser: argparse.ArgumentParser) -> None:
+    """Declare the option."""
+    parser.add_argument(
+        "--trust",
+        type=Path,
+        metavar="PUBKEY",
+        help=f"refuse an artefact that this key has not signed (default: ${VARIABLE}, or none is asked for)",
+    )
+
+
+def signed_by(artifact: Artifact, trust: Path | None) -> str:
+    """In words: by which key, and whether that was verified when the artefact was opened."""
+    if SIGNATURE not in artifact.files:
+        return "none"
+    try:
+        key = Signature.read(artifact.files[SIGNATURE]).key_name
+    except InputError as error:
+        return str(error)
+    key_file = trusted(trust)
+    return f"by {key}, not verified: give --trust PUBKEY" if key_file is None else f"by {key}, verified with {key_file}"

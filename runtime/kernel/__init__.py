@@ -1,0 +1,220 @@
+"""The C library that does the work on pixels, and its functions for numpy arrays. See edgescope.h for what each does.
+
+The library is a file beside this module. ctypes loads it when it is first used, so it fits every version of Python.
+Calls release Python's lock.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from ..errors import EdgescopeError, InputError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+VERSION = 1  # EDGESCOPE_VERSION
+SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
+LIBRARY = Path(__file__).with_name(f"edgescope{SUFFIX}")
+NO_MEMORY, TOO_LARGE, NOT_FINITE = -1, -2, -4
+TYPES = {np.dtype(np.uint8): 1, np.dtype(np.uint16): 2, np.dtype(np.float32): 3}
+
+Values: TypeAlias = "NDArray[Any]"
+
+# One object: edgescope_object.
+OBJECT = np.dtype(
+    [
+        *((name, np.int32) for name in ("label", "touches_border", "top", "left", "bottom", "right")),
+        *((name, np.int64) for name in ("area", "convex_area")),
+        *((name, np.float64) for name in ("row", "col", "perimeter", "major_axis", "minor_axis", "orientation")),
+        *((name, np.float64) for name in ("eccentricity", "solidity", "mean_probability")),
+        *((f"{name}_intensity", np.float64) for name in ("mean", "min", "max", "sd")),
+    ]
+)
+
+
+class Rule(ctypes.Structure):
+    """How maps become objects: edgescope_rule."""
+
+    _fields_ = (
+        ("threshold", ctypes.c_double),
+        ("core_threshold", ctypes.c_double),
+        ("core_prominence", ctypes.c_double),
+        ("core_smoothing", ctypes.c_double),
+        ("min_area", ctypes.c_int64),
+    )
+
+
+def label(
+    probability: NDArray[np.float32], core: NDArray[np.float32] | None, rule: Rule
+) -> tuple[NDArray[np.int32], int]:
+    """Number the objects of a frame, float32 (H, W); returns int32 (H, W) and how many there are."""
+    probability = np.ascontiguousarray(probability, np.float32)
+    core = None if core is None else np.ascontiguousarray(core, np.float32)
+    labels = np.zeros(probability.shape, np.int32)
+    height, width = _sides(probability)
+    call = _library().edgescope_label
+    count = call(_at(probability), _at(core), height, width, ctypes.byref(rule), _at(labels))
+    return labels, _check(count, f"Labelling maps of {width}x{height} pixels")
+
+
+def measure(
+    labels: NDArray[np.int32], count: int, frame: Values | None, probability: NDArray[np.float32] | None
+) -> NDArray[np.void]:
+    """Measure the objects of a label image whose labels are 0 to count; returns OBJECT (count,), area 0 where none is.
+
+    frame : (H, W), uint8, uint16 or float32, or None; probability : float32 (H, W), or None
+    """
+    labels = np.ascontiguousarray(labels, np.int32)
+    frame = None if frame is None else np.ascontiguousarray(_native(frame))
+    if frame is not None and frame.dtype not in TYPES:
+        msg = f"A frame must be uint8, uint16 or float32, not {frame.dtype}; try frame.astype(np.float32)."
+        raise InputError(msg)
+    probability = None if probability is None else np.ascontiguousarray(probability, np.float32)
+    objects = np.zeros(count, OBJECT)
+    height, width = _sides(labels)
+    kind = 0 if frame is None else TYPES[frame.dtype]
+    call = _library().edgescope_measure
+    code = call(_at(labels), height, width, _at(frame), kind, _at(probability), _at(objects), count)
+    _check(code, f"Measuring {count} objects of {width}x{height} pixels")
+    return objects
+
+
+def count_levels(frame: Values, counts: NDArray[np.int64]) -> None:
+    """Add to counts, int64 (256,) or (65536,), how often each value occurs in a frame of uint8 or uint16."""
+    for rows in _rows_in_memory(frame):
+        height, width = _sides(rows)
+        call = _library().edgescope_count_levels
+        code = call(_at(rows), TYPES[rows.dtype], height, width, rows.strides[0], _at(counts))
+        _check(code, f"Counting the levels of {width}x{height} pixels")
+
+
+def count_keys(frame: NDArray[np.float32], counts: NDArray[np.int64], upper: int | None = None) -> bool:
+    """Add to counts, int64 (65536,), how often each upper half of the float's key occurs (frames.histograms).
+
+    upper : count the lower halves of the keys with this upper half instead
+    Returns whether all pixels are finite, which is looked at with the upper halves alone.
+    """
+    is_finite = True
+    for rows in _rows_in_memory(frame):
+        height, width = _sides(rows)
+        shift, half = (16, 0) if upper is None else (0, upper)
+        call = _library().edgescope_count_keys
+        code = call(_at(rows), height, width, rows.strides[0], shift, half, _at(counts))
+        if code == NOT_FINITE:
+            is_finite = False
+        else:
+            _check(code, f"Counting the values of {width}x{height} pixels")
+    return is_finite
+
+
+def scale(frame: Values, limits: tuple[float, float], result: NDArray[np.float32]) -> None:
+    """Scale a frame or a part of it into `result`, float32 and at least as large; what is beyond it is mirrored."""
+    (rows,) = _rows_in_memory(frame)
+    height, width = _sides(rows)
+    limits_there = (ctypes.c_double * 2)(*limits)
+    call = _library().edgescope_scale
+    code = call(
+        _at(rows), TYPES[rows.dtype], height, width, rows.strides[0], limits_there, _at(result), *_sides(result)
+    )
+    _check(code, f"Scaling {width}x{height} pixels into {result.shape[1]}x{result.shape[0]}")
+
+
+def tiles(size: int, tile: int, overlap: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Where the tiles along an axis begin, and their weights, float32 (tiles, tile)."""
+    call = _library().edgescope_tiles
+    count = _check(call(size, tile, overlap, None, None), f"Planning tiles of {tile} pixels over {size}")
+    starts, weights = np.zeros(count, np.int32), np.zeros((count, tile), np.float32)
+    _check(call(size, tile, overlap, _at(starts), _at(weights)), f"Planning tiles of {tile} pixels over {size}")
+    return starts, weights
+
+
+def blend(
+    output: NDArray[np.float32],
+    row_weights: NDArray[np.float32],
+    col_weights: NDArray[np.float32],
+    result: NDArray[np.float32],
+) -> bool:
+    """Add a tile's output, float32 (h, w), times its weights to a part of a map; returns whether all is finite.
+
+    output, result : float32 (h, w); result is changed in place, and its rows are without gaps
+    """
+    if output.strides[1] != output.itemsize:
+        output = np.ascontiguousarray(output)
+    height, width = _sides(output)
+    call = _library().edgescope_blend
+    code = call(
+        _at(output), output.strides[0] // 4, _at(row_weights), _at(col_weights), height, width,
+        _at(result), result.strides[0] // 4,
+    )  # fmt: skip
+    return code != NOT_FINITE and _check(code, f"Blending {width}x{height} pixels") == 0
+
+
+def clip(result: NDArray[np.float32]) -> bool:
+    """Clip an array without gaps to [0, 1] in place; returns whether all was finite."""
+    code = _library().edgescope_clip(_at(result), result.size)
+    return code != NOT_FINITE and _check(code, f"Clipping {result.size} values") == 0
+
+
+@cache
+def _library() -> Any:
+    """Load the library. EdgescopeError when it is not there, or of another version."""
+    remedy = "build it with: python -m runtime.kernel.build, or install the wheel for this platform"
+    try:
+        library = ctypes.CDLL(str(LIBRARY))
+    except OSError as error:
+        msg = f"The library {LIBRARY.name} of edgescope cannot be loaded from {LIBRARY.parent} ({error}); {remedy}."
+        raise EdgescopeError(msg) from error
+    version = library.edgescope_version()
+    if version != VERSION:
+        msg = f"The library {LIBRARY} has version {version} and this edgescope needs version {VERSION}; {remedy}."
+        raise EdgescopeError(msg)
+    i32, i64, address, u32 = ctypes.c_int32, ctypes.c_int64, ctypes.c_void_p, ctypes.c_uint32
+    library.edgescope_message.restype = ctypes.c_char_p
+    library.edgescope_label.argtypes = [address, address, i32, i32, address, address]
+    library.edgescope_measure.argtypes = [address, i32, i32, address, i32, address, address, i32]
+    library.edgescope_count_levels.argtypes = [address, i32, i32, i32, i64, address]
+    library.edgescope_count_keys.argtypes = [address, i32, i32, i64, i32, u32, address]
+    library.edgescope_range.argtypes = [address, i32, ctypes.c_double, ctypes.c_double, address]
+    library.edgescope_scale.argtypes = [address, i32, i32, i32, i64, address, address, i32, i32]
+    library.edgescope_tiles.argtypes = [i32, i32, i32, address, address]
+    library.edgescope_blend.argtypes = [address, i64, address, address, i32, i32, address, i64]
+    library.edgescope_clip.argtypes = [address, i64]
+    return library
+
+
+def _check(code: int, what: str) -> int:
+    """Return a count or 0. An error code raises: EdgescopeError where memory is missing, otherwise InputError."""
+    if code >= 0:
+        return code
+    msg = f"{what} failed: {_library().edgescope_message(code).decode()}."
+    raise EdgescopeError(msg) if code == NO_MEMORY else InputError(msg)
+
+
+def _at(array: NDArray[Any] | None) -> int | None:
+    return None if array is None else array.ctypes.data
+
+
+def _sides(image: NDArray[Any]) -> tuple[int, int]:
+    """Height and width, as C takes them. InputError when they do not fit."""
+    height, width = image.shape
+    if max(height, width) > np.iinfo(np.int32).max:
+        msg = f"An image of {width}x{height} pixels is too large; its sides must be under 2^31 pixels."
+        raise InputError(msg)
+    return height, width
+
+
+def _native(frame: Values) -> Values:
+    return frame if frame.dtype.isnative else frame.astype(frame.dtype.type)
+
+
+def _rows_in_memory(frame: Values) -> list[Values]:
+    """The frame as the library takes it: in this machine's byte order, the pixels of a row without gaps."""
+    frame = _native(frame)
+    return [frame if frame.strides[1] == frame.itemsize and frame.strides[0] >= 0 else np.ascontiguousarray(frame)]

@@ -1,0 +1,1 @@
+"""The metrics: one file each; its name is its name. See runtime.metrics for the contract."""

@@ -1,0 +1,43 @@
+"""Error of the number of objects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from .. import Comparison, Parts
+
+
+@dataclass(frozen=True)
+class CountError:
+    """See runtime.metrics.Metric."""
+
+    name: str = "count_error"
+    title: str = "count error"
+    definition: str = (
+        "Count error: |objects found - objects labelled| / objects labelled (where none is labelled: / 1), the mean "
+        "over images; pooled: signed, of all objects together"
+    )
+    better: Literal["higher", "lower"] = "lower"
+    unit: str = ""
+    decimals: int = 3
+    objects: bool = True
+
+    def parts(self, image: Comparison) -> Parts:
+        """Objects found and objects labelled."""
+        counts = image.matches[0]
+        return counts.tp + counts.fp, counts.tp + counts.fn
+
+    def of_image(self, parts: Parts) -> float:
+        """At least 0; 0.1 is one object of ten too many or too few."""
+        found, labelled = parts
+        return abs(found - labelled) / max(1, labelled)
+
+    def pooled(self, sums: Parts) -> float | None:
+        """Signed: -0.1 is one object of ten too few; None where nothing is labelled."""
+        found, labelled = sums
+        return (found - labelled) / labelled if labelled else None
+
+
+METRIC = CountError()

@@ -1,0 +1,1 @@
+"""From probability maps to objects: labels, measures, outlines, files, and objects of tiles."""

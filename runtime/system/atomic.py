@@ -1,0 +1,117 @@
+"""Files and folders that appear whole or not at all: written beside their place, synced, renamed into it.
+
+A killed run leaves at most hidden names (`.NAME.partial-*`, `.NAME.old-*`), which `sweep` removes. Renaming
+a folder onto another one fails on every system, so the old one is moved aside first.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from ..errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from pathlib import Path
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # of a disk or a quota: the place is right, and the work failed
+
+
+@contextmanager
+def replacing(path: Path) -> Generator[Path]:
+    """Yield a hidden path beside `path` for a file or a folder; at the end it takes the place of `path`.
+
+    On an error it is removed, and what was at `path` stays. InputError when nothing can be written there, and when a
+    file would take the place of a folder.
+    """
+    make_folder(path.parent)
+    partial = _hidden(path, "partial")
+    try:
+        yield partial
+        if path.is_dir() and partial.is_file():
+            msg = f"{path} is a folder, and a file was to be written; give another name."
+            raise InputError(msg)
+        _sync(partial)
+        _move(partial, path)
+    except BaseException:
+        remove(partial)
+        raise
+    _sync_folder(path.parent)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file as a whole."""
+    with replacing(path) as partial:
+        partial.write_bytes(data)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, where they are not there; InputError when nothing can be written in it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if error.errno in FULL:
+            raise
+        msg = f"{folder} cannot be written: {error.strerror or error}; give another place."
+        raise InputError(msg) from error
+    if not os.access(folder, os.W_OK):
+        msg = f"{folder} cannot be written: permission denied; give another place."
+        raise InputError(msg)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def sweep(path: Path) -> None:
+    """Remove what killed runs left beside `path`."""
+    for entry in list(path.parent.iterdir()):
+        if entry.name.startswith((f".{path.name}.partial-", f".{path.name}.old-")):
+            remove(entry)
+
+
+def _move(partial: Path, path: Path) -> None:
+    if not path.is_dir():
+        partial.replace(path)
+        return
+    aside = _hidden(path, "old")
+    path.rename(aside)
+    try:
+        partial.rename(path)
+    except BaseException:
+        aside.rename(path)
+        raise
+    remove(aside)
+
+
+def _hidden(path: Path, kind: str) -> Path:
+    return path.with_name(f".{path.name}.{kind}-{os.urandom(4).hex()}")
+
+
+def _sync(path: Path) -> None:
+    if path.is_dir():
+        for entry in path.iterdir():
+            _sync(entry)
+        _sync_folder(path)
+    else:
+        with path.open("rb+") as file:
+            os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name != "posix":  # Windows cannot open a folder, and needs no such call
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

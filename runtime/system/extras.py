@@ -1,0 +1,47 @@
+"""Optional libraries, imported when they are called. What is missing is said with the line that installs it."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from ..errors import EdgescopeError
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+
+UNKNOWN = "unknown version"
+
+
+def install(extra: str) -> str:
+    """The command that installs an extra, quoted so that it works in every shell."""
+    thin = version("edgescope") == UNKNOWN != version("edgescope-runtime")  # they must not be installed together
+    return f'pip install "edgescope{"-runtime" if thin else ""}[{extra}]"'
+
+
+def load(module: str, *, extra: str) -> ModuleType:
+    """Import an optional module; EdgescopeError names the extra when it is not installed."""
+    if not available(module):
+        msg = f"{module.partition('.')[0]} is not installed; run: {install(extra)}"
+        raise EdgescopeError(msg)
+    return import_module(module)
+
+
+def available(module: str) -> bool:
+    """Whether a module can be imported, without importing it (only its parent package, if it has one)."""
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def version(distribution: str) -> str:
+    """Version of an installed distribution (- and _ are the same), or "unknown version"."""
+    from importlib import metadata  # 20 ms that `import runtime` does not need
+
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return UNKNOWN

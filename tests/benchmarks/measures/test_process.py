@@ -1,0 +1,43 @@
+"""What a measuring process tells its caller."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.inputs.source import Source
+from benchmarks.measures.figures import Round
+from benchmarks.measures.job import Job
+from benchmarks.measures.process import in_fresh_process
+from runtime.errors import EdgescopeError
+from runtime.execution import Execution
+
+JOB = Job("nothing", "/no/such/artefact", Execution(), 2, "/no/such/frame.npy", Source(), None)
+
+
+def test_the_error_of_the_process_is_the_error_of_the_measurement():
+    with pytest.raises(EdgescopeError, match=r"/no/such/artefact"):
+        in_fresh_process("score", JOB, Round)
+
+
+def test_a_job_survives_the_way_to_its_process():
+    job = Job(
+        "a",
+        "b",
+        Execution(threads=2, precision_hint="bf16"),
+        5,
+        "c",
+        Source(data="synthetic:1", names=("x",), labels="nuclei"),
+        "d",
+    )
+    assert Job.from_json(job.to_json()) == job
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a limit can be set on Linux alone")
+def test_a_process_that_outgrows_its_limit_is_the_error_of_its_row(write_tiny, tmp_path: Path):
+    np.save(tmp_path / "frame.npy", np.zeros((4000, 4000), np.uint16))
+    job = replace(JOB, artifact=str(write_tiny()), frame=str(tmp_path / "frame.npy"), memory_limit_mb=120)
+    with pytest.raises(EdgescopeError):
+        in_fresh_process("time", job, Round)

@@ -1,0 +1,73 @@
+"""Probes: what passes, what misses, and what is no set of probes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from runtime import InputError
+from runtime.artifact.manifest import Tolerance
+from runtime.artifact.probes import ProbeSet, compare, replay
+
+TOLERANCE = Tolerance(probability_max=0.1, probability_mean=0.05, mask_dice=0.9)
+
+
+def test_bytes_are_read_back_and_stable(probes: ProbeSet):
+    read = ProbeSet.from_bytes(probes.to_bytes())
+    np.testing.assert_array_equal(read.outputs, probes.outputs)
+    assert read.to_bytes() == probes.to_bytes()
+    assert len(read) == 3
+
+
+def test_a_perfect_replay_passes(probes: ProbeSet):
+    answers = iter(probes.outputs)
+    result = replay(lambda _: next(answers)[None], probes, 0.5)
+    assert (result.probability_max, result.probability_mean, result.mask_dice) == (0, 0, 1)
+    assert result.misses(TOLERANCE) == ()
+
+
+def test_every_miss_is_said_with_its_value_and_its_bound(probes: ProbeSet):
+    result = compare(probes.outputs, 1 - probes.outputs, 0.5)
+    misses = result.misses(TOLERANCE)
+    assert [text.split(" is ")[0] for text in misses] == ["max |dp|", "mean |dp|", "mask Dice"]
+    assert "due at most 0.100000" in misses[0]
+    assert "due at least 0.900000" in misses[2]
+
+
+def test_nan_is_a_miss(probes: ProbeSet):
+    assert len(compare(probes.outputs, probes.outputs * np.nan, 0.5).misses(TOLERANCE)) == 3
+
+
+def test_the_mask_is_that_of_the_chosen_channel():
+    reference = np.zeros((1, 2, 2, 2), np.float32)
+    other = reference.copy()
+    other[:, 1] = 1
+    assert compare(reference, other, 0.5, channel=0).mask_dice == 1.0
+    assert compare(reference, other, 0.5, channel=1).mask_dice == 0.0
+
+
+def test_outputs_of_another_shape_are_refused(probes: ProbeSet):
+    with pytest.raises(InputError, match=r"\(3, 2, 32, 48\)"):
+        compare(probes.outputs, probes.outputs[:, :1], 0.5)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs"),
+    [
+        (np.zeros((1, 1, 4, 4)), np.zeros((1, 1, 4, 4), np.float32)),
+        (np.zeros((1, 4, 4), np.float32), np.zeros((1, 1, 4, 4), np.float32)),
+        (np.zeros((0, 1, 4, 4), np.float32), np.zeros((0, 1, 4, 4), np.float32)),
+        (np.full((1, 1, 4, 4), np.nan, np.float32), np.zeros((1, 1, 4, 4), np.float32)),
+        (np.zeros((2, 1, 4, 4), np.float32), np.zeros((1, 1, 4, 4), np.float32)),
+        (np.zeros((1, 1, 4, 4), np.float32), np.zeros((1, 1, 4, 5), np.float32)),
+    ],
+)
+def test_arrays_that_are_no_probes_are_refused(inputs: np.ndarray, outputs: np.ndarray):
+    with pytest.raises(InputError):
+        ProbeSet(inputs, outputs)
+
+
+@pytest.mark.parametrize("data", [b"", b"hello", b"PK\x03\x04"])
+def test_bytes_that_are_no_probes_are_refused(data: bytes):
+    with pytest.raises(InputError, match="probes cannot be read"):
+        ProbeSet.from_bytes(data)

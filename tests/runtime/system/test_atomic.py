@@ -1,0 +1,88 @@
+"""Atomic writing: the old content or the new, and nothing else beside it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runtime.errors import InputError
+from runtime.system import atomic
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir())
+
+
+def test_a_file_is_written_and_replaced_with_its_folder_made(tmp_path: Path):
+    path = tmp_path / "new" / "a.json"
+    for content in (b"one", b"two"):
+        atomic.write_bytes(path, content)
+        assert path.read_bytes() == content
+    assert names(path.parent) == ["a.json"]
+
+
+def test_a_folder_replaces_a_folder(tmp_path: Path):
+    path = tmp_path / "a"
+    for name in ("one", "two"):
+        with atomic.replacing(path) as partial:
+            partial.mkdir()
+            (partial / name).touch()
+    assert names(path) == ["two"]
+    assert names(tmp_path) == ["a"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_an_error_while_writing_leaves_the_old_content(tmp_path: Path, error: type[BaseException]):
+    path = tmp_path / "a"
+    path.mkdir()
+    (path / "old").touch()
+    with pytest.raises(error), atomic.replacing(path) as partial:
+        partial.mkdir()
+        (partial / "half").touch()
+        raise error
+    assert names(path) == ["old"]
+    assert names(tmp_path) == ["a"]
+
+
+def test_a_rename_that_fails_puts_the_old_folder_back(tmp_path: Path):
+    path = tmp_path / "a"
+    path.mkdir()
+    (path / "old").touch()
+    with pytest.raises(FileNotFoundError), atomic.replacing(path):
+        pass  # nothing was written
+    assert names(path) == ["old"]
+    assert names(tmp_path) == ["a"]
+
+
+def test_sweeping_removes_only_leftovers_of_this_name(tmp_path: Path):
+    for name in ("a", ".a.partial-1", ".a.old-1", ".ab.partial-1", ".a.other", "a.partial-1"):
+        (tmp_path / name).touch()
+    atomic.sweep(tmp_path / "a")
+    assert names(tmp_path) == [".a.other", ".ab.partial-1", "a", "a.partial-1"]
+
+
+def test_a_file_does_not_take_the_place_of_a_folder(tmp_path: Path):
+    folder = tmp_path / "results"
+    folder.mkdir()
+    (folder / "precious").touch()
+    with pytest.raises(InputError, match=r"results is a folder, and a file was to be written"):
+        atomic.write_bytes(folder, b"{}")
+    assert names(tmp_path) == ["results"]
+    assert names(folder) == ["precious"]
+
+
+def test_a_place_below_a_file_is_the_wrong_input(tmp_path: Path):
+    (tmp_path / "a").touch()
+    with pytest.raises(InputError, match=r"cannot be written: .*; give another place"):
+        atomic.write_bytes(tmp_path / "a" / "deeper" / "b", b"")
+
+
+def test_a_folder_that_may_not_be_written_is_the_wrong_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(atomic.os, "access", lambda folder, mode: False)  # whatever root may do
+    with pytest.raises(InputError, match="permission denied"):
+        atomic.write_bytes(tmp_path / "b", b"")
+    assert names(tmp_path) == []

@@ -1,0 +1,35 @@
+"""Extras: what is missing is said with a line that works for the distribution that is installed."""
+
+from __future__ import annotations
+
+import pytest
+
+from runtime import EdgescopeError
+from runtime.system import extras
+
+
+def test_an_installed_module_is_imported():
+    assert extras.load("numpy.linalg", extra="io").__name__ == "numpy.linalg"
+
+
+@pytest.mark.parametrize("module", ["not_there", "not_there.inside", "numpy.not_there"])
+def test_a_missing_module_is_an_error_with_its_extra(module: str):
+    assert not extras.available(module)
+    with pytest.raises(EdgescopeError, match=r"is not installed; run: pip install \".*\[io\]\""):
+        extras.load(module, extra="io")
+
+
+def test_versions_are_those_of_distributions():
+    assert extras.version("numpy")[0].isdigit()
+    assert extras.version("not-there") == "unknown version"
+
+
+@pytest.mark.parametrize(
+    ("installed", "name"),
+    [({"edgescope"}, "edgescope"), ({"edgescope-runtime"}, "edgescope-runtime"), (set(), "edgescope")],
+)
+def test_the_line_names_the_distribution_that_is_installed(
+    installed: set[str], name: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(extras, "version", lambda wanted: "1" if wanted in installed else extras.UNKNOWN)
+    assert extras.install("io") == f'pip install "{name}[io]"'
