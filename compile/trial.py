@@ -190,6 +190,7 @@ def manifest_of(graph: QuantizedGraph, target: str, lowered: Lowered, probes: in
         hints=lowered.hints,
         notes=(*lowered.notes, *([f"{len(floats)} layers are kept in float: {', '.join(floats)}."] if floats else [])),
         pixel_size_um=spec.pixel_size_um,
+        object_diameter=spec.object_diameter,
         lineage=graph.student.lineage,
         board=lowered.board,
     )

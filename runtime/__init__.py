@@ -8,20 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .artifact.artifact import Artifact, open_artifact
-    from .artifact.manifest import Manifest, Normalization, Objects
+    from .artifact.manifest import Manifest, Normalization, Objects, ObjectSize
     from .errors import BudgetMissed, EdgescopeError, InputError
     from .execution import Execution
     from .frames.normalize import Frame
-    from .frames.pixel_size import Rescale
+    from .frames.scale import Diameter, Scale
     from .live import Counters, LiveEvent, LiveResult, LiveSegmenter, RingOverflow, RingTimeout
     from .objects.measure import MeasuredObject
-    from .segmenter import Segmentation, Segmenter
+    from .segmentation.result import Segmentation
+    from .segmenter import Segmenter
 
 __version__ = "0.1.0"
 __all__ = [
     "Artifact",
     "BudgetMissed",
     "Counters",
+    "Diameter",
     "EdgescopeError",
     "Execution",
     "Frame",
@@ -32,10 +34,11 @@ __all__ = [
     "Manifest",
     "MeasuredObject",
     "Normalization",
+    "ObjectSize",
     "Objects",
-    "Rescale",
     "RingOverflow",
     "RingTimeout",
+    "Scale",
     "Segmentation",
     "Segmenter",
     "__version__",
@@ -43,14 +46,15 @@ __all__ = [
 ]
 HOMES = {
     "artifact.artifact": ("Artifact", "open_artifact"),
-    "artifact.manifest": ("Manifest", "Normalization", "Objects"),
+    "artifact.manifest": ("Manifest", "Normalization", "ObjectSize", "Objects"),
     "errors": ("BudgetMissed", "EdgescopeError", "InputError"),
     "execution": ("Execution",),
     "frames.normalize": ("Frame",),
-    "frames.pixel_size": ("Rescale",),
+    "frames.scale": ("Diameter", "Scale"),
     "live": ("Counters", "LiveEvent", "LiveResult", "LiveSegmenter", "RingOverflow", "RingTimeout"),
     "objects.measure": ("MeasuredObject",),
-    "segmenter": ("Segmentation", "Segmenter"),
+    "segmentation.result": ("Segmentation",),
+    "segmenter": ("Segmenter",),
 }
 
 

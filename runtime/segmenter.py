@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,13 +18,9 @@ from . import backend as backends
 from .artifact.artifact import open_artifact
 from .errors import EdgescopeError, InputError
 from .execution import DEFAULT, Execution
-from .frames import flags as quality
-from .frames import pixel_size
-from .frames.normalize import check_frame, count_levels, intensity_range
-from .frames.resize import resize
-from .frames.tiling import segment_tiles
-from .objects.instances import label_and_count
-from .objects.measure import measure_table, objects_of
+from .frames.flags import PIXEL_SIZE
+from .frames.scale import DiameterRequest
+from .segmentation.path import FramePath
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,11 +29,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .artifact.artifact import Artifact
-    from .artifact.manifest import Manifest, Objects
+    from .artifact.manifest import Manifest
     from .backend import Session
     from .frames.normalize import Frame
-    from .frames.pixel_size import Rescale
-    from .objects.measure import MeasuredObject
+    from .frames.scale import Diameter, Scale
+    from .segmentation.result import Segmentation
 
 log = logging.getLogger(__name__)
 
@@ -47,19 +41,21 @@ log = logging.getLogger(__name__)
 class Segmenter:
     """An artefact, loaded into a backend. Calls from several threads wait for each other.
 
+    diameter : of the objects, as it was given to open; see runtime.frames.scale
     requests : how many tiles of a frame run at once; 1 but for performance="throughput"
     """
 
-    def __init__(self, manifest: Manifest, backend: str, session: Session, *, rescale: Rescale = "auto") -> None:
+    def __init__(self, manifest: Manifest, backend: str, session: Session, *, diameter: Diameter | None = None) -> None:
         self.manifest = manifest
         self.backend = backend
-        self.rescale: Rescale = rescale
+        self.diameter = DiameterRequest.of(diameter)
         self.description: Mapping[str, str] = dict(session.description)
         self.requests = backends.requests_of(session)
         self._session: Session | None = session
         self._free = threading.Semaphore(self.requests)
         self._closing = threading.Lock()
         self._warned = False
+        self._path = FramePath.of(manifest, self.run_tile, self.requests)
 
     @classmethod
     def open(
@@ -70,7 +66,7 @@ class Segmenter:
         *,
         backend: str | None = None,
         precision_hint: str | None = None,
-        rescale: Rescale = "auto",
+        diameter: Diameter | None = None,
         performance: str = "latency",
         trust: str | Path | None = None,
     ) -> Segmenter:
@@ -80,57 +76,61 @@ class Segmenter:
         threads : at least 1; None leaves it to the backend
         backend : exactly this one; None is the artefact's own, or the reference to check a bundle off its device
         precision_hint : in place of the manifest's, for backends that have one
-        rescale : segment frames at the student's pixel size, where that and the frame's are known, and return the
-            result on the frame's own grid: "auto" where they differ by more than a quarter, True wherever they differ,
-            False never; see runtime.frames.pixel_size
+        diameter : of the objects: pixels, or "8um" where the pixel size is known; "auto" (None) takes it from the pixel
+            size, or sees it in the frame; "off" segments frames as they are. The frame is resized to the student's
+            size of object, and the result is on the frame's own grid; see runtime.frames.scale
         performance : "throughput" runs several tiles of a frame at once, each on fewer cores: frames of many tiles get
             done sooner, a single tile later; for backends that can, which is OpenVINO
         trust : file with the public key that must have signed the artefact; see runtime.artifact.signature
         InputError when the artefact is damaged or cannot run here; EdgescopeError when loading fails.
         """
         artifact = open_artifact(Path(path), None if trust is None else Path(trust))
-        return cls.of(artifact, Execution(backend, device, threads, precision_hint, performance), rescale=rescale)
+        return cls.of(artifact, Execution(backend, device, threads, precision_hint, performance), diameter=diameter)
 
     @classmethod
-    def of(cls, artifact: Artifact, execution: Execution = DEFAULT, *, rescale: Rescale = "auto") -> Segmenter:
+    def of(cls, artifact: Artifact, execution: Execution = DEFAULT, *, diameter: Diameter | None = None) -> Segmenter:
         """Load an artefact that is already open; see Segmenter.open."""
         name, session = backends.open_session(artifact, execution)
-        return cls(artifact.manifest, name, session, rescale=rescale)
+        return cls(artifact.manifest, name, session, diameter=diameter)
 
     def __call__(
-        self, frame: Frame, pixel_size_um: float | None = None, *, out: NDArray[np.float32] | None = None
+        self,
+        frame: Frame,
+        pixel_size_um: float | None = None,
+        diameter: Diameter | None = None,
+        *,
+        scale: Scale | None = None,
+        out: NDArray[np.float32] | None = None,
     ) -> Segmentation:
         """Segment one frame.
 
         frame : ndarray of shape (H, W), uint8, uint16 or float32, any size from 1x1 up; InputError when it is not
-        pixel_size_um : handed on to the result. Where it is not the student's, the frame is rescaled (see open); one
-            that is far from it, and not rescaled, is warned of, once
+        pixel_size_um : of the frame, where it is known
+        diameter : of this frame's objects, in place of what open was given; see there. InputError for one that cannot
+            be used
+        scale : of another frame's result: the first frame of a series decides for all of them
         out : where the maps are written, float32 (channels, H, W); None makes a new array
         """
-        check_frame(frame)
-        pixel_size.check(pixel_size_um)
-        manifest = self.manifest
-        counts = count_levels(frame) if frame.dtype.kind == "u" else None
-        limits = intensity_range(frame, manifest.normalization, counts)
-        factor = pixel_size.factor(pixel_size_um, manifest.pixel_size_um, self.rescale)
-        flags = quality.flags(frame, counts, limits, manifest.intensity, factor)
-        if factor != 1.0:
-            maps, flags = self._rescaled(frame, factor, out), (*flags, quality.RESCALED)
-        else:
-            maps = self._maps(frame, limits, out)
-            if pixel_size.is_far(pixel_size_um, manifest.pixel_size_um):
-                flags = (*flags, quality.PIXEL_SIZE)
-                self._warn_of_pixel_size(pixel_size_um)
-        channels = manifest.channels
-        return Segmentation(
-            probability=maps[channels.index("foreground")],
-            core=maps[channels.index("core")] if "core" in channels else None,
-            threshold=manifest.threshold,
-            rule=manifest.objects,
-            pixel_size_um=pixel_size_um,
-            flags=flags,
-            frame=frame,
+        request = self.diameter if diameter is None else DiameterRequest.of(diameter)
+        result = self._path(frame, pixel_size_um, request, scale, out)
+        if PIXEL_SIZE in result.frame_flags:
+            self._warn_of_pixel_size(pixel_size_um)
+        return result
+
+    def scale_of(self, frame: Frame, pixel_size_um: float | None = None, diameter: Diameter | None = None) -> Scale:
+        """What a frame would be resized by, and why; its arguments are those of a call."""
+        return self._path.scale_of(
+            frame, pixel_size_um, self.diameter if diameter is None else DiameterRequest.of(diameter)
         )
+
+    def see(self, frame: Frame, limits: tuple[float, float]) -> float | None:
+        """The median diameter of a frame's objects in pixels; None where it cannot be seen.
+
+        frame : ndarray of shape (H, W), uint8, uint16 or float32; limits : intensities that become 0 and 1
+        """
+        size = self.manifest.object_diameter
+        seen = None if size is None else self._path.see(frame, limits, size)[0]
+        return None if seen is None else seen.diameter_px
 
     def run_tile(self, tile: NDArray[np.float32]) -> NDArray[np.float32]:
         """Run the bare model: float32 (1, 1, h, w) in [0, 1], the manifest's tile -> float32 (1, C, h, w)."""
@@ -165,79 +165,10 @@ class Segmenter:
     ) -> None:
         self.close()
 
-    def _maps(
-        self, frame: Frame, limits: tuple[float, float] | None, out: NDArray[np.float32] | None = None
-    ) -> NDArray[np.float32]:
-        how, channels = self.manifest.normalization, len(self.manifest.channels)
-        tile, overlap = self.manifest.tile, self.manifest.overlap
-        at_once = self.requests
-        return segment_tiles(
-            frame, how, tile, overlap, channels, self.run_tile, limits=limits, out=out, at_once=at_once
-        )
-
-    def _rescaled(self, frame: Frame, factor: float, out: NDArray[np.float32] | None) -> NDArray[np.float32]:
-        """Segment the frame as a camera with the student's pixels would have taken it, and go back to its own grid."""
-        height, width = (max(1, round(side * factor)) for side in frame.shape)
-        maps = self._maps(resize(frame, (height, width)), None)
-        result = np.empty((len(maps), *frame.shape), np.float32) if out is None else out
-        for channel, one in enumerate(maps):
-            result[channel] = resize(one, frame.shape)
-        return result
-
     def _warn_of_pixel_size(self, pixel_size_um: float | None) -> None:
         if not self._warned:
             self._warned = True
             log.warning(
-                "a pixel is %.4g um wide, and the student was made for %.4g um; rescale the frame for good masks",
+                "a pixel is %.4g um wide, and the student was made for %.4g um; resize the frame for good masks",
                 pixel_size_um, self.manifest.pixel_size_um,
             )  # fmt: skip
-
-
-@dataclass(frozen=True, eq=False)
-class Segmentation:
-    """What a student sees in a frame.
-
-    probability, core : float32 (H, W) in [0, 1]; core may be None
-    threshold, rule : how mask and labels() are made of them, from the manifest
-    flags : what is odd about the frame, for example "saturated"; see runtime.frames.flags
-    frame : the frame itself, not a copy, for the intensities in objects(); None where it was not kept
-    """
-
-    probability: NDArray[np.float32]
-    core: NDArray[np.float32] | None
-    threshold: float
-    rule: Objects
-    pixel_size_um: float | None = None
-    flags: tuple[str, ...] = ()
-    frame: Frame | None = field(default=None, repr=False)
-
-    @property
-    def mask(self) -> NDArray[np.bool_]:
-        """bool (H, W): probability > threshold."""
-        return self.probability > self.threshold
-
-    def labels(self) -> NDArray[np.int32]:
-        """int32 (H, W): 0 is background, objects are 1, 2, ...; computed once, by label_objects."""
-        return self._labelled[0]
-
-    def objects(self, frame: Frame | None = None) -> tuple[MeasuredObject, ...]:
-        """Place, size, intensities and shape of each object, in the order of labels(); see MeasuredObject.
-
-        frame : where the intensities are taken from, in place of the one that was segmented. Give it when that one
-            was not kept, or has been overwritten since, as cameras do with their buffers; without any, the
-            intensities are None. InputError when its shape is another one.
-        """
-        return objects_of(self.table(frame))
-
-    def table(self, frame: Frame | None = None) -> NDArray[np.void]:
-        """objects() as one numpy structured array, whose columns are runtime.objects.measure.TABLE.
-
-        Its columns are arrays: `table["area_px"]`. What is None in objects() is NaN here.
-        """
-        frame = self.frame if frame is None else frame
-        labels, count = self._labelled
-        return measure_table(labels, frame, self.pixel_size_um, self.probability, count)
-
-    @cached_property
-    def _labelled(self) -> tuple[NDArray[np.int32], int]:
-        return label_and_count(self.probability, self.core, self.threshold, self.rule)

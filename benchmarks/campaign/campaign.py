@@ -32,6 +32,7 @@ from runtime import backend as backends
 from runtime.artifact.artifact import Artifact
 from runtime.errors import EdgescopeError
 from runtime.execution import DEFAULT, Execution
+from runtime.frames.scale import DiameterRequest
 from runtime.system.rounds import in_rounds
 
 REASONS = {  # why a figure is missing where everything went well
@@ -55,6 +56,7 @@ class RunPlan:
     sustain_minutes : of a sustained run of each row; None: none
     limits : how the measuring processes are held back; see host.profiles.constraint
     until : where a timed frame ends: "network", "mask", "labels" or "objects"
+    diameter : of the objects, as `runtime predict --diameter` takes it; None is "auto"
     """
 
     rounds: int = 3
@@ -66,9 +68,11 @@ class RunPlan:
     sustain_minutes: float | None = None
     limits: Constraint | None = None
     until: str = OBJECTS
+    diameter: str | None = None
 
     def __post_init__(self) -> None:
         check_until(self.until)
+        DiameterRequest.of(self.diameter)
 
 
 @dataclass(frozen=True)
@@ -168,6 +172,7 @@ def _job(variant: Variant, source: Source, plan: RunPlan, frame: Path) -> Job:
         source=source,
         pictures=str(plan.pictures) if plan.pictures else None,
         until=plan.until,
+        diameter=plan.diameter,
         minutes=plan.sustain_minutes or 0.0,
         memory_limit_mb=plan.limits.memory_limit_mb if plan.limits else None,
     )

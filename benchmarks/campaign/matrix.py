@@ -68,6 +68,7 @@ class Matrix(Record):
     throughput: bool = field(default=False, metadata=OPTIONAL)
     sustain_minutes: float | None = field(default=None, metadata=OPTIONAL)
     until: str = field(default=OBJECTS, metadata=OPTIONAL)
+    diameter: str | None = field(default=None, metadata=OPTIONAL)
     skip: tuple[Skip, ...] = field(default=(), metadata=OPTIONAL)
 
     def __post_init__(self) -> None:
@@ -247,6 +248,7 @@ def _measured(
         throughput=matrix.throughput,
         sustain_minutes=matrix.sustain_minutes,
         until=matrix.until,
+        diameter=matrix.diameter,
     )
     with keeping(Kept(folder, context)):
         report = campaign.measure(list(ready.values()), source, data, plan, step)

@@ -28,6 +28,12 @@ Threads = Annotated[
     int | None, typer.Option("--threads", metavar="N", min=1, help="Threads; left out: the backend's choice.")
 ]
 
+Diameter = Annotated[
+    str | None,
+    typer.Option(
+        "--diameter", metavar="auto|PX|UMum|off", help="Of the objects, as `runtime predict` takes it (default: auto)."
+    ),
+]
 Until = Annotated[str, typer.Option("--until", metavar="END", help=f"Where a timed frame ends: {', '.join(ENDS)}.")]
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from benchmarks.campaign import campaign
-from benchmarks.commands.options import Json, Threads, Until, progress, say, show_table
+from benchmarks.commands.options import Diameter, Json, Threads, Until, progress, say, show_table
 from benchmarks.host.profiles import constraint
 from benchmarks.inputs.artifacts import open_artifacts
 from benchmarks.inputs.source import Selection
@@ -62,6 +62,7 @@ def run(
         float | None, typer.Option(metavar="MINUTES", help="Run each artefact for so long: drift, clocks, heat.")
     ] = None,
     until: Until = OBJECTS,
+    diameter: Diameter = None,
     profile: Annotated[
         str | None, typer.Option(metavar="NAME", help="Hold this machine back like a smaller one, e.g. 2-cores-2gb.")
     ] = None,
@@ -81,7 +82,9 @@ def run(
     selection = Selection(data, tuple(images or ()), channel, labels, limit, include_trained)
     limits = constraint(profile, cores, memory_limit)
     execution = Execution(backend=backend, threads=threads)
-    plan = campaign.RunPlan(rounds, repeats, execution, also_bf16, pictures, throughput, sustain, limits, until)
+    plan = campaign.RunPlan(
+        rounds, repeats, execution, also_bf16, pictures, throughput, sustain, limits, until, diameter
+    )
     artifacts = open_artifacts(artifact)
     with progress("measuring", campaign.steps(artifacts, plan)) as step:
         report = campaign.run(artifacts, selection, plan, step)

@@ -20,6 +20,7 @@ class Job(Record):
 
     name : the row's; frame : a .npy file to time; pictures : the folder for them
     until : where a timed frame ends
+    diameter : of the objects, as `runtime predict --diameter` takes it; None is "auto"
     minutes : of a sustained run; memory_limit_mb : of the measuring process; None: no limit
     """
 
@@ -31,13 +32,14 @@ class Job(Record):
     source: Source
     pictures: str | None
     until: str = OBJECTS
+    diameter: str | None = None
     minutes: float = 0.0
     memory_limit_mb: int | None = None
 
     def open(self) -> Segmenter:
         """The artefact, ready to run."""
-        return Segmenter.of(open_artifact(Path(self.artifact)), self.execution)
+        return Segmenter.of(open_artifact(Path(self.artifact)), self.execution, diameter=self.diameter)
 
     def open_watched(self) -> tuple[Segmenter, Stopwatch]:
         """The same, with a stopwatch between the segmenter and the backend."""
-        return open_watched(open_artifact(Path(self.artifact)), self.execution)
+        return open_watched(open_artifact(Path(self.artifact)), self.execution, self.diameter)

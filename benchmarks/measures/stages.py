@@ -16,6 +16,8 @@ from benchmarks.measures.latency import Latency, summarize, timed
 from runtime import Segmenter
 from runtime import backend as backends
 from runtime.frames.normalize import check_frame, intensity_range
+from runtime.frames.resize import resize
+from runtime.frames.scale import AS_IT_IS, resized_shape
 from runtime.frames.tiling import tiles
 
 if TYPE_CHECKING:
@@ -28,8 +30,9 @@ if TYPE_CHECKING:
     from runtime.backend import Session
     from runtime.execution import Execution
     from runtime.frames.normalize import Frame
+    from runtime.frames.scale import Scale
     from runtime.frames.tiling import TilePlace
-    from runtime.segmenter import Segmentation
+    from runtime.segmentation.result import Segmentation
 
 Finish: TypeAlias = "Callable[[Segmentation, Frame], object]"
 
@@ -100,21 +103,22 @@ class Stopwatch:
         self._session.close()
 
 
-def open_watched(artifact: Artifact, execution: Execution) -> tuple[Segmenter, Stopwatch]:
+def open_watched(artifact: Artifact, execution: Execution, diameter: str | None = None) -> tuple[Segmenter, Stopwatch]:
     """The artefact, ready to run as Segmenter.of makes it, with a stopwatch inside."""
     name, session = backends.open_session(artifact, execution)
     watch = Stopwatch(session)
-    return Segmenter(artifact.manifest, name, watch), watch
+    return Segmenter(artifact.manifest, name, watch, diameter=diameter), watch
 
 
 def run_until(segment: Segmenter, frame: Frame, until: str) -> None:
     """Segment one frame as far as `until`: what is timed as a frame everywhere.
 
-    "network": checked, normalised, cut, and each tile run, without blending; else the result's mask, labels or objects.
+    "network": checked, its size of objects seen, normalised, cut, and each tile run, without blending; else the
+    result's mask, labels or objects.
     """
     if until == NETWORK:
         check_frame(frame)
-        for _, pixels in _given_tiles(segment, frame):
+        for _, pixels in _given_tiles(segment, frame, segment.scale_of(frame)):
             segment.run_tile(pixels)
     else:
         FINISH[until](segment(frame), frame)
@@ -124,12 +128,14 @@ def split(segment: Segmenter, watch: Stopwatch, frame: Frame, until: str) -> Par
     """Segment one frame as far as `until`, with the stopwatch running. Warm up before."""
     watch.start()
     watch.notes = True
+    scale = AS_IT_IS
     start = perf_counter()
     if until == NETWORK:
         run_until(segment, frame, until)
         marks = [perf_counter()]
     else:
         result = segment(frame)
+        scale = result.scale
         marks = [perf_counter(), *(_done_at(FINISH[step], result, frame) for step in STEPS[until])]
     watch.notes = False
     total = (marks[-1] - start) * 1e3
@@ -138,7 +144,7 @@ def split(segment: Segmenter, watch: Stopwatch, frame: Frame, until: str) -> Par
     if until == NETWORK:
         return Parts(total - model, fed, watch.infer_s * 1e3, fetched, None, None, None, total)
     took = {step: (after - before) * 1e3 for step, before, after in zip(STEPS[until], marks, marks[1:], strict=False)}
-    pre = ((watch.first_s or start) - start) * 1e3 + _cut(segment, frame)
+    pre = ((watch.first_s or start) - start) * 1e3 + _cut(segment, frame, scale)
     post = max(0.0, (marks[0] - start) * 1e3 - model - pre) + took.get(MASK, 0.0)
     return Parts(pre, fed, watch.infer_s * 1e3, fetched, post, took.get(LABELS), took.get(OBJECTS), total)
 
@@ -184,15 +190,17 @@ def _done_at(finish: Finish, result: Segmentation, frame: Frame) -> float:
     return perf_counter()
 
 
-def _cut(segment: Segmenter, frame: Frame) -> float:
+def _cut(segment: Segmenter, frame: Frame, scale: Scale) -> float:
     """Milliseconds to cut and normalise all tiles but the first."""
-    cut = _given_tiles(segment, frame)
+    cut = _given_tiles(segment, frame, scale)
     next(cut)
     return timed(lambda: deque(cut, maxlen=0))
 
 
-def _given_tiles(segment: Segmenter, frame: Frame) -> Iterator[tuple[TilePlace, NDArray[np.float32]]]:
-    """What the model is given for a frame."""
+def _given_tiles(segment: Segmenter, frame: Frame, scale: Scale) -> Iterator[tuple[TilePlace, NDArray[np.float32]]]:
+    """What the model is given for a frame, after its size was seen."""
     manifest = segment.manifest
     limits = intensity_range(frame, manifest.normalization)
+    if scale.factor != 1.0:
+        frame = resize(frame, resized_shape((frame.shape[0], frame.shape[1]), scale.factor))
     return tiles(frame, manifest.tile, manifest.overlap, limits)

@@ -17,7 +17,7 @@ import onnxruntime
 
 from distill import datasets
 from distill.evaluation.evaluate import Evaluation, score
-from distill.evaluation.predict import predictor
+from distill.evaluation.predict import segmenting
 from runtime.artifact.manifest import Accuracy, Agreement, Intensity, Tolerance
 from runtime.artifact.probes import ProbeSet, compare
 from runtime.backend import load, refusal
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from distill.datasets import Sample
     from distill.student.student import Student
     from runtime.artifact.artifact import Artifact
+    from runtime.segmentation.result import Segmentation
 
     Matrix = dict[str, dict[str, Agreement]]  # whoever ran, and each peer
 
@@ -135,7 +136,7 @@ class Validation:
     @cached_property
     def fp32(self) -> Evaluation:
         """The fp32 student on these images."""
-        return score(predictor(self.student.graph(), self.student.spec), self.student.spec, self.samples, self.labels)
+        return score(segmenting(self.student.graph(), self.student.spec), self.student.spec, self.samples, self.labels)
 
     @cached_property
     def trivial(self) -> float:
@@ -166,12 +167,12 @@ class Validation:
         masks = self.masks[artifact.manifest.target] = []
         with open_here(artifact) as segment:
 
-            def predict(frame: NDArray[Any]) -> NDArray[np.float32]:
+            def remember(frame: NDArray[Any]) -> Segmentation:
                 result = segment(frame)
                 masks.append(np.packbits(result.mask))
-                return np.stack([result.probability] if result.core is None else [result.probability, result.core])
+                return result
 
-            measured = score(predict, self.student.spec, self.samples, self.labels)
+            measured = score(remember, self.student.spec, self.samples, self.labels)
         drops = 100 * (_dices(self.fp32) - _dices(measured))
         return Accuracy(
             data=self.note,

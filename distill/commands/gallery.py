@@ -30,7 +30,7 @@ def gallery(
     samples = datasets.open(data, split.value)
     with trainer_libraries():
         from distill.evaluation.gallery.flow import gather, write
-        from distill.evaluation.predict import predictor
+        from distill.evaluation.predict import segmenting
         from distill.student import student as student_files
     loaded = student_files.load(student)
     if loaded.scheme is None and not in_float:
@@ -40,7 +40,7 @@ def gallery(
     new = unseen(samples, data, () if include_trained else loaded.lineage.trained_on)
     graph = loaded.graph() if in_float else loaded.quantized()
     with scoring(len(new)) as step:
-        found = gather(predictor(graph, loaded.spec), loaded.spec, labelled(new, wanted), wanted, worst, step)
+        found = gather(segmenting(graph, loaded.spec), loaded.spec, labelled(new, wanted), wanted, worst, step)
     precision = "fp32" if in_float else "int8"
     title = f"{loaded.spec.name} in {precision}: the worst of {len(new)} images of {data.partition(':')[0]}"
     write(found, title, out)

@@ -117,6 +117,9 @@ class DataSection(Section):
     """What a core is: each object's interior, 0 or 1, or the distance to its outline."""
     small_nuclei: float = 1.0
     """How much more often than others a field is drawn whose objects are small."""
+    object_diameter: float = 0.0
+    """Pixels: each field is resized so that its median object has this diameter, before augment.scale; 0 leaves the
+    fields as they are. The student then works at this size of object (see runtime.frames.scale)."""
     record: str = ""
     """Spec of the tiles that travel with the student as probes; its validation data by default."""
 
@@ -130,6 +133,10 @@ class DataSection(Section):
                 all(0 < share < math.inf for share in self.share),
                 f"share is {list(self.share)}; give positive numbers, and take a set that is not wanted out.",
             )
+        require(
+            self.object_diameter == 0 or 4 <= self.object_diameter <= self.crop / 4,
+            f"object_diameter is {self.object_diameter:g}; give 4 to {self.crop / 4:g} pixels, or 0 for none.",
+        )
         require(
             self.crop > 0 and self.crop % 32 == 0, f"crop is {self.crop}; it must be a multiple of 32, for example 256."
         )
@@ -220,12 +227,14 @@ class AugmentSection(Section):
     """Largest standard deviation of blur, in pixels."""
     haze: float = 0.0
     """Largest height of a smooth background that is added, as from out-of-focus light."""
+    texture: float = 0.0
+    """Largest standard deviation of correlated noise: a textured background, and chromatin inside nuclei."""
     drop: float = 0.0
     """How often a channel besides the first is blanked, for teachers that see several."""
 
     LIMITS: ClassVar[Mapping[str, tuple[int, int]]] = {
         "scale": (1, 16), "gamma": (1, 16), "contrast": (0, 1), "noise": (0, 1), "blur": (0, 64), "haze": (0, 1),
-        "drop": (0, 1),
+        "texture": (0, 1), "drop": (0, 1),
     }  # fmt: skip
 
     def __post_init__(self) -> None:

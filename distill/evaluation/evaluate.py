@@ -8,22 +8,21 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from distill import datasets
-from distill.evaluation.predict import predictor, seen
+from distill.evaluation.predict import seen, segmenting
 from distill.evaluation.scored_data import labelled, unseen
 from distill.student.student import Student, load
 from runtime import metrics
-from runtime.objects.instances import label_objects
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from distill.datasets import Sample
     from distill.networks.spec import StudentSpec
+    from runtime.segmentation.result import Segmentation
 
     Progress = Callable[[int], AbstractContextManager[Callable[[], None]]]
 
@@ -102,7 +101,7 @@ def evaluate(
     new = unseen(samples, data, () if include_trained else loaded.lineage.trained_on)
     graph = loaded.quantized() if quantized else loaded.graph()
     with progress(len(new)) as step:
-        evaluation = score(predictor(graph, loaded.spec), loaded.spec, labelled(new, wanted), wanted, step)
+        evaluation = score(segmenting(graph, loaded.spec), loaded.spec, labelled(new, wanted), wanted, step)
     left_out = dict(new.left_out)
     return {
         "student": loaded.spec.name,
@@ -118,23 +117,20 @@ def evaluate(
 
 
 def score(
-    predict: Callable[[NDArray[Any]], NDArray[np.float32]],
+    segment: Callable[[NDArray[Any]], Segmentation],
     spec: StudentSpec,
     samples: Iterable[Sample],
     labels: str,
     progress: Callable[[], None] = lambda: None,
 ) -> Evaluation:
-    """Score ``predict`` (what the spec's student sees, to probabilities (C, H, W)) on samples.
+    """Score ``segment`` (what the spec's student sees, to its segmentation) on samples.
 
-    labels : "nuclei" or "cells". The spec gives the meaning of the channels and the thresholds.
+    labels : "nuclei" or "cells". The spec says which channels the student sees.
     """
     names, parts = [], []
     for sample in samples:
-        probability = predict(seen(sample, spec))
-        core = probability[spec.outputs.index("core")] if "core" in spec.outputs else None
-        objects = label_objects(probability[0], core, spec.threshold, spec.objects)
-        mask = probability[0] > spec.threshold
+        result = segment(seen(sample, spec))
         names.append(sample.name)
-        parts.append(metrics.parts_of(metrics.Comparison(objects, sample.labels[labels], mask)))
+        parts.append(metrics.parts_of(metrics.Comparison(result.labels(), sample.labels[labels], result.mask)))
         progress()
     return Evaluation(tuple(names), tuple(parts))

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from distill.evaluation.predict import predictor, seen
+from distill.evaluation.predict import maps_of, seen, segmenting, true_size
 from runtime.metrics import dice, match_objects
-from runtime.objects.instances import drop_small, label_all
+from runtime.objects.instances import drop_small, label_all, scaled_rule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -33,10 +33,18 @@ AS_GOOD = 0.0005  # mean Dice: mask thresholds this near to the best one are as 
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """A validation frame: what the student says (float16, to keep hundreds of frames) and what is true."""
+    """A validation frame: what the student says (float16, to keep hundreds of frames) and what is true.
+
+    probability : (outputs, H, W); factor : by which the student saw the frame resized
+    """
 
     probability: NDArray[np.float16]
     labels: NDArray[np.int32]
+    factor: float = 1.0
+
+    def rule(self, objects: Objects) -> Objects:
+        """The rule on the frame's grid."""
+        return scaled_rule(objects, self.factor)
 
 
 def choose(
@@ -48,8 +56,7 @@ def choose(
     prominence after smoothing), after it the mask threshold among those that are as good in Dice, and last the smallest
     object maximise the pooled object score TP / (TP + FP + FN) at IoU > 0.5.
     """
-    predict = predictor(model, spec)
-    scored = [Scored(predict(seen(sample, spec)).astype(np.float16), sample.labels[labels]) for sample in data]
+    scored = [_scored(model, spec, sample, labels) for sample in data]
     dices = {float(t): _mean_dice(scored, t) for t in MASK_THRESHOLDS}
     spec = replace(spec, threshold=max(dices, key=lambda t: (dices[t], -abs(t - 0.5))))
     record: dict[str, Any] = {"dice_by_threshold": dices}
@@ -61,6 +68,13 @@ def choose(
         sizes = _with_objects(spec, _sizes(spec.objects))
         spec, record["object_score_by_min_area"] = _best(scored, sizes, lambda _: found)
     return spec, record
+
+
+def _scored(model: nn.Module, spec: StudentSpec, sample: Sample, labels: str) -> Scored:
+    """With the size of the objects given, as what is chosen here decides how well it is seen."""
+    truth = sample.labels[labels]
+    result = segmenting(model, spec, request=true_size(truth, spec))(seen(sample, spec))
+    return Scored(maps_of(result).astype(np.float16), truth, result.scale.factor)
 
 
 def _mean_dice(scored: Sequence[Scored], threshold: float) -> float:
@@ -102,7 +116,13 @@ def _best(
     parted : a spec to the objects of every frame, small ones included
     """
     scores = {
-        words: _object_score(scored, (drop_small(labels, spec.objects.min_area) for labels in parted(spec)))
+        words: _object_score(
+            scored,
+            (
+                drop_small(labels, item.rule(spec.objects).min_area)
+                for item, labels in zip(scored, parted(spec), strict=True)
+            ),
+        )
         for words, spec in tried.items()
     }
     return tried[max(scores, key=lambda words: scores[words])], scores
@@ -112,7 +132,7 @@ def _parted(scored: Sequence[Scored], spec: StudentSpec) -> Iterator[NDArray[np.
     core = spec.outputs.index("core")
     for item in scored:
         probability = item.probability.astype(np.float32)
-        yield label_all(probability[0], probability[core], spec.threshold, spec.objects)
+        yield label_all(probability[0], probability[core], spec.threshold, item.rule(spec.objects))
 
 
 def _object_score(scored: Sequence[Scored], found: Iterable[NDArray[np.int32]]) -> float:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from distill.config.sections import OUTPUTS
-from runtime.artifact.manifest import Normalization, Objects
+from runtime.artifact.manifest import Normalization, Objects, ObjectSize
 from runtime.records import OPTIONAL, Record
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ class StudentSpec(Record):
     tile : (h, w) of the training crops, pixels
     threshold : foreground probability above which a pixel belongs to the mask
     pixel_size_um : of the training images, or None when they do not share one
+    object_diameter : size of the objects in its training crops; None for a student of objects of any size
     """
 
     name: str
@@ -43,6 +44,7 @@ class StudentSpec(Record):
     threshold: float = 0.5
     objects: Objects = field(default_factory=lambda: Objects(core_threshold=0.5, min_area=12))
     pixel_size_um: float | None = None
+    object_diameter: ObjectSize | None = field(default=None, metadata=OPTIONAL)
 
     @property
     def depth(self) -> int:
@@ -66,4 +68,10 @@ def spec_of(config: Config) -> StudentSpec:
         tile=(config.data.crop, config.data.crop),
         normalization=Normalization(low=section.low_percentile, high=section.high_percentile),
         objects=Objects(core_threshold=0.5, min_area=config.data.min_area),
+        object_diameter=_object_size(config.data.object_diameter, config.augment.scale),
     )
+
+
+def _object_size(diameter: float, jitter: float) -> ObjectSize | None:
+    """The size of object that is asked for; training measures the range (TrainingData.object_size)."""
+    return ObjectSize(diameter, diameter / jitter, diameter * jitter) if diameter else None

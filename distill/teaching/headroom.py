@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from distill.evaluation.evaluate import score
-from distill.evaluation.predict import predictor
+from distill.evaluation.predict import segmenting
 from distill.student import student as student_files
 from runtime.metrics import HEADLINES, dice
 
@@ -78,7 +78,7 @@ def headroom(config: Config, samples: Sequence[Sample]) -> Headroom:
     section, labels = config.teacher, config.data.labels
     students = [student_files.load(folder) for folder in section.undistilled]
     scores = tuple(
-        score(predictor(student.graph(), student.spec), student.spec, samples, labels).scores[HEADLINES[0]].mean
+        score(segmenting(student.graph(), student.spec), student.spec, samples, labels).scores[HEADLINES[0]].mean
         for student in students
     )
     return Headroom(teacher_dice(config, samples), scores, len(samples), extra=config.data.labelled < 1)

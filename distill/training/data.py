@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import lightning
+import numpy as np
 import torch
 from torch.utils.data import DataLoader, DistributedSampler
 
@@ -15,14 +16,15 @@ from distill import datasets
 from distill.networks.spec import spec_of
 from distill.teaching.online import is_online
 from distill.training.crops.device import CropPlan, DeviceCrops, PlanStream
-from distill.training.crops.host import CropStream, ready
+from distill.training.crops.host import CropStream, object_zoom, ready
 from distill.training.objective import check_teacher_used, terms_of
+from runtime.artifact.manifest import ObjectSize
 from runtime.errors import InputError
+from runtime.frames.scale import median_diameter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from distill.config.sections import Config, DataSection, PhaseSection
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from distill.training.crops.host import Field
 
 REMEDY = "set data.labels"
+MEASURED = 200  # crops, for the size of their objects
 
 
 class TrainingData(lightning.LightningDataModule):
@@ -70,12 +73,22 @@ class TrainingData(lightning.LightningDataModule):
         sampler = DistributedSampler(crops, self.trainer.world_size, self.trainer.global_rank, shuffle=False)
         return DataLoader(crops, batch_size=self.plan.batch, sampler=sampler, num_workers=self.config.trainer.workers)
 
+    def object_size(self) -> ObjectSize | None:
+        """The size of the objects in the training crops, where they are brought to one size; else None."""
+        median = self.config.data.object_diameter
+        if not median:
+            return None
+        crops = self._stream(CropStream, 0, MEASURED, with_instances=True)
+        diameters = [median_diameter(np.bincount(crops[number].instances.ravel())[1:]) for number in range(MEASURED)]
+        low, high = np.percentile([each for each in diameters if each is not None] or [median], (5, 95))
+        return ObjectSize(median, round(min(median, float(low)), 2), round(max(median, float(high)), 2))
+
     def first_images(self, count: int) -> torch.Tensor:
         """What the student sees in the first ``count`` crops of this phase, (count, C, crop, crop)."""
         crops = self._stream(CropStream, 0, count)
         return torch.stack([crops[number].image for number in range(count)])
 
-    def _stream(self, kind: type[CropStream], start: int, count: int) -> CropStream:
+    def _stream(self, kind: type[CropStream], start: int, count: int, with_instances: bool = False) -> CropStream:
         return kind(
             self.groups,
             self.share,
@@ -87,7 +100,7 @@ class TrainingData(lightning.LightningDataModule):
             count=count,
             core=self.config.data.core,
             small_nuclei=self.config.data.small_nuclei,
-            with_instances=any(loss.needs_instances for loss in terms_of(self.config.loss).values()),
+            with_instances=with_instances or any(loss.needs_instances for loss in terms_of(self.config.loss).values()),
         )
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
@@ -149,7 +162,11 @@ class TrainingData(lightning.LightningDataModule):
     ) -> list[Field]:
         how, channels, kind = self.spec.normalization, self.spec.channels, self.config.data.labels
         fields = [ready(s.planes(channels), s.labels[kind] if with_labels else None, how) for s in samples]
-        return [replace(field, soft=soft.get(s.name)) for field, s in zip(fields, samples, strict=True)]
+        size = self.config.data.object_diameter
+        return [
+            replace(field, soft=soft.get(s.name), zoom=object_zoom(field.labels, size))
+            for field, s in zip(fields, samples, strict=True)
+        ]
 
     def _check(self) -> None:
         for data, spec in zip(self.train, self.config.data.train, strict=True):

@@ -10,7 +10,7 @@ import torch
 from torchmetrics import MeanMetric
 
 from distill.datasets import Sample
-from distill.evaluation.predict import predictor, seen
+from distill.evaluation.predict import seen, segmenting, true_size
 from distill.int8.quantize import stop_observing
 from distill.losses import LossInput
 from distill.training.objective import Objective
@@ -80,8 +80,9 @@ class Phase(lightning.LightningModule):
 
     def validation_step(self, sample: Sample) -> None:
         """Foreground Dice of one whole frame at threshold 0.5, through the frame path of deployment."""
-        probability = predictor(self.model, self.spec, self.device)(seen(sample, self.spec))
-        self.score.update(dice(probability[0] > 0.5, sample.labels[self.labels] > 0))
+        truth = sample.labels[self.labels]
+        segment = segmenting(self.model, self.spec, self.device, true_size(truth, self.spec))
+        self.score.update(dice(segment(seen(sample, self.spec)).probability > 0.5, truth > 0))
 
     def on_validation_epoch_end(self) -> None:
         """Log the mean over the frames."""

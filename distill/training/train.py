@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,7 +17,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from distill.config.files import portable
 from distill.evaluation.evaluate import score
-from distill.evaluation.predict import predictor
+from distill.evaluation.predict import segmenting
 from distill.evaluation.thresholds import choose
 from distill.int8.graph import flatten
 from distill.int8.quantize import scheme_of
@@ -86,16 +86,17 @@ def _finish(
     config: Config, data: TrainingData, graph: GraphModule, prepared: GraphModule | None, probes: Probes
 ) -> Student:
     """Choose thresholds with the student as it will run, and score it on the validation images in every precision."""
+    spec = replace(data.spec, object_diameter=data.object_size())
     log.info("choosing thresholds and scoring on %d validation images", len(data.validation))
     deployed = graph if prepared is None else prepared
-    spec, curves = choose(deployed, data.spec, data.validation, config.data.labels)
+    spec, curves = choose(deployed, spec, data.validation, config.data.labels)
     weights = graph_weights(deployed)
     graph.load_state_dict(weights, strict=False)  # the float graph, with the weights that both now share
     models = {"fp32": graph} if prepared is None else {"int8": prepared, "fp32": graph}
     metrics = {
         "labels": config.data.labels,
         "validation": {
-            precision: score(predictor(model, spec), spec, data.validation, config.data.labels).to_dict()
+            precision: score(segmenting(model, spec), spec, data.validation, config.data.labels).to_dict()
             for precision, model in models.items()
         },
         "data": {portable(spec): len(part) for spec, part in zip(config.data.train, data.used, strict=True)},

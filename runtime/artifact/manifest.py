@@ -109,6 +109,31 @@ class Objects(Record):
 
 
 @dataclass(frozen=True)
+class ObjectSize(Record):
+    """Diameter of the objects that a student was made for, of discs with their areas; in pixels as it sees them.
+
+    median_px : what frames are resized to; low_px, high_px : objects between them are segmented as they are
+    median_um : the same as median_px in micrometres, None where it is not known
+    """
+
+    median_px: float
+    low_px: float
+    high_px: float
+    median_um: float | None = field(default=None, metadata=OPTIONAL)
+
+    def __post_init__(self) -> None:
+        _require(
+            0 < self.low_px <= self.median_px <= self.high_px < math.inf,
+            f"diameters must satisfy 0 < low_px <= median_px <= high_px, not {self.low_px:g}, {self.median_px:g} and "
+            f"{self.high_px:g}",
+        )
+        _require(
+            self.median_um is None or 0 < self.median_um < math.inf,
+            f"median_um is {self.median_um}; it must be over 0 micrometres",
+        )
+
+
+@dataclass(frozen=True)
 class Probes(Record):
     """Real input tiles and the outputs of the reference, which `reference` describes in words."""
 
@@ -284,6 +309,7 @@ class Manifest(Record):
     notes: tuple[str, ...]
     pixel_size_um: float | None
     lineage: Lineage
+    object_diameter: ObjectSize | None = field(default=None, metadata=OPTIONAL)
     intensity: Intensity | None = field(default=None, metadata=OPTIONAL)
     board: Board | None = field(default=None, metadata=OPTIONAL)
 

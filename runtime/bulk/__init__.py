@@ -6,17 +6,18 @@ that was killed is taken up by the same call, and only a whole result takes its 
 
 from __future__ import annotations
 
-import logging
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .. import __version__
 from ..errors import InputError
 from ..execution import DEFAULT, Execution
-from ..frames import pixel_size
+from ..frames.scale import Diameter, DiameterRequest, Scale
 from ..hosts import dask as host
 from ..images.ome_zarr import VERSIONS, size_um
+from ..objects.instances import scaled_rule
 from ..objects.stitching import MARGIN, join
 from ..system import extras
 from ..system.lock import only_run
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from .run import Tell
 
     Tasks = dict[str, Callable[[], Any]]
-
-log = logging.getLogger(__name__)
 
 __all__ = ["Source", "Wanted", "open_source", "segment_image"]
 
@@ -54,6 +53,7 @@ class Wanted:
     workers: int | None = None
     execution: Execution = DEFAULT
     trust: Path | None = None
+    diameter: Diameter | None = None
 
 
 def segment_image(path: Path, out: Path, wanted: Wanted, tell: Tell) -> dict[str, Any]:
@@ -61,15 +61,14 @@ def segment_image(path: Path, out: Path, wanted: Wanted, tell: Tell) -> dict[str
 
     The result is an image, the mask (uint8, 0 and 255), with `labels/objects` and `probability` on request, and with
     the axes, pixel sizes and NGFF version of the source.
-    Returns planes, height, width, blocks, foreground (share), objects (None without labels), and how many of the
-    blocks an earlier run had done.
+    Returns planes, height, width, blocks, foreground (share), objects (None without labels), scale (see
+    runtime.frames.scale), and how many of the blocks an earlier run had done.
     InputError when `out` is something else; EdgescopeError when another process makes it just now, and when workers
     are lost for good: call it again then.
     """
     manifest, model = host.describe(wanted.artifact, wanted.execution, wanted.trust)
     source = open_source(path, wanted.channel)
     host.check_array(source.array.shape, source.array.dtype, wanted.block)
-    _compare_pixel_size(source, manifest)
     run = Run(out, _request(path, source, wanted, model), source, wanted.block, wanted.margin, _images(wanted), tell)
     if (made_by := run.finished()) is not None:
         return _as_found(made_by)
@@ -88,8 +87,9 @@ def _make(run: Run, wanted: Wanted, manifest: Manifest, model: Model) -> dict[st
     run.take_up({"probability": "float32", "core": "float32", "local": "int32"} if wanted.labels else {})
     found_done = sum(run.done(f"maps-{name}") for _, _, name in run.each())
     limits = run.do("intensities", _measure(run, manifest))
-    maps = run.do("segment", _segment(run, manifest, model, limits))
-    objects = _label(run, manifest) if wanted.labels else None
+    scale = _scale(run, wanted, manifest, model)
+    maps = run.do("segment", _segment(run, manifest, model, limits, scale.factor))
+    objects = _label(run, manifest, scale.factor) if wanted.labels else None
     for level in range(1, run.layout.levels):
         run.do(f"level {level}", _halve(run, level))
     height, width = run.source.array.shape[-2:]
@@ -101,20 +101,22 @@ def _make(run: Run, wanted: Wanted, manifest: Manifest, model: Model) -> dict[st
         "blocks": len(maps),
         "foreground": sum(noted["foreground"] for noted in maps.values()) / pixels,
         "objects": objects,
+        "scale": asdict(scale),
     }
     student = f"{manifest.student} for {manifest.target}, {manifest.precision}"
     run.finish({"version": __version__, "student": student, "threshold": manifest.threshold, "summary": summary})
     return {**summary, "found_done": found_done}
 
 
-def _compare_pixel_size(source: Source, manifest: Manifest) -> None:
-    """Blocks are segmented in the image's own pixels: a Segmenter, which has the whole frame, can rescale it."""
-    um, made_for = size_um(source.axes[-1]), manifest.pixel_size_um
-    if pixel_size.factor(um, made_for, "auto") != 1.0 or pixel_size.is_far(um, made_for):
-        log.warning(
-            "a pixel is %.4g um wide, and the student was made for %.4g um; the image is not rescaled: "
-            "save it at about that size for good masks", um, made_for,
-        )  # fmt: skip
+def _scale(run: Run, wanted: Wanted, manifest: Manifest, model: Model) -> Scale:
+    """What all planes are resized by; an earlier run's choice, where there is one."""
+    note = run.work / "done" / "scale"
+    if note.is_file():
+        return Scale(**json.loads(note.read_text("utf-8")))
+    um, request = size_um(run.source.axes[-1]), DiameterRequest.of(wanted.diameter)
+    scale = host.scale_of(run.source.array, manifest, model, request, um, run.block)
+    tasks.note(run.work, "scale", asdict(scale))
+    return scale
 
 
 def _request(path: Path, source: Source, wanted: Wanted, model: Model) -> dict[str, Any]:
@@ -131,7 +133,7 @@ def _request(path: Path, source: Source, wanted: Wanted, model: Model) -> dict[s
         "artifact": model.digest,
         "ngff": version,
         "chunk": chunk_of(wanted.block),
-        **{name: getattr(wanted, name) for name in ("channel", "labels", "probability", "block", "margin")},
+        **{name: getattr(wanted, name) for name in ("channel", "labels", "probability", "block", "margin", "diameter")},
         **{name: getattr(wanted.execution, name) for name in ("backend", "device")},
     }
 
@@ -156,7 +158,7 @@ def _measure(run: Run, manifest: Manifest) -> Tasks:
     return {name: partial(task, index, name) for name, index in names.items()}
 
 
-def _segment(run: Run, manifest: Manifest, model: Model, limits: Mapping[str, Any]) -> Tasks:
+def _segment(run: Run, manifest: Manifest, model: Model, limits: Mapping[str, Any], factor: float) -> Tasks:
     """The mask of each block, and the maps that are wanted or that labels need."""
     store = extras.load("dask", extra="dask").delayed(tasks.store_maps)
     channels = manifest.channels
@@ -169,7 +171,7 @@ def _segment(run: Run, manifest: Manifest, model: Model, limits: Mapping[str, An
 
     def task(index: tuple[int, ...], part: host.Part, name: str) -> Any:
         low, high = limits[f"range-{name_of(index)}"]
-        maps = host.maps_of_part(run.source.array[index], part, (low, high), manifest, model)
+        maps = host.maps_of_part(run.source.array[index], part, (low, high), manifest, model, factor)
         return store(maps, foreground, manifest.threshold, run.result, to, (*index, *part), run.work, name)
 
     return {
@@ -181,11 +183,12 @@ def _segment(run: Run, manifest: Manifest, model: Model, limits: Mapping[str, An
 SCRATCH = {"foreground": "probability", "core": "core"}  # channels that labels are made from, and their arrays
 
 
-def _label(run: Run, manifest: Manifest) -> int:
+def _label(run: Run, manifest: Manifest, factor: float) -> int:
     """Label each block, stitch the blocks of each plane, and return how many objects there are in all planes."""
     dask = extras.load("dask", extra="dask")
     label, renumber = dask.delayed(tasks.label_one), dask.delayed(tasks.renumber)
-    with_core, rule = "core" in manifest.channels, (manifest.threshold, manifest.objects)
+    objects = scaled_rule(manifest.objects, factor)
+    with_core, rule = "core" in manifest.channels, (manifest.threshold, objects)
     run.do(
         "label",
         {
@@ -198,7 +201,7 @@ def _label(run: Run, manifest: Manifest) -> int:
     for index in run.source.planes:
         names = {block.key: f"{name_of(index)}-{name_of(block.key)}" for block in run.blocks}
         areas = {key: tasks.read_areas(run.work, name) for key, name in names.items()}
-        tables = join(areas, tasks.StoredStrips(run.work, names), manifest.objects.min_area)
+        tables = join(areas, tasks.StoredStrips(run.work, names), objects.min_area)
         count += max(int(table.max()) for table in tables.values())
         for block in run.blocks:
             name, where = f"numbers-{names[block.key]}", (*index, block.rows, block.cols)

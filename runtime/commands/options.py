@@ -1,4 +1,4 @@
-"""Options that several commands have, each declared once: --trust, --backend, --device, --threads."""
+"""Options that several commands have, each declared once: --trust, --diameter, --backend, --device, --threads."""
 
 from __future__ import annotations
 
@@ -33,6 +33,16 @@ def execution_of(args: argparse.Namespace) -> Execution:
     """What those options say."""
     performance = getattr(args, "performance", PERFORMANCE[0])
     return Execution(args.backend, args.device, args.threads, performance=performance)
+
+
+def add_diameter(parser: argparse.ArgumentParser) -> None:
+    """Declare the option. Its value is checked where it is read, so that bad ones are told like other bad input."""
+    parser.add_argument(
+        "--diameter",
+        metavar="auto|PX|UMum|off",
+        help="of the objects: pixels such as 24, or micrometres such as 8um; auto takes it from the pixel size or sees "
+        "it in the image; off segments images at the size they have (default: auto)",
+    )
 
 
 def add_trust(parser: argparse.ArgumentParser) -> None:

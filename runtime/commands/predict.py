@@ -6,6 +6,7 @@ A bad image does not stop the others: they are written, the bad ones are named, 
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -14,11 +15,12 @@ import numpy as np
 
 from ..artifact.artifact import open_artifact
 from ..errors import InputError, report
+from ..frames.scale import AS_IT_IS, SEEN, Scale
 from ..images.planes import read_planes, write_mask_ome_tiff
 from ..objects.files import PlaneObjects, write_csv, write_geojson, write_parquet
 from ..segmenter import Segmenter
 from ..system import extras
-from .options import add_execution, add_trust, execution_of
+from .options import add_diameter, add_execution, add_trust, execution_of
 from .output import write_json
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ..segmenter import Segmentation
+    from ..segmentation.result import Segmentation
 
 NAME = "predict"
 SUFFIXES = (".png", ".tif", ".tiff")
@@ -51,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="also write each object's place, size, intensities and shape: csv, parquet, or geojson for QuPath; "
         "may be given several times",
     )
+    add_diameter(parser)
     add_trust(parser)
     add_execution(parser, performance=True)
 
@@ -61,7 +64,8 @@ def run(args: argparse.Namespace) -> int:
     _check_surroundings(args)
     done: list[dict[str, Any]] = []
     failed: list[dict[str, str]] = []
-    with Segmenter.of(open_artifact(args.artifact, args.trust), execution_of(args)) as segment:
+    artifact = open_artifact(args.artifact, args.trust)
+    with Segmenter.of(artifact, execution_of(args), diameter=args.diameter) as segment:
         for number, (path, stem) in enumerate(jobs.items(), 1):
             _progress(f"{number}/{len(jobs)} {path.name}")
             try:
@@ -128,18 +132,23 @@ def _predict(segment: Segmenter, path: Path, target: Path, args: argparse.Namesp
     stacks: dict[str, list[NDArray[Any]]] = {}
     flags: dict[str, None] = {}
     tables: list[PlaneObjects] = []
+    scale: Scale | None = None
+    used = AS_IT_IS
     for plane in planes:
         try:
-            result = segment(plane.frame, plane.pixel_size_um)
+            result = segment(plane.frame, plane.pixel_size_um, scale=scale)
         except InputError as error:
             where = f"{path} {plane.label}".rstrip()
             msg = f"{where}: {error}"
             raise InputError(msg) from error
-        flags.update(dict.fromkeys(result.flags))
+        if scale is None and result.scale.source == SEEN:
+            scale = result.scale  # the first plane that shows its objects decides for all
         for name, array in _outputs(result, args).items():
             stacks.setdefault(name, []).append(array)
         if args.objects:
             tables.append(PlaneObjects(result.labels(), result.table(), plane.label, plane.time, plane.focus))
+        flags.update(dict.fromkeys(result.flags))
+        used = result.scale
     axis = "Z" if planes[0].label.startswith("z") else "T"
     files = _write(target, stacks, planes[0].pixel_size_um, axis)
     for kind in dict.fromkeys(args.objects):
@@ -155,6 +164,7 @@ def _predict(segment: Segmenter, path: Path, target: Path, args: argparse.Namesp
         "width": width,
         "pixel_size_um": planes[0].pixel_size_um,
         "foreground": float(np.count_nonzero(masks) / masks.size),
+        "scale": asdict(used),
         "flags": list(flags),
     }
     if args.labels:
@@ -196,9 +206,11 @@ def _line(row: Mapping[str, Any]) -> str:
     planes = f"{row['planes']} planes, " if row["planes"] > 1 else ""
     objects = f", {row['objects']} objects" if "objects" in row else ""
     flags = f", {' '.join(row['flags'])}" if row["flags"] else ""
+    scale = Scale(**row["scale"])
+    resized = "" if scale.factor == 1.0 else f", {scale}"
     return (
         f"{row['image']} -> {row['files'][0]}  ({planes}{row['height']}x{row['width']}, "
-        f"{100 * row['foreground']:.1f} % foreground{objects}, {row['seconds']:.2f} s{flags})"
+        f"{100 * row['foreground']:.1f} % foreground{objects}{resized}, {row['seconds']:.2f} s{flags})"
     )
 
 

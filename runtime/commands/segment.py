@@ -12,7 +12,8 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
-from .options import add_execution, add_trust, execution_of
+from ..frames.scale import Scale
+from .options import add_diameter, add_execution, add_trust, execution_of
 from .output import write_json
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="pixels around a block that its objects are made from; over the size of a cell cluster (default: 128)",
     )
     parser.add_argument("--ngff", choices=("0.4", "0.5"), help="version of OME-Zarr (default: IN's, or 0.5)")
+    add_diameter(parser)
     add_trust(parser)
     add_execution(parser)
 
@@ -65,9 +67,12 @@ def run(args: argparse.Namespace) -> int:
     seconds = perf_counter() - start
     objects = "" if found["objects"] is None else f", {found['objects']} objects"
     taken_up = f", {found['found_done']} of them done before" if found["found_done"] else ""
+    scale = Scale(**found["scale"])
+    resized = "" if scale.factor == 1.0 and scale.source != "unseen" else f", {scale}"
+    blocks = f"{found['blocks']} blocks{taken_up}"
     print(
         f"{args.image} -> {args.out}  ({found['planes']} planes of {found['height']}x{found['width']}, "
-        f"{100 * found['foreground']:.1f} % foreground{objects}, {found['blocks']} blocks{taken_up}, {seconds:.1f} s)"
+        f"{100 * found['foreground']:.1f} % foreground{objects}{resized}, {blocks}, {seconds:.1f} s)"
     )
     write_json(args.json, {"image": str(args.image), "out": str(args.out), "seconds": seconds, **found})
     return 0

@@ -6,8 +6,11 @@ constant       every pixel has the same value
 dim            few grey levels lie between the background and the brightest objects: too short an exposure
 intensity      the intensities are distributed otherwise than in every frame that the student was calibrated with
 out_of_focus   edges are much softer than in any of those frames
-pixel_size     the pixels are far from the student's size, and the frame was not rescaled
-rescaled       the frame was segmented at the student's pixel size
+pixel_size     the pixels are far from the student's size, and the frame was not resized
+resized        the frame was segmented at another size; see result.scale
+scale_unseen   the size of the objects could not be seen in the frame: give the diameter
+object_size    the objects found are far smaller or larger than those that the student was made for
+shattered      most objects touch others and are far smaller than the rest: larger ones came apart
 """
 
 from __future__ import annotations
@@ -29,7 +32,8 @@ if TYPE_CHECKING:
 
 SATURATED, BLACK, CONSTANT, DIM = "saturated", "black", "constant", "dim"
 INTENSITY, OUT_OF_FOCUS = "intensity", "out_of_focus"
-PIXEL_SIZE, RESCALED = "pixel_size", "rescaled"
+PIXEL_SIZE, RESIZED, SCALE_UNSEEN = "pixel_size", "resized", "scale_unseen"
+OBJECT_SIZE, SHATTERED = "object_size", "shattered"
 
 # Where cameras end: 8, 10, 12, 14 and 16 bits, 12 and 14 bits moved to the top of 16, and images scaled to 1.
 CEILINGS = (255, 1023, 4095, 16383, 65535, 4095 << 4, 16383 << 2, 1.0)
@@ -55,7 +59,7 @@ def flags(
     counts : the frame's count_levels; None for float32
     limits : its intensity_range
     known : what the student's calibration frames were like; None leaves out what needs it
-    factor : of rescaling to the student's pixels; sharpness is compared between equal pixels only
+    factor : by which the frame is resized; sharpness is compared between equal pixels only
     """
     least, most, at_most = _extremes(frame, counts)
     found: list[str] = []

@@ -28,7 +28,10 @@ from ..errors import EdgescopeError, InputError
 from ..execution import DEFAULT, Execution
 from ..frames.histograms import count_lower, count_upper, range_of_counts, uppers_needed
 from ..frames.normalize import DTYPES
+from ..frames.resize import needed_for_part, resize_part
+from ..frames.scale import SEEN, DiameterRequest, Scale, check_pixel_size, factor_for, known_scale, resized_shape
 from ..frames.tiling import Grid, segment_part
+from ..objects.instances import smooth_core, smoothing_passes
 from ..segmenter import Segmenter
 from ..system import extras
 
@@ -39,10 +42,14 @@ if TYPE_CHECKING:
 
     from ..artifact.manifest import Manifest, Normalization
     from ..frames.normalize import Frame
+    from ..frames.scale import Diameter
 
 BLOCK = 2048  # pixels; large against a tile, whose overlap both neighbours compute, and small against the memory
 CONNECT_S = 10  # to wait for a scheduler's answer
 KEPT = 2  # artefacts that a worker keeps open
+WINDOW, MIDDLE = 2048, 128  # pixels: side of a window in which objects are looked at; half a side of its sample
+WINDOWS = 4  # of a plane that are looked at
+PLANES_LOOKED_AT = 8
 LOCAL = ("threads", "processes", "synchronous")
 
 Range = tuple[float, float]
@@ -66,23 +73,30 @@ def segment(
     device: str | None = None,
     threads: int | None = None,
     backend: str | None = None,
+    diameter: Diameter | None = None,
+    pixel_size_um: float | None = None,
 ) -> Any:
     """Map an artefact over the planes of a dask array; nothing is read or computed before `.compute()`.
 
+    Where the size of the objects must be seen (see runtime.frames.scale), a few windows of the first plane that shows
+    it are read at once, and decide for all planes.
+
     array : dask array (..., H, W), uint8, uint16 or float32; each plane is a frame of its own
     block : side in pixels of what a task segments, and of the result's chunks
+    diameter, pixel_size_um : of the objects and of the planes' pixels; see runtime.Segmenter
     Returns a dask array float32 (channels, ..., H, W) in [0, 1]; the artefact's manifest names the channels.
     """
     da = extras.load("dask.array", extra="dask")
     check_array(array.shape, array.dtype, block)
     manifest, model = describe(artifact, Execution(backend, device, threads))
+    factor = scale_of(array, manifest, model, DiameterRequest.of(diameter), pixel_size_um, block).factor
     planes: list[Any] = []
     for index in product(*map(range, array.shape[:-2])):
         limits = limits_of_plane(array[index], manifest.normalization, block)
         rows = [
             [
                 da.from_delayed(
-                    maps_of_part(array[index], part, limits, manifest, model),
+                    maps_of_part(array[index], part, limits, manifest, model, factor),
                     (len(manifest.channels), *(side.stop - side.start for side in part)),
                     np.float32,
                 )
@@ -122,14 +136,97 @@ def parts_of(shape: tuple[int, ...], block: int) -> list[list[Part]]:
     return [[(rows, cols) for cols in across] for rows in down]
 
 
-def maps_of_part(plane: Any, part: Part, limits: Any, manifest: Manifest, model: Model) -> Any:
+def maps_of_part(plane: Any, part: Part, limits: Any, manifest: Manifest, model: Model, factor: float = 1.0) -> Any:
     """A delayed float32 (channels, h, w): the model's maps in one part of a dask plane (H, W).
 
-    limits : the plane's intensity range, or a delayed one
+    limits : the plane's intensity range, or a delayed one; factor : by which the student sees the plane resized
     """
     dask = extras.load("dask", extra="dask")
-    needed = Grid.over(plane.shape, manifest.tile, manifest.overlap).touching(part).needed
-    return dask.delayed(_segment_part, pure=False)(plane[needed], needed, plane.shape, part, limits, model)
+    plan = PartPlan.of(plane.shape, part, manifest, factor)
+    return dask.delayed(_segment_part, pure=False)(plane[plan.pixels], plan, limits, model)
+
+
+@dataclass(frozen=True)
+class PartPlan:
+    """What the maps of a part of a plane are made of.
+
+    shape : (H, W) of the plane; part : of it; resized : (H', W') of the plane as the student sees it
+    seen : the rows and columns of that which the part needs; tiles : those that their tiles cover
+    pixels : the plane's rows and columns that are read
+    """
+
+    shape: tuple[int, int]
+    part: Part
+    resized: tuple[int, int]
+    seen: Part
+    tiles: Part
+    pixels: Part
+
+    @classmethod
+    def of(cls, shape: tuple[int, int], part: Part, manifest: Manifest, factor: float) -> PartPlan:
+        """The plan for a part of a plane that the student sees resized by `factor`."""
+        resized = resized_shape(shape, factor)
+        seen = part
+        if resized != shape:
+            margin = smoothing_passes(manifest.objects, factor)
+            rows, cols = needed_for_part(resized, shape, part)
+            seen = (_wider(rows, margin, resized[0]), _wider(cols, margin, resized[1]))
+        tiles = Grid.over(resized, manifest.tile, manifest.overlap).touching(seen).needed
+        pixels = tiles if resized == shape else needed_for_part(shape, resized, tiles)
+        return cls(shape, part, resized, seen, tiles, pixels)
+
+
+def _wider(side: slice, margin: int, length: int) -> slice:
+    return slice(max(0, side.start - margin), min(length, side.stop + margin))
+
+
+def scale_of(
+    array: Any, manifest: Manifest, model: Model, request: DiameterRequest, pixel_size_um: float | None, block: int
+) -> Scale:
+    """The scale of all planes of a dask array (..., H, W); where it must be seen, of the first plane that shows it."""
+    check_pixel_size(pixel_size_um)
+    scale = known_scale(request, pixel_size_um, manifest.object_diameter, manifest.pixel_size_um)
+    if scale is not None:
+        return scale
+    dask = extras.load("dask", extra="dask")
+    for index in list(product(*map(range, array.shape[:-2])))[:PLANES_LOOKED_AT]:
+        limits = limits_of_plane(array[index], manifest.normalization, block)
+        looks = [dask.delayed(_look)(array[index][place], limits, model) for place in _places(array[index])]
+        diameters = [each for each in dask.compute(*looks) if each is not None]
+        if diameters:
+            assert manifest.object_diameter is not None  # or known_scale would have known
+            diameter = float(np.median(diameters))
+            return Scale(factor_for(diameter, manifest.object_diameter), diameter, SEEN)
+    return Scale(1.0, None, "unseen")
+
+
+def _look(pixels: Frame, limits: Range, model: Model) -> float | None:
+    """The diameter of the objects in a window of a plane."""
+    return opened(model).see(pixels, limits)
+
+
+def _places(plane: Any) -> list[Part]:
+    """Windows of a plane (H, W), those of a grid in whose middles intensities differ most; all of a small plane."""
+    places = [(rows, cols) for rows in _spread(plane.shape[0]) for cols in _spread(plane.shape[1])]
+    if len(places) <= WINDOWS:
+        return places
+    dask = extras.load("dask", extra="dask")
+    middles = [plane[_middle(rows), _middle(cols)].std() for rows, cols in places]
+    contrast: list[float] = [float(one) for one in dask.compute(*middles)]
+    best = sorted(range(len(places)), key=lambda k: (-contrast[k], k))[:WINDOWS]
+    return [places[k] for k in best]
+
+
+def _spread(length: int) -> list[slice]:
+    """Up to four windows along an axis, the first at its start and the last at its end."""
+    side = min(length, WINDOW)
+    starts = dict.fromkeys((length - side) * k // 3 for k in range(4))
+    return [slice(start, start + side) for start in starts]
+
+
+def _middle(side: slice) -> slice:
+    centre = (side.start + side.stop) // 2
+    return slice(max(side.start, centre - MIDDLE), min(side.stop, centre + MIDDLE))
 
 
 def limits_of_plane(plane: Any, how: Normalization, block: int) -> Any:
@@ -211,19 +308,26 @@ def opened(model: Model) -> Segmenter:
         return _open[model]
 
 
-def _segment_part(
-    pixels: Frame, needed: Part, shape: tuple[int, int], part: Part, limits: Range, model: Model
-) -> NDArray[np.float32]:
-    """pixels: the plane's rows and columns `needed`."""
+def _segment_part(pixels: Frame, plan: PartPlan, limits: Range, model: Model) -> NDArray[np.float32]:
+    """pixels: the plane's rows and columns `plan.pixels`."""
     segmenter = opened(model)
-    top, left = (side.start for side in needed)
+    start = (plan.pixels[0].start, plan.pixels[1].start)
+    if plan.resized != plan.shape:
+        pixels = resize_part(pixels, start, plan.shape, plan.resized, plan.tiles)
+    top, left = (side.start for side in plan.tiles)
 
     def read(rows: slice, cols: slice) -> Frame:
         return pixels[rows.start - top : rows.stop - top, cols.start - left : cols.stop - left]
 
     manifest = segmenter.manifest
-    channels = len(manifest.channels)
-    return segment_part(read, shape, part, limits, manifest.tile, manifest.overlap, channels, segmenter.run_tile)
+    tile, overlap, channels = manifest.tile, manifest.overlap, manifest.channels
+    maps = segment_part(read, plan.resized, plan.seen, limits, tile, overlap, len(channels), segmenter.run_tile)
+    if plan.resized == plan.shape:
+        return maps
+    if "core" in channels:
+        smooth_core(maps[channels.index("core")], manifest.objects, plan.resized[0] / plan.shape[0])
+    start = (plan.seen[0].start, plan.seen[1].start)
+    return np.stack([resize_part(one, start, plan.resized, plan.shape, plan.part) for one in maps]).clip(0, 1)
 
 
 def _total(counts: list[NDArray[np.int64]]) -> NDArray[np.int64]:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..live import LiveResult
-    from ..segmenter import Segmentation
+    from ..segmentation.result import Segmentation
 
 log = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from ..errors import EdgescopeError, InputError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-VERSION = 1  # EDGESCOPE_VERSION
+VERSION = 2  # EDGESCOPE_VERSION
 SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
 LIBRARY = Path(__file__).with_name(f"edgescope{SUFFIX}")
 NO_MEMORY, TOO_LARGE, NOT_FINITE = -1, -2, -4
@@ -162,6 +162,28 @@ def clip(result: NDArray[np.float32]) -> bool:
     return code != NOT_FINITE and _check(code, f"Clipping {result.size} values") == 0
 
 
+class ResizeAxis(ctypes.Structure):
+    """How an axis is resized, and which part of the result is made: edgescope_axis."""
+
+    _fields_ = tuple((name, ctypes.c_int32) for name in ("length", "start", "given", "new_length", "first", "wanted"))
+
+
+def resize(image: Values, rows: ResizeAxis, cols: ResizeAxis) -> NDArray[np.float32]:
+    """Resize a frame or map of uint8, uint16 or float32, or a part of it, to float32; see runtime.frames.resize."""
+    (given,) = _rows_in_memory(image)
+    result = np.empty((rows.wanted, cols.wanted), np.float32)
+    call = _library().edgescope_resize
+    code = call(_at(given), TYPES[given.dtype], given.strides[0], ctypes.byref(rows), ctypes.byref(cols), _at(result))
+    _check(code, f"Resizing {cols.length}x{rows.length} pixels to {cols.new_length}x{rows.new_length}")
+    return result
+
+
+def smooth(image: NDArray[np.float32], passes: int) -> None:
+    """Smooth a map without gaps, float32 (H, W), in place, by a variance of passes / 2 square pixels."""
+    height, width = _sides(image)
+    _check(_library().edgescope_smooth(_at(image), height, width, passes), f"Smoothing {width}x{height} pixels")
+
+
 @cache
 def _library() -> Any:
     """Load the library. EdgescopeError when it is not there, or of another version."""
@@ -186,6 +208,8 @@ def _library() -> Any:
     library.edgescope_tiles.argtypes = [i32, i32, i32, address, address]
     library.edgescope_blend.argtypes = [address, i64, address, address, i32, i32, address, i64]
     library.edgescope_clip.argtypes = [address, i64]
+    library.edgescope_resize.argtypes = [address, i32, i64, address, address, address]
+    library.edgescope_smooth.argtypes = [address, i32, i32, i32]
     return library
 
 

@@ -1,6 +1,7 @@
 /* The C interface of edgescope: what a host does with a frame before and after the network.
  *
  *     edgescope_count_levels, edgescope_range   the frame's intensity range
+ *     edgescope_resize, edgescope_smooth        the frame at the size that the network works at, and its maps back
  *     edgescope_tiles, edgescope_scale          where the tiles are, and the pixels that the network takes
  *     edgescope_blend, edgescope_clip           the network's outputs become maps of the whole frame
  *     edgescope_label, edgescope_measure        the maps become labels and one record for each object
@@ -27,7 +28,7 @@
 extern "C" {
 #endif
 
-#define EDGESCOPE_VERSION 1 /* of this interface; a library of another version has other functions */
+#define EDGESCOPE_VERSION 2 /* of this interface; a library of another version has other functions */
 
 enum {
     EDGESCOPE_OK = 0,
@@ -112,6 +113,22 @@ EDGESCOPE_API int32_t edgescope_blend(const float *output, int64_t output_stride
 
 /* Clip a map to 0, 1 once all tiles are in it. EDGESCOPE_NOT_FINITE if a value is NaN, which becomes 0, or infinite. */
 EDGESCOPE_API int32_t edgescope_clip(float *map, int64_t size);
+
+/* How one axis of an image is resized, and which part of the result is made. For all of it: {old, 0, old, new, 0, new}.
+ * A part is the same as that part of the whole result. */
+typedef struct {
+    int32_t length, start, given;      /* of the whole image; the first pixel that is given, and how many are */
+    int32_t new_length, first, wanted; /* of the whole result; the first pixel that is made, and how many are */
+} edgescope_axis;
+
+/* Resize a frame or a map: area means along an axis that shrinks, linear interpolation between pixel centres along one
+ * that grows. stride: bytes from one row to the next; result: rows->wanted rows of cols->wanted values without gaps.
+ * EDGESCOPE_BAD_ARGUMENT if pixels are needed that are not given. */
+EDGESCOPE_API int32_t edgescope_resize(const void *frame, int32_t frame_type, int64_t stride,
+                                       const edgescope_axis *rows, const edgescope_axis *cols, float *result);
+
+/* Smooth a map in place by (1, 2, 1) / 4 along both axes, `passes` times: a variance of passes / 2 square pixels. */
+EDGESCOPE_API int32_t edgescope_smooth(float *map, int32_t height, int32_t width, int32_t passes);
 
 #ifdef __cplusplus
 }

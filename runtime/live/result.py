@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from ..errors import EdgescopeError
 
 if TYPE_CHECKING:
-    from ..segmenter import Segmentation
+    from ..segmentation.result import Segmentation
 
 Kind: TypeAlias = Literal["restart", "fallback", "gave_up"]
 

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 
 from ..errors import EdgescopeError, InputError
-from ..frames import pixel_size
 from ..frames.normalize import check_form
+from ..frames.scale import DiameterRequest, check_pixel_size
 from ..system.processor import usable_cores
 from . import chain as chains
 from .ledger import Late, Ledger, Policy
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from ..frames.normalize import Frame
-    from ..frames.pixel_size import Rescale
+    from ..frames.scale import Diameter
     from .result import Counters, LiveEvent, LiveResult
 
 log = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ class LiveSegmenter:
         backends: Sequence[str] | None = None,
         device: str | None = None,
         threads: int | None = None,
-        rescale: Rescale = "auto",
+        diameter: Diameter | None = None,
         block_timeout_s: float = 5.0,
         hang_s: float | None = None,
         open_timeout_s: float = 600.0,
@@ -90,7 +90,8 @@ class LiveSegmenter:
             rank (see runtime.backend.Backend), as far as they can run the artefact
         device : of the backends, e.g. "GPU"
         threads : of the worker; None leaves one core to the acquisition
-        rescale : as in Segmenter.open
+        diameter : as in Segmenter.open. Where it is seen, the first frame that shows it decides for all frames of the
+            same pixel size
         hang_s : the worker is killed when it finishes no tile for so long; None is 20 s, or with a deadline
             5 times that and at least 3 s
         open_timeout_s : for a worker to open its model. It builds no TensorRT engine, which takes minutes: without one
@@ -102,7 +103,8 @@ class LiveSegmenter:
         on_event : told once of each restart, fallback and giving up, which are also logged; it should return soon
         InputError when the artefact is damaged or cannot run here, EdgescopeError when no worker could open it.
         """
-        _check_choices(policy, late, rescale)
+        _check_choices(policy, late)
+        DiameterRequest.of(diameter)
         _check_counts(slots=slots, max_frame_bytes=max_frame_bytes, max_failures=max_failures, threads=threads)
         _check_times(deadline_ms=deadline_ms, hang_s=hang_s, open_timeout_s=open_timeout_s)
         _check_limits(block_timeout_s, backlog_bytes)
@@ -121,7 +123,7 @@ class LiveSegmenter:
         self._pid = os.getpid()
         cores = usable_cores()
         hang_s = hang_s or (20.0 if deadline_ms is None else max(3.0, 5 * deadline_ms / 1e3))
-        options = {"device": device, "threads": threads or max(1, cores - 1), "rescale": rescale, "hang_s": hang_s}
+        options = {"device": device, "threads": threads or max(1, cores - 1), "diameter": diameter, "hang_s": hang_s}
         self._supervisor = Supervisor(
             chain,
             Care(hang_s, open_timeout_s, max_failures, spare),
@@ -151,7 +153,7 @@ class LiveSegmenter:
         RingTimeout with policy "block", RingOverflow with policy "stop", EdgescopeError after close.
         """
         check_form(frame)
-        pixel_size.check(pixel_size_um)
+        check_pixel_size(pixel_size_um)
         self._refuse_fork()
         self._ledger.require_open()
         layout = self._layout_for(frame)
@@ -329,14 +331,11 @@ def _abort_at_exit(live: LiveSegmenter) -> Callable[[], None]:
     return atexit.register(abort)
 
 
-def _check_choices(policy: object, late: object, rescale: object) -> None:
+def _check_choices(policy: object, late: object) -> None:
     for name, value, known in (("Policy", policy, get_args(Policy)), ("late", late, get_args(Late))):
         if value not in known:
             msg = f"{name} is {value!r}; it must be one of {', '.join(known)}."
             raise InputError(msg)
-    if rescale != "auto" and not isinstance(rescale, bool):
-        msg = f"rescale is {rescale!r}; it must be 'auto', True or False."
-        raise InputError(msg)
 
 
 def _check_counts(*, slots: int, max_frame_bytes: int | None, max_failures: int, threads: int | None) -> None:

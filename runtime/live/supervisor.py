@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from ..errors import EdgescopeError
-from ..segmenter import Segmentation
+from ..frames.scale import SEEN, Scale
+from ..objects.instances import scaled_rule
+from ..segmentation.result import Segmentation
 from .result import LiveEvent, LiveResult, now_ns
 
 if TYPE_CHECKING:
@@ -88,6 +90,7 @@ class Supervisor:
         self._taken: Ticket | None = None
         self._returned: Ticket | None = None  # given to a worker that died before it began with it
         self._turn = 0
+        self._scales: dict[float | None, tuple[Any, ...]] = {}  # by pixel size: the scale that was seen first
         self._last_index = -1  # of the results
         self._failures = 0
         self._reasons: list[str] = []
@@ -193,6 +196,7 @@ class Supervisor:
                 "shape": picture.shape,
                 "dtype": picture.dtype,
                 "pixel_size_um": picture.pixel_size_um,
+                "scale": self._scales.get(picture.pixel_size_um),
                 "layout": self.layout.to_dict(),
             }
         )
@@ -217,24 +221,29 @@ class Supervisor:
     def _turn_over(self, ticket: Ticket, answer: Message) -> None:
         """Let the worker begin the next frame before this one's result is copied out of its slot."""
         turn, link = self._turn, self._chain[0]
+        if answer["scale"][2] == SEEN:
+            self._scales.setdefault(ticket.frame.pixel_size_um, tuple(answer["scale"]))
         with self._outbox.preparing():
             deliver = self._ledger.finish(answer["finished"])
             self._give()
             if deliver:
-                found = self._segmentation(ticket.frame, turn, link, tuple(answer["flags"]))
+                found = self._segmentation(ticket.frame, turn, link, answer)
                 self._outbox.put(self._result(ticket, link.backend, answer, found))
 
-    def _segmentation(self, picture: Picture, turn: int, link: Link, flags: tuple[str, ...]) -> Segmentation:
+    def _segmentation(self, picture: Picture, turn: int, link: Link, answer: Message) -> Segmentation:
         assert self.layout is not None
+        scale = Scale(*answer["scale"])
         channels = link.manifest.channels
         maps = self._block.copy_out(self.layout.result(turn), (len(channels), *picture.shape), np.float32)
         return Segmentation(
             probability=maps[channels.index("foreground")],
             core=maps[channels.index("core")] if "core" in channels else None,
             threshold=link.manifest.threshold,
-            rule=link.manifest.objects,
+            rule=scaled_rule(link.manifest.objects, scale.factor),
             pixel_size_um=picture.pixel_size_um,
-            flags=flags,
+            frame_flags=tuple(answer["flags"]),
+            scale=scale,
+            object_diameter=link.manifest.object_diameter,
         )
 
     # What goes wrong.

@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from dataclasses import astuple
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from .. import backends
 from ..artifact.artifact import open_artifact
 from ..errors import BackendFailed, EdgescopeError, InputError
 from ..execution import Execution
+from ..frames.scale import Scale
 from ..segmenter import Segmenter
 from ..system.child import quiet_output
 from .memory import RingLayout, SharedBlock
@@ -49,7 +51,7 @@ def main(setup: Mapping[str, Any]) -> None:
     """Open the model, say so, and segment until the host closes the pipe.
 
     setup : artifact, manifest, backend, backends (folders), block, parent (its pid), first (whether nothing can have
-        been acquired yet), device, threads, rescale, hang_s
+        been acquired yet), device, threads, diameter, hang_s
     """
     say = quiet_output()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is for the host
@@ -109,8 +111,9 @@ class Desk:
         shape = tuple(job["shape"])
         frame = self._block.array(layout.slot(job["slot"]), shape, job["dtype"])
         maps = self._block.array(layout.result(job["out"]), (len(segment.manifest.channels), *shape), np.float32)
-        result = segment(frame, job["pixel_size_um"], out=maps)
-        return {"flags": result.flags}
+        scale = None if job["scale"] is None else Scale(*job["scale"])
+        result = segment(frame, job["pixel_size_um"], scale=scale, out=maps)
+        return {"flags": result.flags, "scale": astuple(result.scale)}
 
 
 class Beating:
@@ -143,7 +146,7 @@ def _open(setup: Mapping[str, Any], beat: Callable[[], None]) -> Segmenter:
         raise BackendFailed(reason)  # a camera does not wait for minutes: the next link of the chain is asked
     session = chosen.open(artifact, Execution(device=setup["device"], threads=setup["threads"]))
     session.run(np.zeros((1, 1, *manifest.tile), np.float32))  # the first run is slower than the others
-    return Segmenter(manifest, chosen.name, Beating(session, beat), rescale=setup["rescale"])
+    return Segmenter(manifest, chosen.name, Beating(session, beat), diameter=setup["diameter"])
 
 
 def _listen(jobs: Jobs) -> None:

@@ -6,6 +6,7 @@ objects it has in its frame, which is what `stitching` builds on.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -72,3 +73,24 @@ def numbers_without_gaps(areas: NDArray[np.int64], min_area: int) -> NDArray[np.
     keep = (areas >= min_area) & (areas > 0)
     keep[0] = False
     return np.where(keep, np.cumsum(keep), 0).astype(np.int32)
+
+
+def scaled_rule(objects: Objects, factor: float) -> Objects:
+    """The rule for maps on the frame's grid, where the student saw the frame resized by `factor`; see smooth_core."""
+    if factor == 1.0:
+        return objects
+    smoothing = objects.core_smoothing / max(1.0, factor)
+    return replace(objects, min_area=round(objects.min_area / factor**2), core_smoothing=smoothing)
+
+
+def smooth_core(core: NDArray[np.float32], objects: Objects, factor: float) -> None:
+    """Smooth a core map in place on the student's grid by what scaled_rule's smoothing leaves out on the frame's.
+
+    Smoothing there would cost as many steps more as the frame has pixels more.
+    """
+    kernel.smooth(core, smoothing_passes(objects, factor))
+
+
+def smoothing_passes(objects: Objects, factor: float) -> int:
+    """How far in pixels smooth_core looks, and how often it smooths."""
+    return round(2 * objects.core_smoothing**2 * (1 - factor**2)) if factor < 1 else 0

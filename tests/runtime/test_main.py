@@ -128,7 +128,7 @@ def test_predict_takes_folders_and_patterns_and_writes_json(artifact_path: Path,
     assert [Path(row["image"]).name for row in found["images"]] == ["a.tif", "b.tif", "stack.ome.tif"]
     assert found["failed"] == []
     assert found["backend"] == "onnxruntime"
-    assert [row["flags"] for row in found["images"]] == [["rescaled"], ["rescaled"], []]
+    assert [row["flags"] for row in found["images"]] == [["resized"], ["resized"], []]
 
 
 def test_predict_says_what_is_odd_about_a_frame(artifact_path: Path, tmp_path: Path, capsys):

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from distill.datasets import Sample
     from distill.networks.spec import StudentSpec
+    from runtime.segmentation.result import Segmentation
 
 PICTURE, PAGE, FIGURES = "gallery.png", "gallery.md", "gallery.json"
 
@@ -36,29 +36,28 @@ class Gallery:
 
 
 def gather(
-    predict: Callable[[NDArray[Any]], NDArray[np.float32]],
+    segment: Callable[[NDArray[Any]], Segmentation],
     spec: StudentSpec,
     samples: Iterable[Sample],
     labels: str,
     worst: int,
     progress: Callable[[], None] = lambda: None,
 ) -> Gallery:
-    """Examine all samples. predict : what the student sees to probabilities (C, H, W); labels : "nuclei" or "cells"."""
+    """Examine all samples. segment : what the student sees to its segmentation; labels : "nuclei" or "cells"."""
     panels: list[Panel] = []
     everything: list[Findings] = []
     for sample in samples:
-        panel = _look_at(predict(seen(sample, spec)), spec, sample, labels)
+        panel = _look_at(segment(seen(sample, spec)), spec, sample, labels)
         everything.append(panel.findings)
         panels = sorted([*panels, panel], key=lambda one: one.findings.dice)[:worst]  # frames of the others are let go
         progress()
     return Gallery(tuple(panels), tuple(everything))
 
 
-def _look_at(probability: NDArray[np.float32], spec: StudentSpec, sample: Sample, labels: str) -> Panel:
-    core = probability[spec.outputs.index("core")] if "core" in spec.outputs else None
-    found = label_all(probability[0], core, spec.threshold, spec.objects)
+def _look_at(result: Segmentation, spec: StudentSpec, sample: Sample, labels: str) -> Panel:
+    found = label_all(result.probability, result.core, result.threshold, result.rule)
     frame, truth = normalize(sample.frame, spec.normalization), sample.labels[labels]
-    return Panel(examine(sample.name, frame, truth, found, spec.objects.min_area), frame, truth > 0, found > 0)
+    return Panel(examine(sample.name, frame, truth, found, result.rule.min_area), frame, truth > 0, found > 0)
 
 
 def write(gallery: Gallery, title: str, folder: Path) -> None:

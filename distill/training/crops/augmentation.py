@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from distill.config.sections import AugmentSection
 
 HAZE_KNOTS = 4
+FINEST_GRAIN, COARSEST_GRAIN = 0.6, 3.0  # pixels, of the texture
 SHRUNK = 0.8  # zoom up to which a field is smoothed before it is sampled
 
 
@@ -33,21 +34,31 @@ class Light:
     """Changes of intensity in this order; the defaults change nothing.
 
     blur : standard deviation in pixels; haze : height of a smooth surface through `knots`, (4, 4) in [0, 1]
+    texture : standard deviation of noise that is correlated over `grain` pixels (a Gaussian's deviation); the share
+        `speckle` of it grows with the intensity, as chromatin does, the rest is added everywhere
     gamma : exponent; gain, lift : factor and summand; noise : standard deviation
     """
 
     blur: float = 0.0
     haze: float = 0.0
     knots: NDArray[np.float64] | None = None
+    texture: float = 0.0
+    grain: float = 1.0
+    speckle: float = 0.0
     gamma: float = 1.0
     gain: float = 1.0
     lift: float = 0.0
     noise: float = 0.0
 
 
-def draw_place(shape: tuple[int, ...], crop: int, augment: AugmentSection, rng: np.random.Generator) -> Place:
-    """A square of `crop` pixels a side at a random place, scale, rotation and reflection in a field of `shape`."""
-    zoom = augment.scale ** rng.uniform(-1, 1)
+def draw_place(
+    shape: tuple[int, ...], crop: int, augment: AugmentSection, rng: np.random.Generator, zoom: float = 1.0
+) -> Place:
+    """A square of `crop` pixels a side at a random place, scale, rotation and reflection in a field of `shape`.
+
+    zoom : what brings the field to the student's size of objects; the random scale multiplies it
+    """
+    zoom *= augment.scale ** rng.uniform(-1, 1)
     angle = rng.uniform(0, 2 * np.pi) if augment.rotate and rng.random() < 0.5 else 0.0
     turn = int(rng.integers(4)) if augment.rotate else 0
     cos, sin = np.cos(angle + turn * np.pi / 2), np.sin(angle + turn * np.pi / 2)
@@ -67,10 +78,15 @@ def draw_light(augment: AugmentSection, rng: np.random.Generator) -> Light:
     if augment.haze and rng.random() < 0.3:
         knots = rng.random((HAZE_KNOTS, HAZE_KNOTS))
         haze = rng.uniform(0, augment.haze)
+    texture, grain, speckle = 0.0, 1.0, 0.0
+    if augment.texture and rng.random() < 0.4:
+        texture = rng.uniform(0, augment.texture)
+        grain = FINEST_GRAIN * (COARSEST_GRAIN / FINEST_GRAIN) ** rng.random()
+        speckle = rng.random()
     gamma = augment.gamma ** rng.uniform(-1, 1)
     gain, lift = 1.0, 0.0
     if augment.contrast:
         gain = 1 + augment.contrast * rng.uniform(-1, 0.6)
         lift = rng.uniform(0, 0.5) * max(0.0, 1 - gain)
     noise = rng.uniform(0, augment.noise) if augment.noise and rng.random() < 0.5 else 0.0
-    return Light(blur, haze, knots, gamma, gain, lift, noise)
+    return Light(blur, haze, knots, texture, grain, speckle, gamma, gain, lift, noise)

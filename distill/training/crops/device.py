@@ -16,8 +16,8 @@ import torch
 from scipy import ndimage
 from torch.nn.functional import conv2d
 
-from distill.training.crops.augmentation import HAZE_KNOTS, SHRUNK, Light, draw_light, draw_place
-from distill.training.crops.host import Crop, CropStream
+from distill.training.crops.augmentation import COARSEST_GRAIN, HAZE_KNOTS, SHRUNK, Light, draw_light, draw_place
+from distill.training.crops.host import Crop, CropStream, weight_of
 from distill.training.crops.training_maps import CORES
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class CropPlan(NamedTuple):
 
     field : int64, number among all fields; number : int64, of the crop in its stream
     matrix, offset, zoom : float32 (2, 2), (2,) and (), see distill.training.crops.augmentation.Place
-    light : float32 (planes, 6), blur, haze, gamma, gain, lift and noise of each plane, see
+    light : float32 (planes, 9), blur, haze, texture, grain, speckle, gamma, gain, lift and noise of each plane, see
         distill.training.crops.augmentation.Light
     knots : float32 (planes, 4, 4), of the haze; kept : bool (planes,), false for a plane that is blanked
     """
@@ -58,7 +58,7 @@ class PlanStream(CropStream):
         rng = np.random.default_rng([self.seed, self.start + index])
         group, number = self.draw_field(rng)
         field = self.groups[group][number]
-        place = draw_place(field.labels.shape, self.crop, self.augment, rng)
+        place = draw_place(field.labels.shape, self.crop, self.augment, rng, field.zoom)
         lights = [draw_light(self.augment, rng) for _ in field.image]
         kept = [True] + [not (self.augment.drop and rng.random() < self.augment.drop) for _ in field.image[1:]]
         before = sum(map(len, self.groups[:group]))
@@ -85,7 +85,7 @@ class DeviceCrops:
         self.crop, self.seed, self.outputs, self.device = stream.crop, stream.seed, stream.outputs, device
         self.with_instances = stream.with_instances
         self.sharp = stream.core != "distance"
-        self.widest_blur = stream.augment.blur
+        self.widest_blur, self.textured = stream.augment.blur, stream.augment.texture > 0
         sides = torch.tensor([field.labels.shape for field in fields])
         self.sides = sides.to(device)
         self.begins = (sides.prod(1).cumsum(0) - sides.prod(1)).to(device)
@@ -166,18 +166,25 @@ class DeviceCrops:
 
     def _change(self, image: Tensor, plan: CropPlan) -> Tensor:
         """Intensities (N, C, crop, crop) in [0, 1], as distill.training.crops.host.change_intensities does."""
-        blur, haze, gamma, gain, lift, noise = (value[..., None, None] for value in plan.light.unbind(2))
-        if self.widest_blur:
-            image = self._blurred(image, blur)
-        surface = (self.spline @ plan.knots @ self.spline.T).clamp(0, 1)
-        image = (image + haze * surface) ** gamma * gain + lift
+        values = (value[..., None, None] for value in plan.light.unbind(2))
+        blur, haze, texture, grain, speckle, gamma, gain, lift, noise = values
         generator = torch.Generator(self.device).manual_seed(self.seed << 32 | int(plan.number[0]))
+        if self.widest_blur:
+            image = self._blurred(image, blur, self.widest_blur)
+        surface = (self.spline @ plan.knots @ self.spline.T).clamp(0, 1)
+        image = image + haze * surface
+        if self.textured:
+            white = torch.randn(image.shape, generator=generator, device=self.device)
+            smooth = self._blurred(white, grain, COARSEST_GRAIN)
+            smooth = smooth / smooth.std((2, 3), keepdim=True).clamp_min(1e-6)
+            image = (image + texture * smooth * weight_of(image, speckle)).clamp_min(0)
+        image = image**gamma * gain + lift
         image = image + noise * torch.randn(image.shape, generator=generator, device=self.device)
         return image.clamp(0, 1) * plan.kept[..., None, None]
 
-    def _blurred(self, image: Tensor, deviation: Tensor) -> Tensor:
+    def _blurred(self, image: Tensor, deviation: Tensor, widest: float) -> Tensor:
         """Each plane with a Gaussian of its own deviation (N, C, 1, 1), symmetric at the border, as ndimage's."""
-        reach = int(CUT_OFF * self.widest_blur + 0.5)
+        reach = int(CUT_OFF * widest + 0.5)
         steps = torch.arange(-reach, reach + 1, device=self.device, dtype=torch.float32)
         deviation = deviation.reshape(-1, 1)
         weight = torch.exp(-0.5 * (steps / deviation.clamp_min(1e-3)) ** 2)
@@ -199,7 +206,8 @@ def _mirrored(place: Tensor, side: Tensor) -> Tensor:
 
 
 def _numbers(light: Light) -> list[float]:
-    return [light.blur, light.haze, light.gamma, light.gain, light.lift, light.noise]
+    texture = [light.texture, light.grain, light.speckle]
+    return [light.blur, light.haze, *texture, light.gamma, light.gain, light.lift, light.noise]
 
 
 def _knots(light: Light) -> np.ndarray:

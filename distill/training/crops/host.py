@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch.utils.data import Dataset as TorchDataset
 from distill.training.crops.augmentation import HAZE_KNOTS, SHRUNK, draw_light, draw_place
 from distill.training.crops.training_maps import training_maps
 from runtime.frames.normalize import normalize
+from runtime.frames.scale import LARGEST_FACTOR, SMALLEST_FACTOR, median_diameter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,12 +32,14 @@ class Field:
 
     image : float32 (C, H, W) in [0, 1]; labels : int32 (H, W), of no meaning where `labelled` is false
     soft : uint8 (H, W), the teacher's foreground probability times 255, or None without a teacher
+    zoom : what brings the field's objects to the student's size; see object_zoom
     """
 
     image: NDArray[np.float32]
     labels: NDArray[np.int32]
     soft: NDArray[np.uint8] | None = None
     labelled: bool = True
+    zoom: float = 1.0
 
 
 class Crop(NamedTuple):
@@ -121,7 +124,7 @@ def cut(field: Field, crop: int, augment: AugmentSection, rng: np.random.Generat
 
     All planes, the labels and the teacher's probability are cut at the same place.
     """
-    place = draw_place(field.labels.shape, crop, augment, rng)
+    place = draw_place(field.labels.shape, crop, augment, rng, field.zoom)
     matrix, offset = place.matrix, place.offset
     window, shift = _window(field.labels.shape, matrix, offset, crop)
 
@@ -130,7 +133,7 @@ def cut(field: Field, crop: int, augment: AugmentSection, rng: np.random.Generat
 
     image = np.stack([sample(_smooth(plane, window, place.zoom), order=1) for plane in field.image])
     soft = None if field.soft is None else np.rint(sample(field.soft[window].astype(np.float32), 1)).astype(np.uint8)
-    return Field(image, sample(field.labels[window], order=0), soft, field.labelled)
+    return replace(field, image=image, labels=sample(field.labels[window], order=0), soft=soft)
 
 
 def _smooth(plane: NDArray[np.float32], window: tuple[slice, slice], zoom: float) -> NDArray[np.float32]:
@@ -156,18 +159,32 @@ def _drop_planes(image: NDArray[np.float32], chance: float, rng: np.random.Gener
 def change_intensities(
     image: NDArray[np.float32], augment: AugmentSection, rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Haze, gamma, contrast, blur and noise; float32 in [0, 1] in and out."""
+    """Haze, texture, gamma, contrast, blur and noise; float32 in [0, 1] in and out."""
     light = draw_light(augment, rng)
     if light.blur:
         image = ndimage.gaussian_filter(image, light.blur)
     if light.knots is not None:
         image = image + _haze(image.shape, light.knots) * np.float32(light.haze)
+    if light.texture:
+        noise = correlated(rng.normal(0, 1, image.shape), light.grain)
+        image = (image + np.float32(light.texture) * noise * weight_of(image, light.speckle)).clip(0)
     image = image ** np.float32(light.gamma)
     if augment.contrast:
         image = image * np.float32(light.gain) + np.float32(light.lift)
     if light.noise:
         image = image + rng.normal(0, light.noise, image.shape).astype(np.float32)
     return np.clip(image, 0, 1, dtype=np.float32)
+
+
+def correlated(noise: NDArray[np.float64], grain: float) -> NDArray[np.float32]:
+    """White noise, blurred by a Gaussian of `grain` pixels, with standard deviation 1 again."""
+    smooth = ndimage.gaussian_filter(noise.astype(np.float32), grain, mode="wrap")
+    return smooth / max(float(smooth.std()), 1e-6)
+
+
+def weight_of(image: Any, speckle: Any) -> Any:
+    """How strong a texture is at each pixel, arrays or tensors: even where speckle is 0, with the intensity at 1."""
+    return (1 - speckle) * 0.5 + speckle * 2.0 * image
 
 
 def _window(
@@ -196,8 +213,18 @@ def _chances(fields: Sequence[Field], small_nuclei: float) -> NDArray[np.float64
     return weights / weights.sum()
 
 
+def object_zoom(labels: NDArray[np.int32], object_diameter: float) -> float:
+    """What makes the median object of a field object_diameter pixels wide; 1 where it has none, or that is 0.
+
+    labels : int32 (H, W). Limited to what the runtime resizes by; see runtime.frames.scale.
+    """
+    diameter = median_diameter(np.bincount(labels.ravel())[1:])
+    if not object_diameter or diameter is None:
+        return 1.0
+    return float(np.clip(object_diameter / diameter, SMALLEST_FACTOR, LARGEST_FACTOR))
+
+
 def _is_fine(labels: NDArray[np.int32]) -> bool:
     """Whether half of a field's objects or more are narrower than SMALL_PX, as discs of their area."""
-    areas = np.bincount(labels.ravel())[1:]
-    areas = areas[areas > 0]
-    return areas.size > 0 and bool(2 * np.sqrt(np.median(areas) / np.pi) < SMALL_PX)
+    diameter = median_diameter(np.bincount(labels.ravel())[1:])
+    return diameter is not None and diameter < SMALL_PX

@@ -12,7 +12,7 @@ from benchmarks.inputs.stream import CameraStream
 from benchmarks.measures.latency import summarize
 from runtime import InputError
 from runtime.live import LiveSegmenter
-from runtime.segmenter import Segmentation
+from runtime.segmentation.result import Segmentation
 
 SMALL = ("--camera", "64x96x16@100", "--frames", "40", "--source", "synthetic")
 

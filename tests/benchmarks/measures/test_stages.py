@@ -10,7 +10,7 @@ from benchmarks.measures.figures import StageSamples
 from runtime import Segmenter, open_artifact
 from runtime.execution import Execution
 from runtime.frames.tiling import Grid
-from runtime.segmenter import Segmentation
+from runtime.segmentation.result import Segmentation
 
 FRAME = np.random.default_rng(0).integers(0, 4000, (100, 140), np.uint16)
 
@@ -53,6 +53,9 @@ class Spy:
         self.tiles += 1
         return self.segment.run_tile(tile)
 
+    def scale_of(self, frame):
+        return self.segment.scale_of(frame)
+
     def __call__(self, frame):
         self.asked.add("maps")
         return Asked(self.segment(frame), self.asked)
@@ -60,7 +63,7 @@ class Spy:
 
 class Asked:
     def __init__(self, result: Segmentation, asked: set[str]) -> None:
-        self._result, self._asked = result, asked
+        self._result, self._asked, self.scale = result, asked, result.scale
 
     @property
     def mask(self):

@@ -14,13 +14,14 @@ from distill.networks.spec import StudentSpec
 from runtime import metrics
 from runtime.artifact.manifest import Objects
 from runtime.objects.instances import label_objects
+from runtime.segmentation.result import Segmentation
 
 SPEC = StudentSpec("given", "mobilenetv3", outputs=("foreground",), threshold=0.5, objects=Objects(0.5, 1))
 
 
-def given(frame: np.ndarray) -> np.ndarray:
+def given(frame: np.ndarray) -> Segmentation:
     """A student that takes its probabilities from the frame."""
-    return frame[None]
+    return Segmentation(frame, None, SPEC.threshold, SPEC.objects)
 
 
 def connected(mask: np.ndarray) -> np.ndarray:
@@ -91,7 +92,7 @@ def test_objects_equal_a_search_over_all_pairs(noisy: list[Sample]):
     evaluation = score(given, SPEC, noisy, "nuclei")
     total = np.zeros(3, int)
     for one, parts in zip(noisy, evaluation.parts, strict=True):
-        truth, found = one.labels["nuclei"], label_objects(given(one.frame)[0], None, 0.5, SPEC.objects)
+        truth, found = one.labels["nuclei"], label_objects(one.frame, None, 0.5, SPEC.objects)
         pairs = 0
         for i in range(1, truth.max() + 1):
             for j in range(1, found.max() + 1):
@@ -108,7 +109,8 @@ def test_the_threshold_is_the_student_s():
 
     dim = sample(SQUARE, SQUARE * 0.4)
     assert score(given, SPEC, [dim], "nuclei").scores["dice"].mean == 0.0
-    assert score(given, replace(SPEC, threshold=0.3), [dim], "nuclei").scores["dice"].mean == 1.0
+    lower = replace(given(dim.frame), threshold=0.3)
+    assert score(lambda frame: lower, SPEC, [dim], "nuclei").scores["dice"].mean == 1.0
 
 
 def test_progress_is_told_after_every_image(noisy: list[Sample]):

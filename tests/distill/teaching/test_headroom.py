@@ -82,13 +82,13 @@ def test_a_teacher_is_scored_at_one_half(config: Config, samples: list[Sample]):
 
 def test_it_is_measured_against_the_students_that_are_named(config: Config, samples: list[Sample], student_folder):
     from distill.evaluation.evaluate import score
-    from distill.evaluation.predict import predictor
+    from distill.evaluation.predict import segmenting
     from distill.student import student
 
     named = replace(config, teacher=replace(config.teacher, undistilled=(str(student_folder),) * 2))
     room = headroom(named, samples)
     loaded = student.load(student_folder)
-    expected = score(predictor(loaded.graph(), loaded.spec), loaded.spec, samples, "nuclei").scores["dice"].mean
+    expected = score(segmenting(loaded.graph(), loaded.spec), loaded.spec, samples, "nuclei").scores["dice"].mean
     assert room == Headroom(1.0, (expected, expected), 2, extra=False)
 
 

@@ -198,12 +198,12 @@ def test_a_trained_student_was_scored_in_int8_and_fp32(trained: Path):
 def test_the_saved_student_computes_what_was_measured(trained: Path, config: Config):
     from distill import datasets
     from distill.evaluation.evaluate import score
-    from distill.evaluation.predict import predictor
+    from distill.evaluation.predict import segmenting
 
     student = students.load(trained)
     data = datasets.open(config.data.validation[0], "val")
     for name, graph in (("int8", student.quantized()), ("fp32", student.graph())):
-        scores = score(predictor(graph, student.spec), student.spec, data, "nuclei").scores
+        scores = score(segmenting(graph, student.spec), student.spec, data, "nuclei").scores
         assert scores["dice"].mean == student.metrics["validation"][name]["scores"]["dice"]["mean"]
 
 

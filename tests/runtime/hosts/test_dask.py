@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from runtime import EdgescopeError, InputError, Segmenter
+from runtime import EdgescopeError, InputError, Scale, Segmenter
 from runtime.__main__ import main
+from runtime.artifact.manifest import ObjectSize
 from runtime.bulk import Wanted, segment_image
 from runtime.execution import Execution
 from runtime.hosts import dask as host
@@ -65,11 +66,13 @@ def renumbered(labels: np.ndarray) -> np.ndarray:
     return order[inverse].reshape(labels.shape) + (0 if (labels == 0).any() else 1)
 
 
-def assert_as_a_segmenter_gives(out: Path, stack: np.ndarray, artifact: Path) -> None:
+def assert_as_a_segmenter_gives(
+    out: Path, stack: np.ndarray, artifact: Path, pixel_size_um: float | None = None
+) -> None:
     root = zarr.open_group(str(out), mode="r")
     with Segmenter.open(artifact, threads=1) as segmenter:
         for k, frame in enumerate(stack):
-            whole = segmenter(frame)
+            whole = segmenter(frame, pixel_size_um)
             plane = k if root["0"].ndim == 3 else ...
             np.testing.assert_array_equal(root["0"][plane], whole.mask * np.uint8(255))
             if "probability" in root:
@@ -171,7 +174,7 @@ def test_a_valid_ome_zarr_is_written_with_the_axes_of_the_source(
     out = tmp_path / "out.ome.zarr"
     wanted = Wanted(artifact_path, labels=True, probability=True, channel=1, block=64, margin=64, ngff=ngff)
     found = segment_image(source, out, wanted, nothing)
-    assert_as_a_segmenter_gives(out, frames(), artifact_path)
+    assert_as_a_segmenter_gives(out, frames(), artifact_path, 0.25)
     assert (found["planes"], found["blocks"], found["found_done"]) == (2, 24, 0)
     root = zarr.open_group(str(out), mode="r")
     assert root.metadata.zarr_format == (2 if ngff == "0.4" else 3)
@@ -209,7 +212,7 @@ def test_a_tiff_stack_keeps_its_pixel_size(artifact_path: Path, tmp_path: Path, 
     )
     call = ["segment", str(tmp_path / "in.ome.tif"), str(tmp_path / "out.zarr"), "--artifact", str(artifact_path)]
     assert main([*call, "--labels", "--block", "64", "--margin", "64", "--json", str(tmp_path / "s.json")]) == 0
-    assert_as_a_segmenter_gives(tmp_path / "out.zarr", frames(), artifact_path)
+    assert_as_a_segmenter_gives(tmp_path / "out.zarr", frames(), artifact_path, 0.5)
     ome = zarr.open_group(str(tmp_path / "out.zarr"), mode="r").attrs["ome"]
     assert ome["multiscales"][0]["datasets"][0]["coordinateTransformations"][0]["scale"] == [1, 0.5, 0.5]
     assert json.loads((tmp_path / "s.json").read_text())["objects"] > 10
@@ -230,7 +233,7 @@ def test_a_run_that_was_killed_goes_on_where_it_was(source: Path, artifact_path:
         segment_image(source, out, wanted, stop)
     assert not out.exists()
     assert 8 <= segment_image(source, out, wanted, nothing)["found_done"] < 24
-    assert_as_a_segmenter_gives(out, frames(), artifact_path)
+    assert_as_a_segmenter_gives(out, frames(), artifact_path, 0.25)
 
 
 def test_a_run_with_other_options_does_not_take_it_up(source: Path, artifact_path: Path, tmp_path: Path):
@@ -391,17 +394,42 @@ def until(holds, seconds: float = 60) -> None:
         time.sleep(0.01)
 
 
-def test_an_image_of_other_pixels_is_segmented_as_it_is_and_warned_of(
-    made: Made, source: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("made_for", [1.0, 0.125])
+def test_an_image_of_other_pixels_is_resized_as_a_segmenter_does(
+    made: Made, source: Path, tmp_path: Path, made_for: float
 ):
-    path = replace(made, manifest=replace(made.manifest, pixel_size_um=1.0)).write(tmp_path / "coarse")
-    with caplog.at_level("WARNING", "runtime.bulk"):
-        segment_image(source, tmp_path / "out.zarr", Wanted(path, channel=1), nothing)
-    (record,) = caplog.records
-    assert "0.25 um wide, and the student was made for 1 um" in record.getMessage()
+    path = replace(made, manifest=replace(made.manifest, pixel_size_um=made_for)).write(tmp_path / "other")
+    result = segment_image(
+        source, tmp_path / "out.zarr", Wanted(path, channel=1, labels=True, block=64, margin=64), nothing
+    )
+    assert result["scale"] == {"factor": 0.25 / made_for, "diameter_px": None, "source": "pixel_size"}
+    assert_as_a_segmenter_gives(tmp_path / "out.zarr", frames(), path, 0.25)
+
+
+def test_the_size_of_objects_is_seen_once_for_all_planes(made: Made, tmp_path: Path):
+    frame = np.full((96, 128), 100, np.uint16)
+    frame.reshape(4, 24, 4, 32)[:, 6:18, :, 10:22] = 4000
+    stack = np.stack([np.kron(frame, np.ones((3, 3), np.uint16)), np.kron(frame[::-1], np.ones((3, 3), np.uint16))])
+    tifffile.imwrite(tmp_path / "in.tif", stack)
+    sized = replace(made.manifest, pixel_size_um=None, object_diameter=ObjectSize(14.0, 10.0, 20.0))
+    path = replace(made, manifest=sized).write(tmp_path / "sized")
+    result = segment_image(tmp_path / "in.tif", tmp_path / "out.zarr", Wanted(path, labels=True, block=96), nothing)
+    scale = Scale(**result["scale"])
+    assert (scale.source, scale.diameter_px) == ("seen", pytest.approx(3 * 13.5, rel=0.2))
+    assert scale.factor < 0.5
     root = zarr.open_group(str(tmp_path / "out.zarr"), mode="r")
     with Segmenter.open(path) as segmenter:
-        np.testing.assert_array_equal(root["0"][0] > 0, segmenter(frames()[0]).mask)
+        for plane, each in enumerate(stack):
+            whole = segmenter(each, scale=scale)
+            np.testing.assert_array_equal(root["0"][plane] > 0, whole.mask)
+            assert len(np.unique(root["labels/objects/0"][plane])) == 1 + len(whole.objects()) == 17
+
+
+def test_a_given_diameter_is_used(made: Made, source: Path, tmp_path: Path):
+    sized = replace(made.manifest, pixel_size_um=None, object_diameter=ObjectSize(10.0, 7.0, 14.0))
+    path = replace(made, manifest=sized).write(tmp_path / "sized")
+    result = segment_image(source, tmp_path / "out.zarr", Wanted(path, channel=1, diameter="20"), nothing)
+    assert result["scale"] == {"factor": 0.5, "diameter_px": 20.0, "source": "given"}
 
 
 def test_an_artefact_that_changed_is_another_run(made: Made, source: Path, tmp_path: Path):

@@ -82,7 +82,11 @@ class Impostor:
             if name == "crash":
                 break
             answer = {"index": job["index"], "started": now_ns()}
-            outcome = {"flags": []} if name == "done" else {"error": name, "input": name == "refuse"}
+            outcome = (
+                {"flags": [], "scale": [1.0, None, "off"]}
+                if name == "done"
+                else {"error": name, "input": name == "refuse"}
+            )
             self._hear(self, {**answer, **outcome, "finished": now_ns()})
         self._hear(self, None)
 

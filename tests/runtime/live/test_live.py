@@ -313,7 +313,7 @@ def test_an_error_in_the_block_aborts(live, backend, spots):
         ({"block_timeout_s": -1}, "block_timeout_s is -1"),
         ({"block_timeout_s": float("inf")}, "block_timeout_s is inf"),
         ({"backlog_bytes": 0}, "backlog_bytes is 0"),
-        ({"rescale": "always"}, "rescale is 'always'"),
+        ({"diameter": "always"}, "The diameter is 'always'"),
         ({"backends": "nothing"}, "nothing: this version"),
     ],
 )

@@ -87,3 +87,18 @@ def test_noise_depends_on_seed_and_number():
     assert torch.equal(one.image, again.image)
     host, quiet = both(QUIET)[1], one
     assert (host.image - quiet.image).abs().mean() > 0.005
+
+
+def test_a_field_is_resized_as_on_the_host():
+    groups = [[replace(field, zoom=1.2) for field in group] for group in fields()]
+    host, device = both(groups=groups)
+    torch.testing.assert_close(device.image, host.image, atol=2e-3, rtol=0)
+    assert not torch.equal(host.image, both()[0].image)
+
+
+def test_texture_is_as_strong_as_on_the_host():
+    textured = replace(QUIET, texture=0.2)
+    host, device = both(textured)
+    plain = both()[1]
+    assert (device.image - plain.image).abs().mean() > 0.005
+    assert float((device.image - plain.image).std()) == pytest.approx(float((host.image - plain.image).std()), rel=0.2)

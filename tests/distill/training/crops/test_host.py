@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from distill.config.sections import AugmentSection
 from distill.datasets import open as open_data
-from distill.training.crops.host import CropStream, Field, change_intensities, cut, ready
+from distill.training.crops.host import CropStream, Field, change_intensities, cut, object_zoom, ready
 from distill.training.crops.training_maps import CORES, core
 from runtime.artifact.manifest import Normalization
 from runtime.frames.normalize import normalize
@@ -90,7 +90,9 @@ def test_intensities_stay_as_they_are_when_all_is_off():
     np.testing.assert_array_equal(change_intensities(image, STILL, np.random.default_rng(1)), image)
 
 
-@pytest.mark.parametrize("change", [{"gamma": 2.0}, {"contrast": 0.5}, {"noise": 0.3}, {"blur": 3.0}, {"haze": 0.4}])
+@pytest.mark.parametrize(
+    "change", [{"gamma": 2.0}, {"contrast": 0.5}, {"noise": 0.3}, {"blur": 3.0}, {"haze": 0.4}, {"texture": 0.2}]
+)
 def test_every_change_of_intensity_changes_and_stays_in_range(change: dict[str, float]):
     image = np.random.default_rng(0).random((16, 16), np.float32)
     results = [change_intensities(image, replace(STILL, **change), np.random.default_rng(i)) for i in range(12)]
@@ -273,3 +275,32 @@ def test_a_crop_carries_the_kind_of_core_that_is_asked_for():
     assert len(deep.target[1].unique()) > 5
     assert torch.equal(deep.target[0], eroded.target[0])
     assert torch.equal(deep.target[1] > 0, deep.target[0] > 0)
+
+
+def test_texture_is_correlated_and_grows_with_the_intensity():
+    bright = np.full((64, 96), 0.8, np.float32)
+    textured = replace(STILL, texture=0.1)
+    results = [change_intensities(bright, textured, np.random.default_rng(seed)) for seed in range(60)]
+    changed = [image - bright for image in results if not np.array_equal(image, bright)]
+    assert 12 <= len(changed) <= 36  # four in ten
+    neighbours = [np.corrcoef(image[:, 1:].ravel(), image[:, :-1].ravel())[0, 1] for image in changed]
+    assert min(neighbours) > 0.3
+    dim = [change_intensities(0.1 * bright, textured, np.random.default_rng(seed)) - 0.1 * bright for seed in range(60)]
+    assert np.mean([image.std() for image in changed]) > 1.5 * np.mean([image.std() for image in dim if image.any()])
+
+
+@pytest.mark.parametrize("diameter", [8, 24])
+def test_a_field_is_brought_to_the_size_of_objects_that_is_asked_for(diameter: int):
+    field = with_nuclei(diameter)
+    zoom = object_zoom(field.labels, 16)
+    assert zoom == pytest.approx(16 * np.sqrt(np.pi) / 2 / diameter)
+    part = cut(replace(field, zoom=zoom), 48, STILL, np.random.default_rng(0))
+    covered = float((part.labels > 0).mean())  # of the squares on their grid, which is zoomed with them
+    assert covered == pytest.approx((diameter / 32) ** 2, rel=0.35)
+    widths = [np.ptp(np.nonzero(part.labels == number)[0]) + 1 for number in np.unique(part.labels) if number]
+    assert max(widths) == pytest.approx(zoom * diameter, abs=1)
+
+
+def test_a_field_without_objects_keeps_its_size():
+    assert object_zoom(np.zeros((32, 32), np.int32), 16) == 1
+    assert object_zoom(with_nuclei(8).labels, 0) == 1

@@ -1,0 +1,1 @@
+"""From a frame to its segmentation: scale, maps, and the result with its labels and objects."""
