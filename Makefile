@@ -27,7 +27,7 @@ help:
 	@echo 'make test-arm                 run the INT8 artefact on an emulated arm64 board (needs qemu-user-static)'
 	@echo 'make lint                     ruff, pyright, import-linter'
 	@echo 'make student DATA=ZIP         retrain the default student and its teachers on BBBC038 (see $(STUDENT))'
-	@echo 'make rivals                   time StarDist, InstanSeg and Cellpose 3 beside ours; installs gigabytes in build/rivals'
+	@echo 'make rivals                   time StarDist, InstanSeg, Cellpose 3 and ours to objects; installs gigabytes in build/rivals'
 	@echo 'make lock                     write requirements.lock anew from pyproject.toml'
 	@echo 'make clean                    remove the environment and everything generated'
 

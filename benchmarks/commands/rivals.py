@@ -1,4 +1,4 @@
-"""The command `rivals`: how long the networks take that people would use in place of ours."""
+"""The command `rivals`: how long people wait with what they would use in place of ours."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +8,8 @@ import typer
 from benchmarks.commands.options import Json, MarkdownFile, progress, show_markdown
 from benchmarks.inputs.compiled import targets
 from benchmarks.rivals import flow
-from benchmarks.rivals.ours import ALONE, RIVALS, load
+from benchmarks.rivals.network import ENDS, OBJECTS
+from benchmarks.rivals.ours import OURS, RIVALS, load
 from benchmarks.rivals.record import RivalComparison
 from benchmarks.rivals.table import to_markdown
 from runtime.commands.output import write_json, write_text
@@ -17,7 +18,6 @@ from runtime.system.atomic import make_folder
 from runtime.system.places import check_file
 
 STRIDE = 32  # of our student: sides must be multiples of it
-NONE = "none"
 
 
 def rivals(
@@ -31,21 +31,24 @@ def rivals(
     seconds: Annotated[float, typer.Option(metavar="S", min=0, help="No further call is begun after them.")] = 10.0,
     student: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME|DIR", help="Ours, repeatable; ratios are to the first. Left out: the default."),
+        typer.Option(metavar="NAME|DIR", help="Ours, repeatable. Left out: the default."),
     ] = None,
     target: Annotated[
         str | None, typer.Option(metavar="T", help="That ours are compiled for; left out: the first that runs here.")
     ] = None,
     frame_tiles: Annotated[
-        str, typer.Option(metavar="T,...", help="Tiles for whole frames: frame, 256, 512x2048; none leaves them out.")
+        str, typer.Option(metavar="T,...", help="Tiles that ours cut frames into: frame, 256, 512x2048.")
     ] = ",".join(flow.FRAME_TILES),
+    until: Annotated[
+        str, typer.Option(metavar="STAGE", help=f"The stage that a frame ends with: {', '.join(ENDS)}.")
+    ] = OBJECTS,
     folder: Annotated[Path, typer.Option(metavar="DIR", help="Of the rivals' environments; gigabytes.")] = Path(
         "build/rivals"
     ),
     json_file: Json = None,
     markdown: MarkdownFile = None,
 ) -> int:
-    """Install the networks of others, each beside nothing else, and time them in turns with ours."""
+    """Time the networks of others in turns with ours, from a frame to its objects; each is installed on its own."""
     chosen = tuple(dict.fromkeys(networks or RIVALS.names()))
     for name in chosen:
         load(name)
@@ -53,6 +56,9 @@ def rivals(
         msg = (
             f"There is no target {target!r}; choose one of {', '.join(targets()) or 'none: compile is not installed'}."
         )
+        raise InputError(msg)
+    if until not in ENDS:
+        msg = f"A frame cannot be timed until {until!r}; give one of {', '.join(ENDS)}."
         raise InputError(msg)
     check_file(json_file, markdown)
     students = tuple(dict.fromkeys(student or (flow.DEFAULT_STUDENT,)))
@@ -63,7 +69,7 @@ def rivals(
         raise InputError(msg)
     plan = flow.RivalsPlan(
         folder=folder,
-        networks=tuple(name for name in chosen if name != ALONE),
+        networks=tuple(name for name in chosen if name != OURS),
         sides=_sides(sides),
         threads=threads,
         rounds=rounds,
@@ -72,6 +78,7 @@ def rivals(
         students=students,
         frame_tiles=_frame_tiles(frame_tiles),
         target=target,
+        until=until,
     )
     make_folder(folder)
 
@@ -100,8 +107,6 @@ def _sides(text: str) -> tuple[int, ...]:
 def _frame_tiles(text: str) -> tuple[str, ...]:
     """The tiles, each once; InputError for what is none."""
     tiles = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
-    if tiles == (NONE,):
-        return ()
     for tile in tiles:
         if tile != flow.WHOLE:
             flow.tile_sides(tile)

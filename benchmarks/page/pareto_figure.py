@@ -14,6 +14,7 @@ from benchmarks.page.charts import pareto_front
 from benchmarks.report import warnings
 from benchmarks.report.report import Report
 from benchmarks.report.table import Entry
+from benchmarks.rivals.network import NETWORK
 from benchmarks.rivals.record import NetworkResult, RivalComparison
 from runtime import metrics
 from runtime.errors import InputError
@@ -107,12 +108,16 @@ def _panel(
     points = [point for entry, point in drawn if (entry.report.device_id, entry.row.tile) == (device, tile)]
     lines: list[RivalLine] = []
     if rivals and rivals.device.id == device:
-        lines = [RivalLine(one.title, one.ms) for one in rivals.results if _is_rival(one, tile) and one.ms is not None]
+        lines = [
+            RivalLine(one.title, one.stages[NETWORK])
+            for one in rivals.results
+            if _is_rival(one, tile) and NETWORK in one.stages
+        ]
     return Panel(device, tile, tuple(points), tuple(sorted(lines, key=lambda line: line.ms)))
 
 
 def _is_rival(one: NetworkResult, tile: tuple[int, int]) -> bool:
-    return one.student is None and not one.is_whole_frame and tile == (one.side, one.side)
+    return one.student is None and tile == (one.side, one.side)
 
 
 def caption(shown: Sequence[Entry], shown_panels: Sequence[Panel], rivals: RivalComparison | None) -> str:

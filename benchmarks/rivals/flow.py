@@ -1,4 +1,6 @@
-"""How long the networks take that people would use in place of ours: the same frames, threads, machine and minutes.
+"""How long people wait with what they would use in place of ours: the same frames, threads, machine and minutes.
+
+From the frame of a camera to a label image and a row for each object, stage by stage; see benchmarks/rivals/network.py.
 
 Each rival has an environment of its own, FOLDER/NAME, made when it is first asked for; one that cannot be installed or
 does not run is a row that says why. The rounds go over all networks before they start again, a fresh process each, and
@@ -15,23 +17,20 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import psutil
-from numpy.typing import NDArray
 
 from benchmarks.host.calibration import Calibration, calibrate, judge
 from benchmarks.host.fingerprint import fingerprint
 from benchmarks.inputs.compiled import compile_artifact, targets
 from benchmarks.rivals.measure import NetworkTimes
-from benchmarks.rivals.network import Network, NetworkJob
-from benchmarks.rivals.ours import ALONE, WHOLE_FRAME, load
+from benchmarks.rivals.network import OBJECTS, Network, NetworkJob
+from benchmarks.rivals.ours import OURS, load
 from benchmarks.rivals.record import SCHEMA_VERSION, NetworkResult, RivalComparison, Subject, results
 from distill import datasets
 from runtime import __version__
 from runtime import backend as backends
 from runtime.artifact.artifact import Artifact
-from runtime.artifact.manifest import Normalization
 from runtime.errors import EdgescopeError, InputError
-from runtime.frames.normalize import normalize
-from runtime.system import extras, programs
+from runtime.system import programs
 from runtime.system.atomic import make_folder, write_bytes
 from runtime.system.rounds import in_rounds
 
@@ -42,7 +41,8 @@ PRECISION = "int8"
 SPARED_MB = 1500  # of the memory that is available, for all else on this machine
 PATIENCE_S = 1800
 SEED = 1
-DATA = "a generated field, repeated by reflection"
+LABEL_KIND = "nuclei"
+DATA = "synthetic:1@{seed}?size={side}"
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,10 @@ class RivalsPlan:
 
     folder : of the environments and our artefacts
     networks : the rivals
-    students : of ours, names or folders; ratios refer to the first
-    frame_tiles : the tiles that whole frames are segmented with: "frame", "256", "512x2048"; none, no whole frames
+    students : of ours, names or folders
+    frame_tiles : the tiles that ours cut frames into: "frame", "256", "512x2048"
     target : that ours are compiled for; None: the first whose backend runs here
+    until : the stage that a frame ends with: "network", "labels" or "objects"
     """
 
     folder: Path
@@ -66,14 +67,14 @@ class RivalsPlan:
     students: tuple[str, ...]
     frame_tiles: tuple[str, ...] = FRAME_TILES
     target: str | None = None
+    until: str = OBJECTS
 
     def subjects(self, side: int) -> list[Subject]:
-        """What is timed at this size, in the order of the turns: the first student's network first."""
-        ours = [Subject(ALONE, student) for student in self.students]
+        """What is timed at this size, in the order of the turns: ours first."""
         tiles = dict.fromkeys((side, side) if tile == WHOLE else tile_sides(tile) for tile in self.frame_tiles)
         fitting = [tile for tile in tiles if max(tile) <= side]
-        frames = [Subject(WHOLE_FRAME, student, tile) for student in self.students for tile in fitting]
-        return [*ours, *frames, *(Subject(name) for name in self.networks)]
+        ours = [Subject(OURS, student, tile) for student in self.students for tile in fitting]
+        return [*ours, *(Subject(name) for name in self.networks)]
 
 
 def tile_sides(tile: str) -> tuple[int, int]:
@@ -81,7 +82,7 @@ def tile_sides(tile: str) -> tuple[int, int]:
     height, by, width = tile.partition("x")
     sides = (height, width if by else height)
     if not all(side.isascii() and side.isdigit() and int(side) > 0 for side in sides):
-        msg = f"Tile {tile!r} of a whole frame is none; write frame, 256 or 512x2048."
+        msg = f"A frame cannot be cut into tiles of {tile!r}; write frame, 256 or 512x2048."
         raise InputError(msg)
     return int(sides[0]), int(sides[1])
 
@@ -97,10 +98,13 @@ def run(plan: RivalsPlan, step: Step, keep: Callable[[RivalComparison], None]) -
     names = dict.fromkeys(subject.network for side in plan.sides for subject in plan.subjects(side))
     pythons = {name: python(name, plan.folder, step) for name in names}
     measured: list[NetworkResult] = []
+    truth: dict[str, int] = {}
     for side in plan.sides:
-        measured += _one_size(plan, side, pythons, step)
-        keep(_comparison(plan, measured, before))
-    return _comparison(plan, measured, before)
+        with TemporaryDirectory(prefix="edgescope-rivals-") as folder:
+            truth[str(side)] = write_frame(side, Path(folder))
+            measured += _one_size(plan, side, Path(folder), pythons, step)
+        keep(_comparison(plan, measured, before, truth))
+    return _comparison(plan, measured, before, truth)
 
 
 def steps(plan: RivalsPlan) -> int:
@@ -111,25 +115,35 @@ def steps(plan: RivalsPlan) -> int:
     )
 
 
-def _comparison(plan: RivalsPlan, measured: Sequence[NetworkResult], before: Calibration) -> RivalComparison:
+def _comparison(
+    plan: RivalsPlan, measured: Sequence[NetworkResult], before: Calibration, truth: Mapping[str, int]
+) -> RivalComparison:
     return RivalComparison(
         schema_version=SCHEMA_VERSION,
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         edgescope=__version__,
         device=fingerprint(),
         noise=judge(before, calibrate()),
-        data=DATA,
+        data=DATA.format(seed=SEED, side="SIDE"),
         threads=plan.threads,
         rounds=plan.rounds,
         results=tuple(measured),
         students=tuple(map(name_of, plan.students)),
+        until=plan.until,
+        truth=dict(truth),
     )
 
 
-def _frame(side: int) -> NDArray[np.uint16]:
-    """A generated field, repeated by reflection to side x side pixels."""
-    field = datasets.generate(1, SEED)[0].frame.astype(np.uint16)
-    return np.pad(field, [(0, max(0, side - length)) for length in field.shape], mode="symmetric")[:side, :side]
+FRAME, TRUTH = "frame.npy", "truth.npy"
+
+
+def write_frame(side: int, folder: Path) -> int:
+    """Write a generated field, uint16, and its true labels, int32; returns how many objects it has."""
+    sample = datasets.open(DATA.format(seed=SEED, side=side), "all")[0]
+    truth = sample.labels[LABEL_KIND].astype(np.int32)
+    np.save(folder / FRAME, sample.frame.astype(np.uint16))
+    np.save(folder / TRUTH, truth)
+    return len(np.unique(truth[truth > 0]))
 
 
 # Environments: a Python, or the reason why there is none.
@@ -198,35 +212,22 @@ def has_uv() -> bool:
 
 
 def _one_size(
-    plan: RivalsPlan, side: int, pythons: Mapping[str, Path | Missing], step: Step
+    plan: RivalsPlan, side: int, folder: Path, pythons: Mapping[str, Path | Missing], step: Step
 ) -> tuple[NetworkResult, ...]:
     subjects = plan.subjects(side)
     failed = {s: place.reason for s in subjects if isinstance(place := pythons[s.network], Missing)}
     artifacts = _compiled(plan, side, failed, step)
     able = [subject for subject in subjects if subject not in failed]
-    with TemporaryDirectory(prefix="edgescope-rivals-") as folder:
-        frames = write_frames(side, Path(folder))
 
-        def measure(subject: Subject, number: int) -> NetworkTimes:
-            step(f"{subject.title}, {side}x{side}: round {number + 1} of {plan.rounds}")
-            frame = frames[subject.network == WHOLE_FRAME]
-            return _ask(plan, subject.network, pythons[subject.network], frame, artifacts.get(subject))
+    def measure(subject: Subject, number: int) -> NetworkTimes:
+        step(f"{subject.title}, {side}x{side}: round {number + 1} of {plan.rounds}")
+        return _ask(plan, subject.network, pythons[subject.network], folder, artifacts.get(subject))
 
-        taken = in_rounds(able, plan.rounds, measure)
+    taken = in_rounds(able, plan.rounds, measure)
     failed |= {able[index]: str(error) for index, error in taken.errors.items()}
     times = dict(zip(able, taken.results, strict=True))
     named = {_named(subject): times.get(subject, []) for subject in subjects}
     return results(side, named, {_named(subject): reason for subject, reason in failed.items()})
-
-
-def write_frames(side: int, folder: Path) -> dict[bool, Path]:
-    """The same frame twice: normalised, for networks (False), and as a camera's file, for WHOLE_FRAME (True)."""
-    tifffile = extras.load("tifffile", extra="io")
-    frame = _frame(side)
-    array, file = folder / "frame.npy", folder / "frame.tif"
-    np.save(array, normalize(frame, Normalization()))
-    tifffile.imwrite(file, frame, photometric="minisblack")
-    return {False: array, True: file}
 
 
 def _compiled(plan: RivalsPlan, side: int, failed: dict[Subject, str], step: Step) -> dict[Subject, Path]:
@@ -247,7 +248,7 @@ def for_here(plan: RivalsPlan, student: str, tile: tuple[int, int]) -> Artifact:
     """A student of ours with tiles of this size, for the target that was asked for, or the first that runs here."""
     reasons: list[str] = []
     for target in (plan.target,) if plan.target else targets():
-        artifact = compile_artifact(student, target, PRECISION, tile, plan.folder / ALONE)
+        artifact = compile_artifact(student, target, PRECISION, tile, plan.folder / OURS)
         reason = backends.refusal(artifact.manifest.backend, artifact.manifest)
         if reason is None:
             return artifact
@@ -266,18 +267,20 @@ def _named(subject: Subject) -> Subject:
     return subject if subject.student is None else replace(subject, student=name_of(subject.student))
 
 
-def _ask(plan: RivalsPlan, name: str, python: Path | Missing, frame: Path, artifact: Path | None) -> NetworkTimes:
+def _ask(plan: RivalsPlan, name: str, python: Path | Missing, folder: Path, artifact: Path | None) -> NetworkTimes:
     memory = max(psutil.virtual_memory().available // 10**6 - SPARED_MB, SPARED_MB)
     job = NetworkJob(
         network=name,
-        frame=str(frame),
+        frame=str(folder / FRAME),
+        truth=str(folder / TRUTH),
         threads=plan.threads,
         repeats=plan.repeats,
         seconds=plan.seconds,
         memory_mb=memory,
         artifact=str(artifact.resolve()) if artifact else None,
+        until=plan.until,
     )
-    question, place = frame.with_name("job.json"), frame.with_name("times.json")
+    question, place = folder / "job.json", folder / "times.json"
     question.write_text(job.to_json(), encoding="utf-8")
     environment = programs.environment() | {"OMP_NUM_THREADS": str(plan.threads), "CUDA_VISIBLE_DEVICES": ""}
     command = [str(python), "-m", "benchmarks.rivals.measure", str(question), str(place)]

@@ -1,4 +1,4 @@
-"""One network in one fresh process: `python -m benchmarks.rivals.measure JOB.json TIMES.json`.
+"""One network on one frame in one fresh process: `python -m benchmarks.rivals.measure JOB.json TIMES.json`.
 
 Run by the Python of the network's own environment, with this repository in PYTHONPATH.
 """
@@ -10,13 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
-from typing import Any
 
 import numpy as np
 
-from benchmarks.measures.latency import WARM_UP_MS, timed
+from benchmarks.measures.latency import WARM_UP_MS
 from benchmarks.measures.memory import limit_memory, peak_mb, resident_mb
-from benchmarks.rivals.network import NetworkJob, Run
+from benchmarks.rivals.network import NetworkJob, Run, Timed
 from benchmarks.rivals.ours import load
 from runtime import backend as backends
 from runtime.artifact.artifact import open_artifact
@@ -29,13 +28,24 @@ LEAST = 2  # timed calls
 
 @dataclass(frozen=True)
 class NetworkTimes(Record):
-    """Milliseconds per call after a warm-up, resident megabytes, and the versions of what ran."""
+    """What one process measured, after a warm-up.
 
-    ms: tuple[float, ...]
+    stages : milliseconds of each stage in each timed call, in the order of the stages
+    objects : how many the frame has, where it was timed so far
+    first_ms : of the first call; baseline_mb, peak_mb : resident memory; versions : of what ran
+    """
+
+    stages: Mapping[str, tuple[float, ...]]
+    objects: int | None
     first_ms: float
     baseline_mb: float
     peak_mb: float
     versions: Mapping[str, str]
+
+    @property
+    def ms(self) -> tuple[float, ...]:
+        """Milliseconds of each timed call."""
+        return tuple(map(sum, zip(*self.stages.values(), strict=True)))
 
 
 def measure(job: NetworkJob) -> NetworkTimes:
@@ -43,14 +53,21 @@ def measure(job: NetworkJob) -> NetworkTimes:
     if sys.platform == "linux":  # an allocation fails then in this process, and the system need not kill another one
         limit_memory(job.memory_mb)
     network = load(job.network)
-    frame = _read(Path(job.frame))
+    frame, truth = (np.load(path, allow_pickle=False) for path in (job.frame, job.truth))
     baseline = resident_mb()
-    run = network.open(frame, job)
-    first = timed(run)
-    ms = sample(run, job)
+    run = network.open(frame, truth, job)
+    first = run()
+    calls = sample(run, job)
     versions = {name: version(name) for name in (*network.packages, *_libraries(job))}
-    told = {name: number for name, number in versions.items() if number != UNKNOWN}
-    return NetworkTimes(ms, first, baseline, peak_mb(), {"python": platform.python_version(), **told})
+    installed = {name: number for name, number in versions.items() if number != UNKNOWN}
+    return NetworkTimes(
+        stages={name: tuple(call.ms[name] for call in calls) for name in first.ms},
+        objects=first.objects,
+        first_ms=sum(first.ms.values()),
+        baseline_mb=baseline,
+        peak_mb=peak_mb(),
+        versions={"python": platform.python_version(), **installed},
+    )
 
 
 def _libraries(job: NetworkJob) -> tuple[str, ...]:
@@ -61,21 +78,17 @@ def _libraries(job: NetworkJob) -> tuple[str, ...]:
     return backend.distributions if backend else ()
 
 
-def _read(path: Path) -> Any:
-    """The array of a .npy file, the bytes of any other."""
-    return np.load(path, allow_pickle=False) if path.suffix == ".npy" else path.read_bytes()
-
-
-def sample(run: Run, job: NetworkJob) -> tuple[float, ...]:
+def sample(run: Run, job: NetworkJob) -> tuple[Timed, ...]:
     """After 0.3 s of warm-up, but one call at least: there are networks that take half a minute."""
-    warm = timed(run)
-    while warm < WARM_UP_MS:
-        warm += timed(run)
-    ms: list[float] = []
+    end = monotonic() + WARM_UP_MS / 1e3
+    run()
+    while monotonic() < end:
+        run()
+    calls: list[Timed] = []
     end = monotonic() + job.seconds
-    while len(ms) < LEAST or (len(ms) < job.repeats and monotonic() < end):
-        ms.append(timed(run))
-    return tuple(ms)
+    while len(calls) < LEAST or (len(calls) < job.repeats and monotonic() < end):
+        calls.append(run())
+    return tuple(calls)
 
 
 def main(question: str, place: str) -> int:

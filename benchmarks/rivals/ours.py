@@ -1,63 +1,50 @@
-"""Ours: an artefact whose tile is the frame, run by its own backend; and all that is done with a frame in a file."""
+"""Ours: a student's artefact with tiles of one size, from a frame to its objects, as a host runs it."""
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.rivals.network import Network, NetworkJob, Run
+from benchmarks.measures import stages
+from benchmarks.rivals.network import BLEND, LABELS, NETWORK, OBJECTS, PRE, Network, NetworkJob, Run, Timed
+from runtime.artifact.artifact import open_artifact
+from runtime.execution import Execution
 from runtime.registry import Registry
 
 RIVALS = Registry[Network]("rivals", "benchmarks.rivals.networks", "NETWORK")
-ALONE, WHOLE_FRAME = "edgescope", "whole_frame"
-DESCRIPTION = "the student's INT8 artefact for this machine, run by its own backend"
+OURS = "edgescope"
 
 
 @dataclass(frozen=True)
-class NetworkAlone:
-    """The student's network, from a normalised frame to its probabilities."""
+class Edgescope:
+    """The stages are those of `benchmarks run`."""
 
     title: str = "edgescope"
-    description: str = DESCRIPTION
+    description: str = "the student's INT8 artefact for this machine, run by its own backend; its own maps and objects"
     requirements: tuple[str, ...] = ()
     with_torch: bool = False
     packages: tuple[str, ...] = ()
 
-    def open(self, frame: NDArray[Any], job: NetworkJob) -> Run:
-        """(1, 1, H, W)."""
-        from runtime import Segmenter
+    def open(self, frame: NDArray[Any], truth: NDArray[Any], job: NetworkJob) -> Run:
+        """The true labels are not looked at: our maps are those of the student."""
+        artifact = open_artifact(Path(job.artifact or ""))
+        segment, watch = stages.open_watched(artifact, Execution(threads=job.threads))
+        counted: list[int] = []
 
-        segment = Segmenter.open(Path(job.artifact or ""), threads=job.threads)
-        tile = np.ascontiguousarray(frame[None, None])
-        return lambda: segment.run_tile(tile)
+        def run() -> Timed:
+            parts = stages.split(segment, watch, frame, job.until)
+            network = parts.inference + (parts.host_to_device or 0) + (parts.device_to_host or 0)
+            taken = (parts.preprocess, network, parts.postprocess, parts.labels, parts.objects)
+            names = (PRE, NETWORK, BLEND, LABELS, OBJECTS)
+            ms = {name: one for name, one in zip(names, taken, strict=True) if one is not None}
+            if not counted and job.needs_maps:
+                counted.append(int(segment(frame).labels().max(initial=0)))
+            return Timed(ms, counted[0] if counted else None)
 
-
-@dataclass(frozen=True)
-class WholeFrame:
-    """What a user does with a file that was just written: decode, normalise, segment, threshold."""
-
-    title: str = "edgescope, whole frame"
-    description: str = DESCRIPTION
-    requirements: tuple[str, ...] = ()
-    with_torch: bool = False
-    packages: tuple[str, ...] = ("tifffile",)
-
-    def open(self, frame: bytes, job: NetworkJob) -> Run:
-        """frame : a TIFF of (H, W); the call returns its mask, bool (H, W)."""
-        import tifffile
-
-        from runtime import Segmenter
-
-        segment = Segmenter.open(Path(job.artifact or ""), threads=job.threads)
-        return lambda: segment(tifffile.imread(io.BytesIO(frame))).mask
-
-
-OURS: dict[str, Network] = {ALONE: NetworkAlone(), WHOLE_FRAME: WholeFrame()}
+        return run
 
 
 def load(name: str) -> Network:
-    """One of ours, or the rival of this name; InputError lists the rivals when there is none."""
-    return OURS[name] if name in OURS else RIVALS.load(name)
+    """Ours, or the rival of this name; InputError lists the rivals when there is none."""
+    return Edgescope() if name == OURS else RIVALS.load(name)

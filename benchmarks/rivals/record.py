@@ -1,6 +1,6 @@
 """What `benchmarks rivals` measured: a row for every network and size, with every sample, as JSON with a version."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -9,18 +9,19 @@ from benchmarks.host.calibration import NoiseCheck
 from benchmarks.host.device import Device
 from benchmarks.report.files import read_record
 from benchmarks.rivals.measure import NetworkTimes
-from benchmarks.rivals.ours import WHOLE_FRAME, load
+from benchmarks.rivals.network import NETWORK, STAGES
+from benchmarks.rivals.ours import load
 from runtime.records import Record
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What is timed: a network alone, or a whole frame by one of our students.
+    """What is timed: a rival, or one of our students with tiles of one size.
 
     student : of ours; None for a rival
-    tile : (height, width) that a whole frame is segmented with; None for a network alone, whose tile is the frame
+    tile : (height, width) of our tiles; None for a rival, which takes the frame as one
     """
 
     network: str
@@ -29,23 +30,22 @@ class Subject:
 
     @property
     def title(self) -> str:
-        """How a row is called, and referred to by others: e.g. "nuclei-fast, whole frame, tile 256x256"."""
-        if self.student is None:
+        """How a row is called, and referred to by others: e.g. "nuclei-fast, tile 256x256"."""
+        if self.student is None or self.tile is None:
             return load(self.network).title
-        if self.tile is None:
-            return self.student
-        return f"{self.student}, whole frame, tile {self.tile[0]}x{self.tile[1]}"
+        return f"{self.student}, tile {self.tile[0]}x{self.tile[1]}"
 
 
 @dataclass(frozen=True)
 class NetworkResult(Record):
-    """One row: a network alone, or a whole frame, on frames of side x side pixels.
+    """One row: a frame of side x side pixels, by one network.
 
     title : by which ratios refer to it
-    student, tile : of ours; tile : (height, width) of a whole frame's tiles, None for the network alone
-    ms : the median of all calls of all rounds
-    ratio : to the network of the first student; ratios : to every row of ours of this size by its title. Each is the
-        median of the ratios of the rounds
+    student, tile : of ours; tile : (height, width)
+    ms : the median of all calls of all rounds; stages : the same of each stage, by its name
+    objects : how many the frame has, where it was timed so far
+    ratios : to every row of ours of this size, by its title; network_ratios : the same of the network alone. Each is
+        the median of the ratios of the rounds
     not_measured : why there are no figures; None if there are
     """
 
@@ -54,23 +54,25 @@ class NetworkResult(Record):
     description: str
     side: int
     ms: float | None
-    ratio: float | None
+    stages: Mapping[str, float]
+    objects: int | None
     peak_mb: float | None
     answers: tuple[NetworkTimes, ...]
     not_measured: str | None
     student: str | None
     tile: tuple[int, int] | None
     ratios: Mapping[str, float]
-
-    @property
-    def is_whole_frame(self) -> bool:
-        """From a file's bytes to a mask, and not the network alone."""
-        return self.network == WHOLE_FRAME
+    network_ratios: Mapping[str, float]
 
 
 @dataclass(frozen=True)
 class RivalComparison(Record):
-    """All of it. students : ours, in the order given; the first is what `ratio` refers to."""
+    """All of it.
+
+    students : ours, in the order given
+    until : the stage that every frame ends with
+    truth : how many objects each size's frame has
+    """
 
     schema_version: int
     created: str
@@ -82,6 +84,8 @@ class RivalComparison(Record):
     rounds: int
     results: tuple[NetworkResult, ...]
     students: tuple[str, ...]
+    until: str
+    truth: Mapping[str, int]
 
     @property
     def sides(self) -> tuple[int, ...]:
@@ -98,7 +102,7 @@ def results(
 ) -> tuple[NetworkResult, ...]:
     """What the rounds of one size say; rounds that another did not finish pair with nothing.
 
-    answers : of every subject, the first student's network first
+    answers : of every subject, in the order of the rows
     """
     ours = {subject: times for subject, times in answers.items() if subject.student is not None}
     return tuple(_result(subject, side, times, ours, failed.get(subject)) for subject, times in answers.items())
@@ -113,26 +117,36 @@ def _result(
 ) -> NetworkResult:
     reason = failed or (None if times else "no round was finished")
     measured = reason is None
-    ratios = {s.title: ratio for s, theirs in ours.items() if measured and (ratio := _ratio(times, theirs))}
+    able = {subject.title: theirs for subject, theirs in ours.items() if measured and theirs}
+    names = [name for name in STAGES if measured and name in times[0].stages]
     return NetworkResult(
         network=subject.network,
         title=subject.title,
         description=load(subject.network).description,
         side=side,
         ms=median(ms for one in times for ms in one.ms) if measured else None,
-        ratio=ratios.get(next(iter(ours)).title) if ours else None,
+        stages={name: median(ms for one in times for ms in one.stages[name]) for name in names},
+        objects=times[0].objects if measured else None,
         peak_mb=median(one.peak_mb for one in times) if measured else None,
         answers=tuple(times),
         not_measured=reason,
         student=subject.student,
         tile=subject.tile,
-        ratios=ratios,
+        ratios={title: _ratio(times, theirs, _frame_ms) for title, theirs in able.items()},
+        network_ratios={title: _ratio(times, theirs, _network_ms) for title, theirs in able.items()},
     )
 
 
-def _ratio(times: Sequence[NetworkTimes], to: Sequence[NetworkTimes]) -> float | None:
-    rounds = [median(one.ms) / median(other.ms) for one, other in zip(times, to, strict=False)]
-    return median(rounds) if rounds else None
+def _frame_ms(times: NetworkTimes) -> float:
+    return median(times.ms)
+
+
+def _network_ms(times: NetworkTimes) -> float:
+    return median(times.stages[NETWORK])
+
+
+def _ratio(times: Sequence[NetworkTimes], to: Sequence[NetworkTimes], figure: Callable[[NetworkTimes], float]) -> float:
+    return median(figure(one) / figure(other) for one, other in zip(times, to, strict=False))
 
 
 def read_comparison(path: Path) -> RivalComparison:

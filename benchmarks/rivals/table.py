@@ -1,8 +1,9 @@
 """The comparison with rivals in words: a table for each size, and what its figures are."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from benchmarks.report.table import markdown_table
+from benchmarks.rivals.network import LABELS, NETWORK, OBJECTS, STAGES
 from benchmarks.rivals.record import NetworkResult, RivalComparison
 
 
@@ -13,45 +14,69 @@ def to_markdown(comparison: RivalComparison) -> str:
 
 
 def _of_size(comparison: RivalComparison, side: int) -> str:
-    """Ours first; then how many times as long as ours each takes, a column per student and what it does."""
+    """The stages, the whole, and how many times as long as each student's quickest row; ours first."""
     rows = comparison.of_size(side)
-    to = [title for student in comparison.students for title in _references(rows, student)]
-    head = [f"{side}x{side}", "ms", *(f"times {title}" for title in to), "peak MB"]
-    lines = [_line(row, to) for row in rows]
+    stages = [stage for stage in STAGES if any(stage in row.stages for row in rows)]
+    to = [title for student in comparison.students for title in _quickest(rows, student)]
+    last = [f"times {title}" for title in to] if comparison.until != NETWORK else []
+    head = [f"{side}x{side}", *stages, "ms", *last, *(f"network: times {title}" for title in to), "count", "peak MB"]
+    lines = [_line(row, stages, to, bool(last)) for row in rows]
     return "\n".join(markdown_table(head, lines, [column > 0 for column in range(len(head))]))
 
 
-def _references(rows: Sequence[NetworkResult], student: str) -> list[str]:
-    """A student's network, and its whole frame with the tile that makes it quickest."""
-    own = [row for row in rows if row.student == student]
-    network = [row.title for row in own if not row.is_whole_frame]
-    frames = [row for row in own if row.is_whole_frame and row.ms is not None]
-    return [*network, *([min(frames, key=lambda row: row.ms or 0.0).title] if frames else [])]
+def _quickest(rows: Sequence[NetworkResult], student: str) -> list[str]:
+    """A student with the tile that makes it quickest."""
+    own = [row for row in rows if row.student == student and row.ms is not None]
+    return [min(own, key=lambda row: row.ms or 0.0).title] if own else []
 
 
-def _line(row: NetworkResult, to: Sequence[str]) -> list[str]:
-    if row.ms is None or row.peak_mb is None:
-        return [row.title, *["-"] * (len(to) + 2)]
-    ratios = [f"{row.ratios[title]:.1f}x" if title in row.ratios else "-" for title in to]
-    return [row.title, f"{row.ms:.0f}" if row.ms >= 10 else f"{row.ms:.1f}", *ratios, f"{row.peak_mb:.0f}"]
+def _line(row: NetworkResult, stages: Sequence[str], to: Sequence[str], has_more: bool) -> list[str]:
+    ratios = [
+        *(_times(row.ratios, title) for title in to if has_more),
+        *(_times(row.network_ratios, title) for title in to),
+    ]
+    ms = [_ms(row.stages.get(stage)) for stage in stages]
+    count = "-" if row.objects is None else str(row.objects)
+    return [row.title, *ms, _ms(row.ms), *ratios, count, "-" if row.peak_mb is None else f"{row.peak_mb:.0f}"]
+
+
+def _ms(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0f}" if value >= 10 else f"{value:.1f}"
+
+
+def _times(ratios: Mapping[str, float], title: str) -> str:
+    return f"{ratios[title]:.1f}x" if title in ratios else "-"
+
+
+ENDINGS = {
+    NETWORK: "A frame ends with the network's raw output.",
+    LABELS: "A frame ends with its label image.",
+    OBJECTS: "A frame ends with its label image and a row of measures for each object.",
+}
 
 
 def notes(comparison: RivalComparison) -> list[str]:
     """What the tables' figures are, and what is missing from them."""
     device = comparison.device
     lines = [
-        "The network alone, from a normalised frame to its raw output; the rivals' weights are untrained: how long a "
-        "network takes does not depend on them.",
+        f"From the frame, uint16 in memory, {comparison.data}; medians in milliseconds. {ENDINGS[comparison.until]} "
+        "pre: checks, normalisation, tiles; each with its own package's functions.",
+        "The rivals' weights are untrained, as the time of a network does not depend on them.",
         f"Medians on {device.cpu}, {device.usable_cores} cores, {comparison.threads} thread"
         f"{'s' * (comparison.threads != 1)} each, {device.os}; {comparison.rounds} interleaved rounds, a fresh process "
         "each; ratios are paired by round; peak MB is of that process, with Python and its libraries.",
     ]
-    if any(row.is_whole_frame for row in comparison.results):
-        lines.insert(
-            1,
-            "Whole frame: from the bytes of an uncompressed uint16 TIFF in memory to the binary mask: decoded, "
-            "normalised, segmented, thresholded.",
-        )
+    if comparison.until != NETWORK:
+        counts = ", ".join(f"{count} in {side}x{side}" for side, count in comparison.truth.items())
+        lines[2:2] = [
+            "labels: ours from the student's own maps; the rivals' by their packages' own post-processing, from the "
+            "maps that their own training targets give for the frame's true labels, after the network has run and its "
+            f"output was put aside. count: the objects that result; true ones: {counts}.",
+        ]
+    if comparison.until == OBJECTS:
+        lines[3:3] = [
+            "objects, in milliseconds: ours; the rivals' by regionprops_table of scikit-image, with the same columns."
+        ]
     lines += _networks(comparison)
     lines += [
         f"{item.title} at {item.side}x{item.side} was not measured: {item.not_measured}"

@@ -9,7 +9,7 @@ import pytest
 from benchmarks.page import pareto_figure
 from benchmarks.report import table
 from benchmarks.report.files import write_report
-from benchmarks.rivals.ours import ALONE, load
+from benchmarks.rivals.ours import OURS, load
 from benchmarks.rivals.record import SCHEMA_VERSION, NetworkResult, RivalComparison
 from runtime.errors import InputError
 
@@ -30,15 +30,39 @@ def four(make_report):
 @pytest.fixture
 def comparison(four):
     """StarDist and ours on the same machine, at the side of the tiles and at another."""
-    times = [("stardist", 256, 80.0), (ALONE, 256, 2.0), ("stardist", 512, 300.0), ("instanseg", 256, 400.0)]
+    times = [("stardist", 256, 80.0), (OURS, 256, 2.0), ("stardist", 512, 300.0), ("instanseg", 256, 400.0)]
     results = [
         NetworkResult(
-            name, load(name).title, "", side, ms, None, None, (), None, "fast" if name == ALONE else None, None, {}
+            name,
+            load(name).title,
+            "",
+            side,
+            10 * ms,
+            {"pre": 1.0, "network": ms, "labels": 9 * ms - 1},
+            5,
+            None,
+            (),
+            None,
+            "fast" if name == OURS else None,
+            (side, side) if name == OURS else None,
+            {},
+            {},
         )
         for name, side, ms in times
     ]
     return RivalComparison(
-        SCHEMA_VERSION, "now", "0.1.0", four.device, four.noise, "synthetic", 2, 3, tuple(results), ("fast",)
+        SCHEMA_VERSION,
+        "now",
+        "0.1.0",
+        four.device,
+        four.noise,
+        "synthetic",
+        2,
+        3,
+        tuple(results),
+        ("fast",),
+        "labels",
+        {"256": 5, "512": 5},
     )
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tifffile
 
 from benchmarks.host.calibration import calibrate, judge
 from benchmarks.host.fingerprint import fingerprint
@@ -14,8 +13,8 @@ from benchmarks.rivals import flow as rivals
 from benchmarks.rivals import measure
 from benchmarks.rivals.flow import Missing, RivalsPlan
 from benchmarks.rivals.measure import NetworkTimes
-from benchmarks.rivals.network import NetworkJob
-from benchmarks.rivals.ours import ALONE, OURS, RIVALS, WHOLE_FRAME, load
+from benchmarks.rivals.network import NetworkJob, Timed, in_stages, object_rows
+from benchmarks.rivals.ours import OURS, RIVALS, load
 from benchmarks.rivals.record import (
     SCHEMA_VERSION,
     NetworkResult,
@@ -41,17 +40,21 @@ class StandIn:
     with_torch: bool = False
     packages: tuple = ("numpy",)
 
-    def open(self, frame, job):
+    def open(self, frame, truth, job):
+        from benchmarks.rivals.network import in_stages
+
         if job.threads == 7:
             raise MemoryError("no room")
-        return lambda: frame.sum()
+        return in_stages(frame, job.until, pre=lambda frame: frame / 2, network=abs, labels=lambda _: truth)
 
 NETWORK = StandIn()
 """
 
 
-def answer(*ms: float, peak: float = 100.0) -> NetworkTimes:
-    return NetworkTimes(ms, 50.0, 30.0, peak, {"python": "3.11"})
+def answer(*ms: float, peak: float = 100.0, network: float = 0.25) -> NetworkTimes:
+    """Times of these frames, of which the network takes a share."""
+    stages = {"pre": tuple(one * (1 - network) for one in ms), "network": tuple(one * network for one in ms)}
+    return NetworkTimes(stages, 12, 50.0, 30.0, peak, {"python": "3.11"})
 
 
 @pytest.fixture
@@ -78,7 +81,7 @@ def test_every_file_of_the_folder_is_a_rival_and_ours_are_none():
     assert RIVALS.names() == ("cellpose", "instanseg", "stardist")
 
 
-@pytest.mark.parametrize("name", [*RIVALS.names(), *OURS])
+@pytest.mark.parametrize("name", [*RIVALS.names(), OURS])
 def test_a_network_imports_its_library_only_when_it_is_opened(name: str):
     network = load(name)
     assert network.title and network.description
@@ -105,24 +108,40 @@ def test_all_are_timed_and_compared_with_every_row_of_ours(stand_in, plan: Rival
     assert [one.results for one in kept] == [found.results] and len(steps) == rivals.steps(
         plan
     ) - 1  # the stand-in needs no installation
-    first, second, *frames, theirs = found.results
-    assert [row.title for row in (first, second)] == list(found.students) == ["first", "second"]
-    assert first.ratio == 1.0 and second.ratio == second.ratios["first"]
-    assert [row.title for row in frames] == [f"{name}, whole frame, tile 64x64" for name in found.students]
-    assert all(row.tile == (64, 64) and row.ms and row.ratios[row.title] == 1.0 for row in frames)
-    assert theirs.ms is not None and theirs.not_measured is None and len(theirs.ratios) == 4
+    *ours, theirs = found.results
+    assert found.students == ("first", "second")
+    assert [row.title for row in ours] == ["first, tile 64x64", "second, tile 64x64"]
+    for row in ours:
+        assert row.tile == (64, 64) and row.ms and row.objects is not None
+        assert list(row.stages) == ["pre", "network", "blend", "labels", "objects"]
+        assert row.ratios[row.title] == row.network_ratios[row.title] == 1.0
+    assert theirs.ms is not None and theirs.not_measured is None
+    assert theirs.ratios.keys() == theirs.network_ratios.keys() == {row.title for row in ours}
+    assert list(theirs.stages) == ["pre", "network", "labels", "objects"]
+    assert theirs.objects == found.truth["64"] > 0  # the stand-in returns the true labels
     assert len(theirs.answers) == 1 and len(theirs.answers[0].ms) == 3
-    assert compiled == [(name, (64, 64)) for name in ("first", "second")] * 2
+    assert compiled == [(name, (64, 64)) for name in ("first", "second")]
     assert RivalComparison.from_dict(parse_json(found.to_json())) == found
 
 
 def test_a_rival_that_does_not_run_says_why_and_the_rest_goes_on(stand_in, plan: RivalsPlan, compiled):
-    few = replace(plan, threads=7, students=("first",), frame_tiles=())
+    few = replace(plan, threads=7, students=("first",))
     found = rivals.run(few, lambda what: None, lambda found: None)
     ours, theirs = found.results
     assert ours.ms is not None
     assert "no room" in (theirs.not_measured or "")
     assert "| Stand-in | - | - | - |" in to_markdown(found)
+    assert "first, tile 64x64" in to_markdown(found)
+
+
+@pytest.mark.parametrize(("until", "last"), [("network", {"pre", "network"}), ("labels", {"pre", "network", "labels"})])
+def test_a_frame_ends_where_it_is_asked_to(stand_in, plan: RivalsPlan, compiled, until: str, last: set[str]):
+    found = rivals.run(replace(plan, until=until, students=("first",)), lambda what: None, lambda found: None)
+    ours, theirs = found.results
+    assert found.until == until and found.to_dict()["until"] == until
+    assert set(theirs.stages) == last and set(ours.stages) - {"blend"} == last
+    assert (ours.objects is None) == (theirs.objects is None) == (until == "network")
+    assert ("true ones" in to_markdown(found)) == (until != "network")
 
 
 def test_a_student_that_is_not_compiled_says_why(plan: RivalsPlan, monkeypatch: pytest.MonkeyPatch):
@@ -134,24 +153,46 @@ def test_a_student_that_is_not_compiled_says_why(plan: RivalsPlan, monkeypatch: 
     assert {row.not_measured for row in found.results} == {"no such student"}
 
 
-def test_a_whole_frame_is_read_from_the_bytes_of_a_file_and_becomes_a_mask(write_tiny, tmp_path: Path):
-    frame = rivals.write_frames(128, tmp_path)[True]
-    job = NetworkJob(WHOLE_FRAME, str(frame), 1, 2, 1.0, None, str(write_tiny()))
-    mask = load(WHOLE_FRAME).open(frame.read_bytes(), job)()
-    pixels = tifffile.imread(frame)
-    assert pixels.dtype == np.uint16
-    with Segmenter.open(job.artifact or "") as segment:
-        assert np.array_equal(mask, segment(pixels).mask)
-    assert mask.any() and not mask.all()
+def test_ours_goes_from_the_camera_s_pixels_to_its_objects(write_tiny, tmp_path: Path):
+    true = rivals.write_frame(128, tmp_path)
+    frame, truth = (np.load(tmp_path / name) for name in (rivals.FRAME, rivals.TRUTH))
+    assert (frame.dtype, truth.dtype) == (np.uint16, np.int32) and frame.shape == truth.shape == (128, 128)
+    assert len(np.unique(truth[truth > 0])) == true > 0
+    files = (str(tmp_path / rivals.FRAME), str(tmp_path / rivals.TRUTH))
+    job = NetworkJob(OURS, *files, 1, 2, 1.0, None, str(write_tiny()), "objects")
     times = measure.measure(job)
+    with Segmenter.open(job.artifact or "") as segment:
+        assert times.objects == len(segment(frame).objects()) > 0
+    assert len(times.ms) == 2 and times.ms[0] == sum(stage[0] for stage in times.stages.values())
     assert times.peak_mb > 10
-    assert {"python", "tifffile", "openvino"} <= set(times.versions)
+    assert {"python", "openvino"} <= set(times.versions)
+
+
+def test_the_stages_of_a_rival_take_what_the_one_before_returned():
+    frame = np.full((4, 4), 7, np.uint16)
+    labels = np.eye(4, dtype=np.int32) * np.arange(1, 5, dtype=np.int32)
+    given: list[float] = []
+
+    def network(value: float) -> float:
+        given.append(value)
+        return value + 1
+
+    def post(value: float) -> np.ndarray:
+        given.append(value)
+        return labels
+
+    run = in_stages(frame, "objects", pre=lambda frame: frame.max(), network=network, labels=post)
+    timed = run()
+    assert given == [7, 8] and timed.objects == 4
+    assert list(timed.ms) == ["pre", "network", "labels", "objects"] and all(ms >= 0 for ms in timed.ms.values())
+    rows = object_rows(labels, frame)
+    assert rows["label"].tolist() == [1, 2, 3, 4] and rows["intensity_mean"].tolist() == [7.0] * 4
 
 
 def test_each_tile_is_tried_once_and_none_beyond_the_frame(plan: RivalsPlan):
     tiles = replace(plan, students=("first",), networks=(), frame_tiles=("frame", "256", "64x128", "512"))
-    assert [subject.tile for subject in tiles.subjects(256)] == [None, (256, 256), (64, 128)]
-    assert [subject.tile for subject in tiles.subjects(512)][1:] == [(512, 512), (256, 256), (64, 128)]
+    assert [subject.tile for subject in tiles.subjects(256)] == [(256, 256), (64, 128)]
+    assert [subject.tile for subject in tiles.subjects(512)] == [(512, 512), (256, 256), (64, 128)]
 
 
 def test_ours_is_compiled_for_the_first_target_that_runs_here(plan: RivalsPlan, write_tiny, monkeypatch):
@@ -203,46 +244,61 @@ def test_the_small_torch_is_tried_first(monkeypatch: pytest.MonkeyPatch):
     assert with_pip[:3] == ["python", "-m", "pip"]
 
 
-OUR = Subject(ALONE, "nuclei-fast")
-WHOLE = [Subject(WHOLE_FRAME, "nuclei-fast", (side, side)) for side in (64, 256)]
+OURS_64, OUR = (Subject(OURS, "nuclei-fast", (side, side)) for side in (64, 256))
 STARDIST = Subject("stardist")
 
 
 def test_ratios_are_paired_by_round():
     ours = [answer(10.0), answer(100.0)]  # the second round of a busy machine
-    _, theirs = results(64, {OUR: ours, STARDIST: [answer(40.0), answer(400.0)]}, {})
-    assert theirs.ratio == theirs.ratios["nuclei-fast"] == 4.0
-    assert theirs.ms == 220.0
+    theirs = [answer(40.0, network=0.5), answer(400.0, network=0.5)]
+    _, row = results(64, {OUR: ours, STARDIST: theirs}, {})
+    assert row.ratios == {OUR.title: 4.0}
+    assert row.network_ratios == {OUR.title: 8.0}
+    assert row.ms == 220.0 and row.stages == {"pre": 110.0, "network": 110.0}
 
 
 def test_the_table_says_what_it_is_and_what_is_missing():
-    times = {OUR: [answer(9.4)], STARDIST: [answer(94.0, peak=800.0)], Subject("cellpose"): []}
+    times = {OUR: [answer(9.6)], STARDIST: [answer(96.0, peak=800.0)], Subject("cellpose"): []}
     rows = results(256, times, {Subject("cellpose"): "no such package"})
     text = to_markdown(comparison(rows))
-    assert "| 256x256 | ms | times nuclei-fast | peak MB |" in text
-    assert "| nuclei-fast | 9.4 | 1.0x | 100 |" in text
-    assert "| StarDist 2D | 94 | 10.0x | 800 |" in text
+    ours = "nuclei-fast, tile 256x256"
+    assert f"| 256x256 | pre | network | ms | times {ours} | network: times {ours} | count | peak MB |" in text
+    assert f"| {ours} | 7.2 | 2.4 | 9.6 | 1.0x | 1.0x | 12 | 100 |" in text
+    assert "| StarDist 2D | 72 | 24 | 96 | 10.0x | 10.0x | 12 | 800 |" in text
+    assert "| Cellpose 3 | - | - | - | - | - | - | - |" in text
     assert "Cellpose 3 at 256x256 was not measured: no such package" in text
-    assert "untrained" in text and "2 threads" in text and "Whole frame" not in text
+    assert "untrained" in text and "2 threads" in text and "true ones: 5 in 256x256" in text
 
 
-def test_the_table_compares_with_the_quicker_of_the_whole_frames():
-    times = {OUR: [answer(10.0)], WHOLE[0]: [answer(25.0)], WHOLE[1]: [answer(20.0)], STARDIST: [answer(400.0)]}
+def test_the_table_compares_with_the_quickest_tile_of_a_student():
+    times = {OURS_64: [answer(25.0)], OUR: [answer(20.0)], STARDIST: [answer(400.0)]}
     text = to_markdown(comparison(results(256, times, {})))
-    assert "| times nuclei-fast | times nuclei-fast, whole frame, tile 256x256 |" in text
-    assert "| nuclei-fast, whole frame, tile 64x64 | 25 | 2.5x | 1.2x | 100 |" in text
-    assert "| StarDist 2D | 400 | 40.0x | 20.0x | 100 |" in text
-    assert "Whole frame: from the bytes" in text
+    assert "times nuclei-fast, tile 256x256" in text and "times nuclei-fast, tile 64x64" not in text
+    assert "| nuclei-fast, tile 64x64 | 19 | 6.2 | 25 | 1.2x | 1.2x |" in text
+    assert "| StarDist 2D | 300 | 100 | 400 | 20.0x | 20.0x |" in text
 
 
 def comparison(rows: tuple[NetworkResult, ...]) -> RivalComparison:
     noise = judge(calibrate(2), calibrate(2))
     return RivalComparison(
-        SCHEMA_VERSION, "now", "0.1.0", fingerprint(), noise, "synthetic", 2, 1, rows, ("nuclei-fast",)
+        SCHEMA_VERSION,
+        "now",
+        "0.1.0",
+        fingerprint(),
+        noise,
+        "synthetic",
+        2,
+        1,
+        rows,
+        ("nuclei-fast",),
+        "objects",
+        {"256": 5},
     )
 
 
-@pytest.mark.parametrize("change", [{"schema_version": 2}, {"schema_version": True}, {"results": 5}, {"surprise": 1}])
+@pytest.mark.parametrize(
+    "change", [{"schema_version": 3}, {"until": 5}, {"schema_version": True}, {"results": 5}, {"surprise": 1}]
+)
 def test_what_is_no_comparison_is_refused(tmp_path: Path, change: dict):
     file = tmp_path / "rivals.json"
     file.write_text(json.dumps({**comparison(()).to_dict(), **change}))
@@ -250,11 +306,17 @@ def test_what_is_no_comparison_is_refused(tmp_path: Path, change: dict):
         read_comparison(file)
 
 
-@pytest.mark.parametrize("tiles", ["0", "a", "64x", "64x64x64", "-1", ""])
+@pytest.mark.parametrize("tiles", ["0", "a", "64x", "64x64x64", "-1", "", "none"])
 def test_wrong_tiles_are_refused(bench, tiles: str, tmp_path: Path):
     refused = bench("rivals", "--frame-tiles", tiles, "--folder", tmp_path)
     assert refused.code == 2
-    assert "whole frame" in refused.err
+    assert "cut into tiles" in refused.err
+
+
+def test_an_unknown_end_of_a_frame_is_refused(bench, tmp_path: Path):
+    refused = bench("rivals", "--until", "mask", "--folder", tmp_path)
+    assert refused.code == 2
+    assert "give one of network, labels, objects" in refused.err
 
 
 def test_students_of_one_name_are_refused(bench, tmp_path: Path):
@@ -264,9 +326,8 @@ def test_students_of_one_name_are_refused(bench, tmp_path: Path):
 
 
 def test_slow_networks_are_called_twice_at_least(tmp_path: Path):
-    calls: list[int] = []
-    job = NetworkJob("stardist", "", 1, 30, 0.0, None, None)
-    assert len(measure.sample(lambda: calls.append(1), job)) == 2
+    job = NetworkJob("stardist", "", "", 1, 30, 0.0, None, None, "objects")
+    assert len(measure.sample(lambda: Timed({"network": 1.0}, None), job)) == 2
 
 
 @pytest.mark.parametrize(("sides", "said"), [("300", "stride"), ("a", "not sizes"), ("16", "not sizes"), ("", "not")])
