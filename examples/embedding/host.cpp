@@ -53,7 +53,7 @@ static std::vector<float> run_tiles(const Frame& frame, ov::CompiledModel& model
     request.set_input_tensor(input);
     const Axis rows = tiles_along(frame.height, tile_h, overlap), cols = tiles_along(frame.width, tile_w, overlap);
     const size_t channels = model.output().get_shape()[1], size = frame.pixels.size();
-    std::vector<float> maps(channels * size, 0.0f);
+    std::vector<float> maps(channels * size);
     for (size_t i = 0; i < rows.starts.size(); ++i)
         for (size_t j = 0; j < cols.starts.size(); ++j) {
             const int top = rows.starts[i], left = cols.starts[j];
@@ -63,12 +63,16 @@ static std::vector<float> run_tiles(const Frame& frame, ov::CompiledModel& model
                                     range.data(), input.data<float>(), tile_h, tile_w));
             request.infer();
             const float* output = request.get_output_tensor().data<float>();
+            // Pixels that no earlier tile has, and those that no later one has; see edgescope_blend.
+            const int first_row = i ? rows.starts[i - 1] + tile_h - top : 0;
+            const int first_col = j ? cols.starts[j - 1] + tile_w - left : 0;
+            const int last_row = i + 1 < rows.starts.size() ? rows.starts[i + 1] - top : height;
+            const int last_col = j + 1 < cols.starts.size() ? cols.starts[j + 1] - left : width;
             for (size_t c = 0; c < channels; ++c)
                 checked(edgescope_blend(output + c * tile_h * tile_w, tile_w, &rows.weights[i * tile_h],
-                                        &cols.weights[j * tile_w], height, width, maps.data() + c * size + corner,
-                                        frame.width));
+                                        &cols.weights[j * tile_w], height, width, first_row, first_col, last_row,
+                                        last_col, maps.data() + c * size + corner, frame.width));
         }
-    checked(edgescope_clip(maps.data(), int64_t(maps.size())));
     return maps;
 }
 

@@ -56,13 +56,10 @@ def segment_tiles(
         limits = intensity_range(frame, how)
     if len(Grid.over(frame.shape, tile, overlap)) == 1:
         return _segment_one(frame, tile, overlap, channels, infer, limits, out)
-    result = np.zeros((channels, *frame.shape), np.float32) if out is None else out
-    if out is not None:
-        result.fill(0)
+    result = np.empty((channels, *frame.shape), np.float32) if out is None else out
     whole = slice(0, frame.shape[0]), slice(0, frame.shape[1])
     for place, output in _in_order(tiles(frame, tile, overlap, limits), infer, at_once):
         _blend(result, whole, output, place, tile)
-    kernel.clip(result)  # the weights sum to 1 only up to rounding
     return result
 
 
@@ -126,11 +123,10 @@ def segment_part(
     Returns float32 of shape (channels, rows of the part, columns of the part) in [0, 1].
     """
     rows, cols = part
-    result = np.zeros((channels, rows.stop - rows.start, cols.stop - cols.start), np.float32)
+    result = np.empty((channels, rows.stop - rows.start, cols.stop - cols.start), np.float32)
     for place in Grid.over(shape, tile, overlap).touching(part):
         pixels = scale(read(place.rows, place.cols), limits, tile)
         _blend(result, part, infer(pixels[None, None]), place, tile)
-    kernel.clip(result)
     return result
 
 
@@ -147,12 +143,18 @@ def tiles(
 
 @dataclass(frozen=True)
 class TilePlace:
-    """Where a tile lies in the frame, and its weight at each of those rows and columns (float32, sum 1 over tiles)."""
+    """Where a tile is in the frame, and its weight at each of those rows and columns (float32, sum 1 over tiles).
+
+    first : the frame's row and column from which on pixels are in no earlier tile of the grid
+    last : the row and column before which pixels are in no later tile
+    """
 
     rows: slice
     cols: slice
     row_weights: NDArray[np.float32]
     col_weights: NDArray[np.float32]
+    first: tuple[int, int]
+    last: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -189,9 +191,9 @@ class Grid:
         return len(self.rows) * len(self.cols)
 
     def __iter__(self) -> Iterator[TilePlace]:
-        for rows, row_weights in self.rows:
-            for cols, col_weights in self.cols:
-                yield TilePlace(rows, cols, row_weights, col_weights)
+        for rows, row_weights, first_row, last_row in _alone(self.rows):
+            for cols, col_weights, first_col, last_col in _alone(self.cols):
+                yield TilePlace(rows, cols, row_weights, col_weights, (first_row, first_col), (last_row, last_col))
 
 
 def _blend(
@@ -206,9 +208,20 @@ def _blend(
     to_row, from_row = _shared(part[0], place.rows)
     to_col, from_col = _shared(part[1], place.cols)
     row_weights, col_weights = place.row_weights[from_row], place.col_weights[from_col]
+    corner = place.rows.start + from_row.start, place.cols.start + from_col.start
+    first, last = ((max(0, row - corner[0]), max(0, col - corner[1])) for row, col in (place.first, place.last))
     for channel, values in enumerate(output[0, :, from_row, from_col]):
-        if not kernel.blend(values, row_weights, col_weights, result[channel, to_row, to_col]):
+        if not kernel.blend(values, row_weights, col_weights, result[channel, to_row, to_col], first, last):
             raise _not_finite(place)
+
+
+def _alone(axis: list[tuple[slice, NDArray[np.float32]]]) -> Iterator[tuple[slice, NDArray[np.float32], int, int]]:
+    """Each tile along an axis, with the place where the one before it ends, and that where the next one begins."""
+    places = [place for place, _ in axis]
+    ends = [places[0].start, *(place.stop for place in places[:-1])]
+    begins = [*(place.start for place in places[1:]), places[-1].stop]
+    for (place, weights), end, begin in zip(axis, ends, begins, strict=True):
+        yield place, weights, end, begin
 
 
 def _meet(one: slice, other: slice) -> bool:

@@ -140,17 +140,21 @@ def blend(
     row_weights: NDArray[np.float32],
     col_weights: NDArray[np.float32],
     result: NDArray[np.float32],
+    first: tuple[int, int],
+    last: tuple[int, int],
 ) -> bool:
     """Add a tile's output, float32 (h, w), times its weights to a part of a map; returns whether all is finite.
 
     output, result : float32 (h, w); result is changed in place, and its rows are without gaps
+    first : from this row and column on pixels are in no earlier tile, and are set
+    last : before this row and column pixels are in no later tile, and are clipped to [0, 1]
     """
     if output.strides[1] != output.itemsize:
         output = np.ascontiguousarray(output)
     height, width = _sides(output)
     call = _library().edgescope_blend
     code = call(
-        _at(output), output.strides[0] // 4, _at(row_weights), _at(col_weights), height, width,
+        _at(output), output.strides[0] // 4, _at(row_weights), _at(col_weights), height, width, *first, *last,
         _at(result), result.strides[0] // 4,
     )  # fmt: skip
     return code != NOT_FINITE and _check(code, f"Blending {width}x{height} pixels") == 0
@@ -206,7 +210,7 @@ def _library() -> Any:
     library.edgescope_range.argtypes = [address, i32, ctypes.c_double, ctypes.c_double, address]
     library.edgescope_scale.argtypes = [address, i32, i32, i32, i64, address, address, i32, i32]
     library.edgescope_tiles.argtypes = [i32, i32, i32, address, address]
-    library.edgescope_blend.argtypes = [address, i64, address, address, i32, i32, address, i64]
+    library.edgescope_blend.argtypes = [address, i64, address, address, *(i32,) * 6, address, i64]
     library.edgescope_clip.argtypes = [address, i64]
     library.edgescope_resize.argtypes = [address, i32, i64, address, address, address]
     library.edgescope_smooth.argtypes = [address, i32, i32, i32]

@@ -105,13 +105,17 @@ EDGESCOPE_API int32_t edgescope_scale(const void *frame, int32_t frame_type, int
  * to 1. */
 EDGESCOPE_API int32_t edgescope_tiles(int32_t size, int32_t tile, int32_t overlap, int32_t *starts, float *weights);
 
-/* Add height x width pixels of one channel of a tile, weighted by row_weights[y] * col_weights[x], to a map.
- * Strides are in pixels. EDGESCOPE_NOT_FINITE if a pixel is NaN or infinite. */
+/* Add height x width pixels of one channel of a tile, weighted by row_weights[y] * col_weights[x], to a map, tile by tile
+ * in the order of rows and then columns. Strides are in pixels. EDGESCOPE_NOT_FINITE if a pixel is NaN or infinite.
+ * From first_row and first_col on a pixel is in no earlier tile: it is set, so the map need not begin with zeros. Before
+ * last_row and last_col it is in no later tile: it is clipped to 0, 1, as weights sum to 1 only up to rounding. That
+ * spares two passes over the map. */
 EDGESCOPE_API int32_t edgescope_blend(const float *output, int64_t output_stride, const float *row_weights,
-                                      const float *col_weights, int32_t height, int32_t width, float *map,
+                                      const float *col_weights, int32_t height, int32_t width, int32_t first_row,
+                                      int32_t first_col, int32_t last_row, int32_t last_col, float *map,
                                       int64_t map_stride);
 
-/* Clip a map to 0, 1 once all tiles are in it. EDGESCOPE_NOT_FINITE if a value is NaN, which becomes 0, or infinite. */
+/* Clip a map to 0, 1 where one tile is the frame, and nothing is blended. EDGESCOPE_NOT_FINITE if a value is NaN, which becomes 0, or infinite. */
 EDGESCOPE_API int32_t edgescope_clip(float *map, int64_t size);
 
 /* How one axis of an image is resized, and which part of the result is made. For all of it: {old, 0, old, new, 0, new}.

@@ -207,25 +207,52 @@ int32_t edgescope_tiles(int32_t size, int32_t tile, int32_t overlap, int32_t *st
     return steps + 1;
 }
 
+static float clipped(float value) {
+    const float positive = value > 0 ? value : 0;
+    return positive < 1 ? positive : 1;
+}
+
+static int is_bad(float value) { return value - value != 0; }
+
+/* Part of a row of edgescope_blend; is_first and is_last are constants where it is called. */
+static inline int blend_pixels(const float *restrict output, float row_weight, const float *restrict col_weights,
+                               float *restrict map, int32_t start, int32_t stop, int is_first, int is_last) {
+    int any_bad = 0;
+    for (int32_t x = start; x < stop; x++) {
+        const float weighted = output[x] * (row_weight * col_weights[x]), sum = is_first ? weighted : map[x] + weighted;
+        map[x] = is_last ? clipped(sum) : sum;
+        any_bad |= is_bad(output[x]);
+    }
+    return any_bad;
+}
+
+static int32_t at_most(int32_t value, int32_t most) { return value < most ? value : most; }
+
 int32_t edgescope_blend(const float *output, int64_t output_stride, const float *row_weights, const float *col_weights,
-                        int32_t height, int32_t width, float *map, int64_t map_stride) {
+                        int32_t height, int32_t width, int32_t first_row, int32_t first_col, int32_t last_row,
+                        int32_t last_col, float *map, int64_t map_stride) {
     if (!output || !row_weights || !col_weights || !map || height < 0 || width < 0) return EDGESCOPE_BAD_ARGUMENT;
-    int is_bad = 0;
-    for (int32_t y = 0; y < height; y++, output += output_stride, map += map_stride)
-        for (int32_t x = 0; x < width; x++) {
-            map[x] += output[x] * (row_weights[y] * col_weights[x]);
-            is_bad |= output[x] - output[x] != 0;
-        }
-    return is_bad ? EDGESCOPE_NOT_FINITE : EDGESCOPE_OK;
+    if (first_row < 0 || first_col < 0 || last_row < 0 || last_col < 0) return EDGESCOPE_BAD_ARGUMENT;
+    int any_bad = 0;
+    for (int32_t y = 0; y < height; y++, output += output_stride, map += map_stride) {
+        const int32_t first = y < first_row ? width : at_most(first_col, width); /* columns from here on are set */
+        const int32_t last = y < last_row ? at_most(last_col, width) : 0;        /* columns before it are clipped */
+        const int32_t low = at_most(first, last);
+        const float weight = row_weights[y];
+        any_bad |= blend_pixels(output, weight, col_weights, map, 0, low, 0, 1);
+        any_bad |= blend_pixels(output, weight, col_weights, map, low, first, 0, 0);
+        any_bad |= blend_pixels(output, weight, col_weights, map, low, last, 1, 1);
+        any_bad |= blend_pixels(output, weight, col_weights, map, first > last ? first : last, width, 1, 0);
+    }
+    return any_bad ? EDGESCOPE_NOT_FINITE : EDGESCOPE_OK;
 }
 
 int32_t edgescope_clip(float *map, int64_t size) {
     if (!map || size < 0) return EDGESCOPE_BAD_ARGUMENT;
-    int is_bad = 0;
+    int any_bad = 0;
     for (int64_t i = 0; i < size; i++) {
-        is_bad |= map[i] - map[i] != 0;
-        const float positive = map[i] > 0 ? map[i] : 0;
-        map[i] = positive < 1 ? positive : 1;
+        any_bad |= is_bad(map[i]);
+        map[i] = clipped(map[i]);
     }
-    return is_bad ? EDGESCOPE_NOT_FINITE : EDGESCOPE_OK;
+    return any_bad ? EDGESCOPE_NOT_FINITE : EDGESCOPE_OK;
 }

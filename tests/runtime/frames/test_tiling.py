@@ -141,6 +141,24 @@ def test_a_part_is_bit_for_bit_that_of_the_whole(tiling, corners):
     np.testing.assert_array_equal(found, segment_tiles(frame, HOW, tile, overlap, 2, model)[:, part[0], part[1]])
 
 
+@given(tilings(), st.integers(0, 2**32 - 1))
+def test_tiles_are_summed_from_zero_in_their_order_and_clipped(tiling, seed: int):
+    shape, tile, overlap = tiling
+    grid = Grid.over(shape, tile, overlap)
+    outputs = np.random.default_rng(seed).uniform(-0.5, 1.5, (len(grid), 2, *tile)).astype(np.float32)
+    outputs[..., 0] = -0.0
+    expected = np.zeros((2, *shape), np.float32)
+    for place, output in zip(grid, outputs, strict=True):
+        height, width = len(place.row_weights), len(place.col_weights)
+        weights = place.row_weights[:, None] * place.col_weights
+        expected[:, place.rows, place.cols] += output[:, :height, :width] * weights
+    expected = np.where(expected > 0, np.minimum(expected, 1), np.float32(0))
+    for out in (None, np.full((2, *shape), np.nan, np.float32)):
+        copies = iter(outputs[:, None].copy())
+        result = segment_tiles(frame_of(shape), HOW, tile, overlap, 2, lambda _, left=copies: next(left), out=out)
+        assert result.tobytes() == expected.tobytes()
+
+
 @pytest.mark.parametrize("shape", [(32, 48), (32, 40), (20, 48), (1, 1)])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 def test_one_tile_gives_what_blending_one_tile_gives(shape: tuple[int, int], dtype: type):

@@ -102,23 +102,37 @@ def test_tiles_that_cannot_be_laid_are_refused(size: int, tile: int, overlap: in
         kernel.tiles(size, tile, overlap)
 
 
-def test_blending_adds_weighted_pixels():
+NOTHING, ALL = (0, 0), (99, 99)  # the pixels before them
+
+
+@pytest.mark.parametrize("first", [NOTHING, (2, 3), (4, 1), (0, 5), ALL])
+@pytest.mark.parametrize("last", [NOTHING, (2, 3), (5, 6), (6, 2), ALL])
+def test_blending_sets_adds_and_clips_weighted_pixels(first: tuple[int, int], last: tuple[int, int]):
     rng = np.random.default_rng(0)
-    output, rows, cols = (rng.random(shape, np.float32) for shape in ((6, 7), 6, 7))
-    whole = rng.random((20, 30), np.float32)
+    output, rows, cols = (rng.random(shape, np.float32) * 3 - 1 for shape in ((6, 7), 6, 7))
+    whole = rng.random((20, 30), np.float32) * 3 - 1
     expected = whole.copy()
-    expected[3:9, 4:11] += output * (rows[:, None] * cols)
-    assert kernel.blend(output, rows, cols, whole[3:9, 4:11])
+    part = expected[3:9, 4:11]
+    part[first[0] :, first[1] :] = 0
+    part += output * (rows[:, None] * cols)
+    part[: last[0], : last[1]] = part[: last[0], : last[1]].clip(0, 1)
+    assert kernel.blend(output, rows, cols, whole[3:9, 4:11], first, last)
     np.testing.assert_array_equal(whole, expected)
+
+
+def test_negative_places_are_refused():
+    ones = np.ones(4, np.float32)
+    with pytest.raises(InputError, match="out of its range"):
+        kernel.blend(np.ones((4, 4), np.float32), ones, ones, np.zeros((4, 4), np.float32), (-1, 0), ALL)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_blending_and_clipping_show_what_is_not_finite(value: float):
     output, ones = np.zeros((3, 4), np.float32), np.ones(4, np.float32)
-    assert kernel.blend(output, ones[:3], ones, np.zeros((3, 4), np.float32))
+    assert kernel.blend(output, ones[:3], ones, np.zeros((3, 4), np.float32), ALL, NOTHING)
     assert kernel.clip(output)
     output[1, 2] = value
-    assert not kernel.blend(output, ones[:3], ones, np.zeros((3, 4), np.float32))
+    assert not kernel.blend(output, ones[:3], ones, np.zeros((3, 4), np.float32), ALL, NOTHING)
     assert not kernel.clip(output)
 
 
