@@ -48,7 +48,8 @@ typedef struct {
     const Run *runs;
     const int32_t *members; /* the part's runs, in reading order */
     int32_t count, top, left, stride, rows;
-    size_t pixels;
+    size_t pixels, cells; /* cells of the grid that is laid over this part */
+    int is_dense;         /* to go over all cells is less work than to go from run to run */
 } Part;
 
 /* --- runs and connected parts ------------------------------------------------------------------------------------- */
@@ -159,7 +160,8 @@ static int open_part(Part *part, const Run *runs, const int32_t *members, int32_
     }
     part->top = run_of(part, 0)->y, part->left = left, part->stride = right - left + 1;
     part->rows = run_of(part, count - 1)->y - part->top + 1;
-    const size_t grid = (size_t)(part->rows + 2) * (size_t)part->stride;
+    const size_t grid = part->cells = (size_t)(part->rows + 2) * (size_t)part->stride;
+    part->is_dense = grid < 4 * part->pixels + 64 * (size_t)count;
     const size_t listed = part->pixels > 2 * ((size_t)part->stride + 2) ? part->pixels : 2 * ((size_t)part->stride + 2);
     if (grid > part->grid) {
         free(part->height), free(part->basin);
@@ -175,7 +177,9 @@ static int open_part(Part *part, const Run *runs, const int32_t *members, int32_
 }
 
 static void clear(const Part *part, uint32_t *grid) {
-    FOR_EACH_RUN (part, run) memset(grid + position(part, run), 0, sizeof *grid * (size_t)(run->stop - run->start));
+    if (part->is_dense) memset(grid, 0, sizeof *grid * part->cells);
+    else
+        FOR_EACH_RUN (part, run) memset(grid + position(part, run), 0, sizeof *grid * (size_t)(run->stop - run->start));
 }
 
 /* --- heights from the core map ------------------------------------------------------------------------------------ */
@@ -202,16 +206,15 @@ static void diffuse(const uint16_t *restrict from, uint16_t *restrict to, size_t
 }
 
 static void heights_from_core(Part *part, const float *core, int32_t width, int32_t steps) {
-    const size_t stride = (size_t)part->stride, grid = (size_t)(part->rows + 2) * stride;
+    const size_t stride = (size_t)part->stride, grid = part->cells;
     uint16_t *from = (uint16_t *)part->basin, *to = from + grid; /* both lie in the memory of `basin` */
     FOR_EACH_RUN (part, run) {
         const float *value = core + (size_t)run->y * (size_t)width;
         uint16_t *at = from + position(part, run);
         for (int32_t x = run->start; x < run->stop; x++) *at++ = half_levels(value[x]);
     }
-    const int is_dense = grid < 4 * part->pixels;
     for (int32_t step = 0; step < steps; step++) {
-        if (is_dense) diffuse(from, to, stride, grid - stride, stride);
+        if (part->is_dense) diffuse(from, to, stride, grid - stride, stride);
         else
             FOR_EACH_RUN (part, run) {
                 const size_t at = position(part, run);
@@ -223,8 +226,10 @@ static void heights_from_core(Part *part, const float *core, int32_t width, int3
     FOR_EACH_RUN (part, run) {
         const size_t at = position(part, run), length = (size_t)(run->stop - run->start);
         for (size_t i = at; i < at + length; i++) part->height[i] = from[i];
+        if (part->is_dense) continue;
         memset(from + at, 0, length * sizeof *from), memset(to + at, 0, length * sizeof *to);
     }
+    if (part->is_dense) clear(part, part->basin);
 }
 
 /* --- heights from the distance to the background ------------------------------------------------------------------ */
@@ -291,9 +296,13 @@ static void heights_from_distance(Part *part, int32_t frame_height, int32_t fram
 
 /* --- flooding ----------------------------------------------------------------------------------------------------- */
 
-/* Fill `order` with the part's positions by falling height, in reading order where heights are equal (radix sort). */
+#define MAX_DIGITS (1 << 13) /* as many as a core map has heights */
+
+/* Fill `order` with the part's positions by falling height, in reading order where heights are equal (radix sort). Many
+ * digits are slow to go over for a small part, and spare a large one to gather its heights from all over the grid. */
 static void sort_by_height(Part *part) {
-    uint32_t highest = 0, *from = part->order, *to = part->basin, *next = from;
+    const uint32_t bits = part->pixels >> 16 ? 13 : 8, digits = 1u << bits, last = digits - 1;
+    uint32_t highest = 0, *from = part->order, *to = part->basin, *next = from, place[MAX_DIGITS + 1];
     FOR_EACH_RUN (part, run) {
         const size_t at = position(part, run), length = (size_t)(run->stop - run->start);
         for (size_t i = at; i < at + length; i++) {
@@ -301,14 +310,15 @@ static void sort_by_height(Part *part) {
             highest |= part->height[i];
         }
     }
-    for (int shift = 0; shift < (highest >> 16 ? 32 : 16); shift += 8) { /* an even number of passes ends in `order` */
-        size_t place[257] = {0};
-        for (size_t i = 0; i < part->pixels; i++) place[256 - (part->height[from[i]] >> shift & 255)]++;
-        for (int digit = 0; digit < 256; digit++) place[digit + 1] += place[digit];
-        for (size_t i = 0; i < part->pixels; i++) to[place[255 - (part->height[from[i]] >> shift & 255)]++] = from[i];
+    for (uint32_t shift = 0; shift < 32 && highest >> shift; shift += bits) {
+        memset(place, 0, (digits + 1) * sizeof *place);
+        for (size_t i = 0; i < part->pixels; i++) place[digits - (part->height[from[i]] >> shift & last)]++;
+        for (uint32_t digit = 0; digit < digits; digit++) place[digit + 1] += place[digit];
+        for (size_t i = 0; i < part->pixels; i++) to[place[last - (part->height[from[i]] >> shift & last)]++] = from[i];
         uint32_t *swap = from;
         from = to, to = swap;
     }
+    if (from != part->order) memcpy(part->order, from, part->pixels * sizeof *from);
     memset(part->basin, 0, part->pixels * sizeof *part->basin);
 }
 
@@ -369,15 +379,48 @@ static void spread(Part *part, const Rule *rule, Queue *queue, uint32_t level) {
     }
 }
 
+/* Where the order of heights leads to is all over the grid; a large part's grid is not in the processor's cache. */
+static void prefetch_neighbours(const Part *part, size_t i) {
+    const size_t ahead = 16, stride = (size_t)part->stride;
+    if (part->cells < 1 << 16 || i + ahead >= part->pixels) return;
+    const uint32_t *height = part->height + part->order[i + ahead], *basin = part->basin + part->order[i + ahead];
+    PREFETCH(height - stride), PREFETCH(height), PREFETCH(height + stride);
+    PREFETCH(basin - stride), PREFETCH(basin), PREFETCH(basin + stride);
+}
+
+/* Flood a pixel whose height no other one has, as most in a small part: nothing spreads, and nothing is queued. */
+static void flood_alone(Part *part, const Rule *rule, uint32_t pixel, uint32_t level) {
+    const uint32_t stride = (uint32_t)part->stride, steps[4] = {0u - stride, 0u - 1u, 1u, stride};
+    uint32_t *height = part->height, *basin = part->basin;
+    uint64_t best = 0; /* height, then rank of the direction: their maximum needs no branches, which would be guessed */
+    for (uint32_t k = 0; k < 4; k++) {
+        const uint64_t rank = (uint64_t)height[pixel + steps[k]] << 2 | (3 - k);
+        best = rank > best ? rank : best;
+    }
+    basin[pixel] = pixel;
+    if (best >> 2 < level) return;
+    basin[pixel] = summit_of(basin, pixel + steps[3 - (best & 3)]);
+    for (int k = 0; k < 4; k++) {
+        const uint32_t near = pixel + steps[k];
+        if (height[near] > level && basin[near] != basin[pixel]) meet(part, rule, pixel, near, level);
+    }
+}
+
 static void flood(Part *part, const Rule *rule) {
     const uint32_t stride = (uint32_t)part->stride, steps[4] = {0u - stride, 0u - 1u, 1u, stride};
     uint32_t *height = part->height, *basin = part->basin;
     Queue queue = {0, 0};
     for (size_t first = 0, i = 0; i < part->pixels; first = i) {
         const uint32_t level = height[part->order[first]];
+        if (i + 1 == part->pixels || height[part->order[i + 1]] != level) {
+            prefetch_neighbours(part, i);
+            flood_alone(part, rule, part->order[i++], level);
+            continue;
+        }
         for (; i < part->pixels && height[part->order[i]] == level; i++) {
             const uint32_t pixel = part->order[i];
             uint32_t best = 0, highest = level;
+            prefetch_neighbours(part, i);
             for (int k = 0; k < 4; k++) {
                 const uint32_t near = height[pixel + steps[k]];
                 if (near > highest && near < QUEUED) highest = near, best = pixel + steps[k];
@@ -401,7 +444,10 @@ static void flood(Part *part, const Rule *rule) {
 static int32_t write_labels(Part *part, int64_t min_area, int32_t *labels, int32_t width, int32_t count) {
     uint32_t *area = part->height, *basin = part->basin; /* of each object, at its summit */
     clear(part, area);
-    for (size_t i = 0; i < part->pixels; i++) area[basin[part->order[i]] = summit_of(basin, part->order[i])]++;
+    FOR_EACH_RUN (part, run) {
+        const size_t at = position(part, run), stop = at + (size_t)(run->stop - run->start);
+        for (size_t i = at; i < stop; i++) area[basin[i] = summit_of(basin, (uint32_t)i)]++;
+    }
     FOR_EACH_RUN (part, run) {
         int32_t *label = labels + (size_t)run->y * (size_t)width;
         const uint32_t *summit = basin + position(part, run);
