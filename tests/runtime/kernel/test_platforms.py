@@ -35,7 +35,7 @@ CHECKSUMS = {
     "threshold": "67203ade223215ccdfa24cae9d1d5906b07c1b4daaa39a8eee8633d37e103d20",
     "distance": "bc8b71f513382b1c314b37c6afb9a9179a76ae475664c310c03d5a6dd161aaa3",
 }
-WINE = next((path for name in ("wine64", "wine") if (path := shutil.which(name))), None)
+WINE = next((path for name in ("wine64", "wine", "/usr/lib/wine/wine64") if (path := shutil.which(name))), None)
 QEMU = next((path for name in ("qemu-aarch64-static", "qemu-aarch64") if (path := shutil.which(name))), None)
 needs_zig = pytest.mark.skipif(importlib.util.find_spec("ziglang") is None, reason="needs the package ziglang")
 
