@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic
+from time import monotonic, process_time
 
 import numpy as np
 
@@ -32,11 +32,13 @@ class NetworkTimes(Record):
 
     stages : milliseconds of each stage in each timed call, in the order of the stages
     objects : how many the frame has, where it was timed so far
+    cpu_ms : of all processor cores per timed call; it tells more than the time on a machine that others share
     first_ms : of the first call; baseline_mb, peak_mb : resident memory; versions : of what ran
     """
 
     stages: Mapping[str, tuple[float, ...]]
     objects: int | None
+    cpu_ms: float
     first_ms: float
     baseline_mb: float
     peak_mb: float
@@ -57,12 +59,13 @@ def measure(job: NetworkJob) -> NetworkTimes:
     baseline = resident_mb()
     run = network.open(frame, truth, job)
     first = run()
-    calls = sample(run, job)
+    calls, cpu_ms = sample(run, job)
     versions = {name: version(name) for name in (*network.packages, *_libraries(job))}
     installed = {name: number for name, number in versions.items() if number != UNKNOWN}
     return NetworkTimes(
         stages={name: tuple(call.ms[name] for call in calls) for name in first.ms},
         objects=first.objects,
+        cpu_ms=cpu_ms,
         first_ms=sum(first.ms.values()),
         baseline_mb=baseline,
         peak_mb=peak_mb(),
@@ -78,17 +81,20 @@ def _libraries(job: NetworkJob) -> tuple[str, ...]:
     return backend.distributions if backend else ()
 
 
-def sample(run: Run, job: NetworkJob) -> tuple[Timed, ...]:
-    """After 0.3 s of warm-up, but one call at least: there are networks that take half a minute."""
+def sample(run: Run, job: NetworkJob) -> tuple[tuple[Timed, ...], float]:
+    """Timed calls, and the processor's milliseconds for one.
+
+    After 0.3 s of warm-up, but one call at least: there are networks that take half a minute."""
     end = monotonic() + WARM_UP_MS / 1e3
     run()
     while monotonic() < end:
         run()
     calls: list[Timed] = []
+    start = process_time()
     end = monotonic() + job.seconds
     while len(calls) < LEAST or (len(calls) < job.repeats and monotonic() < end):
         calls.append(run())
-    return tuple(calls)
+    return tuple(calls), (process_time() - start) * 1e3 / len(calls)
 
 
 def main(question: str, place: str) -> int:

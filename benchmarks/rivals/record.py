@@ -43,6 +43,7 @@ class NetworkResult(Record):
     title : by which ratios refer to it
     student, tile : of ours; tile : (height, width)
     ms : the median of all calls of all rounds; stages : the same of each stage, by its name
+    cpu_ms : of all cores per call, the median of the rounds
     objects : how many the frame has, where it was timed so far
     ratios : to every row of ours of this size, by its title; network_ratios : the same of the network alone. Each is
         the median of the ratios of the rounds
@@ -54,6 +55,7 @@ class NetworkResult(Record):
     description: str
     side: int
     ms: float | None
+    cpu_ms: float | None
     stages: Mapping[str, float]
     objects: int | None
     peak_mb: float | None
@@ -125,6 +127,7 @@ def _result(
         description=load(subject.network).description,
         side=side,
         ms=median(ms for one in times for ms in one.ms) if measured else None,
+        cpu_ms=median(one.cpu_ms for one in times) if measured else None,
         stages={name: median(ms for one in times for ms in one.stages[name]) for name in names},
         objects=times[0].objects if measured else None,
         peak_mb=median(one.peak_mb for one in times) if measured else None,

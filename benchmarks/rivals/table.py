@@ -19,7 +19,16 @@ def _of_size(comparison: RivalComparison, side: int) -> str:
     stages = [stage for stage in STAGES if any(stage in row.stages for row in rows)]
     to = [title for student in comparison.students for title in _quickest(rows, student)]
     last = [f"times {title}" for title in to] if comparison.until != NETWORK else []
-    head = [f"{side}x{side}", *stages, "ms", *last, *(f"network: times {title}" for title in to), "count", "peak MB"]
+    head = [
+        f"{side}x{side}",
+        *stages,
+        "ms",
+        *last,
+        *(f"network: times {title}" for title in to),
+        "CPU ms",
+        "count",
+        "peak MB",
+    ]
     lines = [_line(row, stages, to, bool(last)) for row in rows]
     return "\n".join(markdown_table(head, lines, [column > 0 for column in range(len(head))]))
 
@@ -37,7 +46,15 @@ def _line(row: NetworkResult, stages: Sequence[str], to: Sequence[str], has_more
     ]
     ms = [_ms(row.stages.get(stage)) for stage in stages]
     count = "-" if row.objects is None else str(row.objects)
-    return [row.title, *ms, _ms(row.ms), *ratios, count, "-" if row.peak_mb is None else f"{row.peak_mb:.0f}"]
+    return [
+        row.title,
+        *ms,
+        _ms(row.ms),
+        *ratios,
+        _ms(row.cpu_ms),
+        count,
+        "-" if row.peak_mb is None else f"{row.peak_mb:.0f}",
+    ]
 
 
 def _ms(value: float | None) -> str:
@@ -64,7 +81,8 @@ def notes(comparison: RivalComparison) -> list[str]:
         "The rivals' weights are untrained, as the time of a network does not depend on them.",
         f"Medians on {device.cpu}, {device.usable_cores} cores, {comparison.threads} thread"
         f"{'s' * (comparison.threads != 1)} each, {device.os}; {comparison.rounds} interleaved rounds, a fresh process "
-        "each; ratios are paired by round; peak MB is of that process, with Python and its libraries.",
+        "each; ratios are paired by round; CPU ms is the time of all cores for a frame; peak MB is of that process, "
+        "with Python and its libraries.",
     ]
     if comparison.until != NETWORK:
         counts = ", ".join(f"{count} in {side}x{side}" for side, count in comparison.truth.items())

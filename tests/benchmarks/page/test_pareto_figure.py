@@ -38,6 +38,7 @@ def comparison(four):
             "",
             side,
             10 * ms,
+            20 * ms,
             {"pre": 1.0, "network": ms, "labels": 9 * ms - 1},
             5,
             None,
