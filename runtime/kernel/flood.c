@@ -190,39 +190,55 @@ static uint16_t half_levels(float core) {
     return (uint16_t)(2 * (int32_t)(core * (float)LEVELS + 0.5f) + 1);
 }
 
+/* How often a pixel counts itself in a step of diffusion: 8 times, less once for each neighbour in the part. */
+static void count_itself(const uint16_t *restrict from, uint16_t *restrict own, size_t start, size_t stop,
+                         size_t stride) {
+    for (size_t i = start; i < stop; i++)
+        own[i] = (uint16_t)(8 - (from[i - stride] != 0) - (from[i - 1] != 0) - (from[i + 1] != 0) -
+                            (from[i + stride] != 0));
+}
+
 /* One step of diffusion (Crank 1975, eq. 8.2) at a rate of 1/8, with closed borders: to = from + (sum of differences) /
- * 8, rounded half up. Unsigned 16-bit sums may wrap in between; their result is at most 8 * 8191 + 4. */
-static void diffuse(const uint16_t *restrict from, uint16_t *restrict to, size_t start, size_t stop, size_t stride) {
+ * 8, rounded half up. Outside the part all is 0. Unsigned 16-bit sums are at most 8 * 8191 + 4. */
+static void diffuse(const uint16_t *restrict from, const uint16_t *restrict own, uint16_t *restrict to, size_t start,
+                    size_t stop, size_t stride) {
     for (size_t i = start; i < stop; i++) {
-        const uint16_t v = from[i], left = from[i - 1], right = from[i + 1];
-        const uint16_t up = from[i - stride], down = from[i + stride];
-        uint16_t sum = (uint16_t)(8 * v + 4);
-        sum = (uint16_t)(sum + (up ? (uint16_t)(up - v) : 0));
-        sum = (uint16_t)(sum + (left ? (uint16_t)(left - v) : 0));
-        sum = (uint16_t)(sum + (right ? (uint16_t)(right - v) : 0));
-        sum = (uint16_t)(sum + (down ? (uint16_t)(down - v) : 0));
+        const uint16_t v = from[i];
+        uint16_t sum = (uint16_t)(v * own[i] + 4);
+        sum = (uint16_t)(sum + from[i - stride] + from[i - 1]);
+        sum = (uint16_t)(sum + from[i + 1] + from[i + stride]);
         to[i] = v ? (uint16_t)(sum >> 3) : 0;
     }
 }
 
 static void heights_from_core(Part *part, const float *core, int32_t width, int32_t steps) {
     const size_t stride = (size_t)part->stride, grid = part->cells;
-    uint16_t *from = (uint16_t *)part->basin, *to = from + grid; /* both lie in the memory of `basin` */
+    uint16_t *from = (uint16_t *)part->basin, *to = from + grid; /* both are in the memory of `basin` */
+    uint16_t *own = (uint16_t *)part->height;
     FOR_EACH_RUN (part, run) {
         const float *value = core + (size_t)run->y * (size_t)width;
         uint16_t *at = from + position(part, run);
         for (int32_t x = run->start; x < run->stop; x++) *at++ = half_levels(value[x]);
     }
+    if (part->is_dense) count_itself(from, own, stride, grid - stride, stride);
+    else
+        FOR_EACH_RUN (part, run) {
+            const size_t at = position(part, run);
+            count_itself(from, own, at, at + (size_t)(run->stop - run->start), stride);
+        }
     for (int32_t step = 0; step < steps; step++) {
-        if (part->is_dense) diffuse(from, to, stride, grid - stride, stride);
+        if (part->is_dense) diffuse(from, own, to, stride, grid - stride, stride);
         else
             FOR_EACH_RUN (part, run) {
                 const size_t at = position(part, run);
-                diffuse(from, to, at, at + (size_t)(run->stop - run->start), stride);
+                diffuse(from, own, to, at, at + (size_t)(run->stop - run->start), stride);
             }
         uint16_t *swap = from;
         from = to, to = swap;
     }
+    if (part->is_dense) memset(own, 0, grid * sizeof *own);
+    else
+        FOR_EACH_RUN (part, run) memset(own + position(part, run), 0, (size_t)(run->stop - run->start) * sizeof *own);
     FOR_EACH_RUN (part, run) {
         const size_t at = position(part, run), length = (size_t)(run->stop - run->start);
         for (size_t i = at; i < at + length; i++) part->height[i] = from[i];
