@@ -193,7 +193,7 @@ def test_each_distribution_declares_a_manifest_of_its_own_name(folder: Path):
     assert command["id"].startswith(f"{project['name']}.")
 
 
-@pytest.mark.parametrize(("file", "name"), [("napari.yaml", "edgescope"), ("napari-runtime.yaml", "edgescope-runtime")])
+@pytest.mark.parametrize(("file", "name"), [("napari.yaml", "edgescope"), ("napari_runtime.yaml", "edgescope-runtime")])
 def test_the_manifest_is_valid_and_names_what_there_is(file: str, name: str):
     npe2 = pytest.importorskip("npe2")
     manifest = npe2.PluginManifest.from_file(RUNTIME / file)
