@@ -369,7 +369,8 @@ class Panel:
             self.status.setText("live")
             self._submit()
 
-        self._begin("opening a worker", lambda: LiveSegmenter(path, spare=False), follow)
+        until = "labels" if shown == "labels" else "mask"
+        self._begin("opening a worker", lambda: LiveSegmenter(path, spare=False, until=until), follow)
 
     def _note(self, result: LiveResult) -> None:
         """Keep what the status line says of a live result; in the thread that takes results."""

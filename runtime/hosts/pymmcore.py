@@ -89,7 +89,8 @@ def attach(
         "leave" keeps off: then hand frames over with `submit`
     camera : label of the only camera whose frames are segmented; None is all of them, as streams of their own
     affine : of pixels to the stage, for binning 1, in place of the core's; see runtime.hosts.stage
-    options : of LiveSegmenter, e.g. policy, deadline_ms, threads
+    options : of LiveSegmenter, e.g. policy, deadline_ms, threads, until="objects". Without max_frame_bytes the ring has
+        room for frames of the current region without binning
     InputError when the artefact or an option is wrong.
     """
     return Attachment(
@@ -131,6 +132,8 @@ class Attachment:
         self.refused = 0  # frames that were none: colour, or of a type that cannot be segmented
         self.missed = 0  # frames of a sequence that the camera's own buffer lost before they could be taken
         hear = self._hear if on_result or decide else None
+        if most := self._where.most_bytes():
+            options.setdefault("max_frame_bytes", most)
         self.live = LiveSegmenter(artifact, on_result=hear, **options)
         self._poller = Poller(core, buffer, self._where, self._take)
         self._connections = [(core.mda.events.frameReady, self._frame_ready)]
@@ -288,6 +291,14 @@ class Where:
         self._warned: set[str] = set()
         if camera := core.getCameraDevice():
             self._middle(camera, *self._region(camera))
+
+    def most_bytes(self) -> int:
+        """Bytes of a frame of the whole region of the current camera's sensor that is known, without binning."""
+        camera = self._core.getCameraDevice()
+        if not camera:
+            return 0
+        (left, top, width, height), binning = self._region(camera)
+        return int((left + width) * (top + height) * binning**2) * int(self._core.getBytesPerPixel())
 
     def of_event(self, frame: Any, camera: str, event: Any, meta: Mapping[str, Any]) -> StageView | None:
         """The view of a frame of an MDA: at the position that was read, or else at the one that was asked for.

@@ -117,6 +117,29 @@ def test_an_object_has_its_place_on_the_stage_whatever_the_region_and_the_binnin
     assert len({result.segmentation.mask.shape for result in results}) == 3
 
 
+def test_frames_may_become_larger_when_the_binning_or_the_region_goes(core: Any, artifact_path: Path):
+    core.setProperty("Camera", "Binning", "2")
+    core.setROI(4, 8, 36, 40)
+    results: list[LiveResult] = []
+    with attach(core, artifact_path, policy="block", on_result=results.append, spare=False) as segmentation:
+        core.mda.run([useq.MDAEvent()])
+        core.clearROI()
+        core.setProperty("Camera", "Binning", "1")
+        core.mda.run([useq.MDAEvent()])
+    assert segmentation.refused == 0
+    assert [result.segmentation.mask.shape for result in results] == [(40, 36), (96, 80)]
+
+
+def test_objects_and_their_numbers_come_with_the_result(core: Any, artifact_path: Path):
+    sees_a_bright_square(core, (0.0, 0.0))
+    options = {"policy": "block", "until": "objects", "track": 0.3}
+    with attach(core, artifact_path, spare=False, **options) as segmentation:
+        core.mda.run([useq.MDAEvent(x_pos=0, y_pos=0), useq.MDAEvent(x_pos=0.5, y_pos=0)])
+        first, second = next(segmentation.results()), next(segmentation.results())
+    assert first.segmentation.ids.tolist() == second.segmentation.ids.tolist() == [1]
+    assert first.segmentation.objects()[0].mean_intensity > 2000  # the frame itself has left the ring
+
+
 def test_a_sequence_has_the_place_of_the_stage_and_a_stream_for_each_camera(core: Any, artifact_path: Path):
     core.setXYPosition(30, 40)
     results: list[LiveResult] = []
