@@ -18,13 +18,14 @@ KERNEL_SOURCES := $(wildcard runtime/kernel/*.c runtime/kernel/*.h runtime/kerne
 KERNEL  := build/.kernel
 PLATFORMS = linux-x86_64 linux-aarch64 windows-x86_64 macos-arm64 macos-x86_64
 
-.PHONY: help setup demo test kernel wheels arm test-arm lint student rivals lock clean
+.PHONY: help setup demo test kernel wheels arm test-arm test-hosts lint student rivals lock clean
 help:
 	@echo 'make demo [IMAGES="FILE..."]  compile the bundled student, segment images, print what it costs and is worth'
 	@echo 'make test                     run the tests'
 	@echo 'make kernel                   build the C library of runtime/kernel again, after a change of its sources'
 	@echo 'make wheels                   both distributions for five platforms, in dist/'
 	@echo 'make test-arm                 run the INT8 artefact on an emulated arm64 board (needs qemu-user-static)'
+	@echo 'make test-hosts               run the adapters against pycro-manager and acquire themselves, in build/hosts'
 	@echo 'make lint                     ruff, pyright, import-linter'
 	@echo 'make student DATA=ZIP         retrain the default student and its teachers on BBBC038 (see $(STUDENT))'
 	@echo 'make rivals                   time StarDist, InstanSeg and Cellpose 3 beside ours; installs gigabytes in build/rivals'
@@ -72,6 +73,15 @@ arm: $(READY)
 
 test-arm: arm
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest tests/arm
+
+# The environment, and beside it the programs that the adapters are for; some have wheels for few systems.
+HOSTS := build/hosts
+test-hosts: $(READY)
+	$(BIN)/python -m venv $(HOSTS)
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+	  > `$(HOSTS)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'`/borrowed.pth
+	$(HOSTS)/bin/python -m pip install --quiet pycromanager acquire-imaging
+	$(HOSTS)/bin/python -m pytest tests/runtime/hosts/test_adapters.py
 
 lint: $(READY)
 	$(BIN)/ruff check .
