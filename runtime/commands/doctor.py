@@ -25,6 +25,7 @@ LIBRARIES = {
     "parquet": (("pyarrow", "pyarrow"),),
     "dask": (("dask", "dask"), ("distributed", "distributed"), ("zarr", "zarr")),
     "pymmcore": (("pymmcore_plus", "pymmcore-plus"),),
+    "mqtt": (("paho.mqtt.client", "paho-mqtt"),),
     "napari": (("napari", "napari"), ("qtpy", "qtpy")),
 }
 
