@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import backend
 from ..artifact.artifact import open_artifact
 from ..errors import InputError, report
 from ..images.planes import read_planes, write_mask_ome_tiff
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from ..artifact.manifest import Manifest
     from ..segmenter import Segmentation
 
 NAME = "predict"
@@ -58,10 +60,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Segment every image; exit code 0, or 2 when an image was not usable."""
     jobs = output_stems(find_images(args.images))
-    _check_surroundings(args)
+    artifact = open_artifact(args.artifact, args.trust)
+    _check_surroundings(args, artifact.manifest)
     done: list[dict[str, Any]] = []
     failed: list[dict[str, str]] = []
-    with Segmenter.of(open_artifact(args.artifact, args.trust), execution_of(args)) as segment:
+    with Segmenter.of(artifact, execution_of(args)) as segment:
         for number, (path, stem) in enumerate(jobs.items(), 1):
             _progress(f"{number}/{len(jobs)} {path.name}")
             try:
@@ -113,13 +116,19 @@ def output_stems(paths: Iterable[Path]) -> dict[Path, str]:
     return stems
 
 
-def _check_surroundings(args: argparse.Namespace) -> None:
+def _check_surroundings(args: argparse.Namespace, manifest: Manifest) -> None:
+    """Better now than after the first image; what is not installed is said in one message."""
     if args.out.exists() and not args.out.is_dir():
         msg = f"--out {args.out} is a file; give a folder."
         raise InputError(msg)
-    extras.load("tifffile", extra="io")  # better now than after the first image
-    if "parquet" in args.objects:
-        extras.load("pyarrow", extra="parquet")
+    own = backend.find(args.backend or manifest.backend)
+    can_stand_in = args.backend is None and backend.refusal(backend.reference(), manifest) is None
+    has_none = own is not None and own.library() is None and not own.from_system and not can_stand_in
+    extras.require(
+        ("tifffile", "io"),
+        *([("pyarrow", "parquet")] if "parquet" in args.objects else []),
+        besides=[(own.name, own.extra)] if own is not None and has_none else [],
+    )
 
 
 def _predict(segment: Segmenter, path: Path, target: Path, args: argparse.Namespace) -> dict[str, Any]:

@@ -5,14 +5,20 @@ Each supported Python has the pip that came with it, as on a JetPack or an Ubunt
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 import sysconfig
 from pathlib import Path
 from zipfile import ZipFile
 
+import numpy as np
 import pytest
 
+from tools.ready import make
+
+tifffile = pytest.importorskip("tifffile")
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
@@ -133,11 +139,20 @@ def test_pip_installs_the_thin_wheel_and_it_segments_beside_numpy_and_openvino_a
     wheels: Path, tmp_path: Path, write_tiny, version: str
 ):
     artifact = compiled(tmp_path) if IS_BUNDLED and version == PYTHONS[0] else write_tiny()
+    ready = make([artifact], tmp_path / "dist")
+    tifffile.imwrite(tmp_path / "frame.tif", np.tile(np.arange(200, dtype=np.uint16), (300, 1)))
     python = environment(version, tmp_path)
     require_index(python, tmp_path)
-    do(python, *PIP, f"{wheel(wheels, 'edgescope_runtime')}[openvino]", cwd=tmp_path)
+    do(python, *PIP, wheel(wheels, "edgescope_runtime"), ready, cwd=tmp_path)
+    predict = (python, "-I", "-m", "runtime", "predict", artifact.name, "frame.tif", "--out", "out")
+    ended = subprocess.run([str(part) for part in predict], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    found = re.search(r"^error: Not installed: openvino, tifffile; run: pip (.*)$", ended.stderr.strip())
+    assert found, ended.stderr  # one line, all that is missing, and what to do
+    do(python, "-m", "pip", *shlex.split(found[1]), cwd=tmp_path)
+    assert "frame.tif -> " in do(*predict, cwd=tmp_path)
 
-    printed = json.loads(do(python, "-I", "-c", SEGMENT, artifact, cwd=tmp_path).splitlines()[-1])
+    printed = json.loads(do(python, "-I", "-c", SEGMENT, artifact.name, cwd=tmp_path).splitlines()[-1])
 
     assert printed["shape"] == [300, 200]
     assert printed["backend"] == "openvino"
