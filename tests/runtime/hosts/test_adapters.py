@@ -1,5 +1,5 @@
-"""The small adapters. pycro-manager, acquire and EDA are run themselves where they are installed; of FARO and Squid,
-which no package index has, the published interface is written down here."""
+"""The small adapters. pycro-manager, acquire and EDA are run themselves where they are installed; of FARO, Squid
+and ImSwitch, of which no package index has a current one, the published interface is written down here."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import json
 import pickle
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Thread
@@ -21,6 +22,7 @@ import pytest
 from runtime import InputError, Segmenter
 from runtime.hosts.eda import DecidesByObjects
 from runtime.hosts.faro import FaroSegmentator
+from runtime.hosts.imswitch import DetectorFeed
 from runtime.hosts.squid import SegmentsCapture
 from runtime.hosts.stage import StageView, affine_of
 
@@ -214,6 +216,53 @@ def test_squid_s_job_leaves_out_other_channels(artifact_path: Path, tmp_path: Pa
     monkeypatch.setattr(SegmentJob, "artifact", str(artifact_path), raising=False)
     assert capture(tmp_path, "BF LED matrix full").run() is None
     assert not [*tmp_path.glob("*.csv")]
+
+
+# ImSwitch: detector.getLatestFrame(returnFrameNumber=True) -> frame, number; positioner.getPosition() -> {"X": um}.
+
+
+class Detector:
+    frame: Any = None
+    number = -1
+
+    def getLatestFrame(self, is_resize: bool = True, returnFrameNumber: bool = False) -> Any:
+        return (self.frame, self.number) if returnFrameNumber else self.frame
+
+
+def test_imswitch_s_detector_is_followed_and_its_objects_are_ready_for_json(artifact_path: Path, caplog: Any):
+    detector, positions = Detector(), [{"X": 1000.0, "Y": -500.0, "Z": 3.0}]
+    positioner = SimpleNamespace(getPosition=lambda: positions[-1])
+    affine = affine_of(0.5, rotation_deg=180)
+    feed = DetectorFeed(detector, artifact_path, positioner, affine, spare=False)
+    assert feed.objects()["objects"] == []
+    feed.start()
+    detector.frame, detector.number = spots(), 1
+    until(lambda: feed.objects()["frame"] == 1)
+    found = json.loads(json.dumps(feed.objects(), allow_nan=False))
+    assert [one["label"] for one in found["objects"]] == [1, 2]
+    view = StageView.of(affine, (1000, -500), spots().shape)
+    for one in found["objects"]:
+        place = view.to_stage((one["centroid_row_px"], one["centroid_col_px"]))
+        np.testing.assert_allclose((one["stage_x_um"], one["stage_y_um"]), place)
+        assert one["mean_intensity"] > 3000
+    detector.frame, detector.number = np.zeros((70, 90, 3), np.uint8), 2  # colour
+    until(lambda: "cannot be segmented" in caplog.text)
+    positions.append({"X": 0.0, "Y": 0.0})
+    detector.frame, detector.number = np.zeros((70, 90), np.uint16), 3
+    until(lambda: feed.objects()["frame"] == 3)
+    assert feed.objects()["objects"] == []
+    feed.stop()
+    detector.number = 4
+    feed.close()
+    assert feed.counters.done == 2
+
+
+def until(holds: Any, seconds: float = 60) -> None:
+    """Wait until something holds."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 # EDA: the worker's `extract_decision_parameter(images) -> float`.
