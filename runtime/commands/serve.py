@@ -45,5 +45,5 @@ def run(args: argparse.Namespace) -> int:
             signal.signal(number, end)
         print(f"{args.artifact} ({segment.backend}) serves {args.folder} at {broker.host}:{broker.port}", flush=True)
         host.serve(broker)
-    write_json(args.json, {"artifact": str(args.artifact), "folder": str(args.folder), "backend": segment.backend})
+    write_json(args.json, {"artifact": str(args.artifact), "images": str(args.folder), "backend": segment.backend})
     return 0
