@@ -13,7 +13,15 @@ if TYPE_CHECKING:
     from .execution import Execution
     from .frames.normalize import Frame
     from .frames.pixel_size import Rescale
-    from .live import Counters, LiveEvent, LiveResult, LiveSegmenter, RingOverflow, RingTimeout
+    from .live import (
+        Counters,
+        LiveEvent,
+        LiveResult,
+        LiveSegmentation,
+        LiveSegmenter,
+        RingOverflow,
+        RingTimeout,
+    )
     from .objects.measure import MeasuredObject
     from .segmenter import Segmentation, Segmenter
 
@@ -28,6 +36,7 @@ __all__ = [
     "InputError",
     "LiveEvent",
     "LiveResult",
+    "LiveSegmentation",
     "LiveSegmenter",
     "Manifest",
     "MeasuredObject",
@@ -48,7 +57,15 @@ HOMES = {
     "execution": ("Execution",),
     "frames.normalize": ("Frame",),
     "frames.pixel_size": ("Rescale",),
-    "live": ("Counters", "LiveEvent", "LiveResult", "LiveSegmenter", "RingOverflow", "RingTimeout"),
+    "live": (
+        "Counters",
+        "LiveEvent",
+        "LiveResult",
+        "LiveSegmentation",
+        "LiveSegmenter",
+        "RingOverflow",
+        "RingTimeout",
+    ),
     "objects.measure": ("MeasuredObject",),
     "segmenter": ("Segmentation", "Segmenter"),
 }
