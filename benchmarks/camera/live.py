@@ -178,8 +178,8 @@ def finishing(until: str) -> Callable[[LiveResult], object]:
     finish = FINISH[until]
 
     def finish_here(result: LiveResult) -> object:
-        found = result.segmentation
-        return found and finish(found, result.metadata if found.measured is None else None)
+        segmentation = result.segmentation
+        return segmentation and finish(segmentation, result.metadata if segmentation.measured is None else None)
 
     return finish_here
 

@@ -257,11 +257,11 @@ def metrics(row: Any) -> dict[str, float | int]:
 
 def _command(payload: bytes) -> dict[str, Any]:
     """A command with all of its settings; InputError for what is none."""
-    given: Any = None
+    parsed: Any = None
     if len(payload) <= MOST_BYTES:
         with suppress(ValueError, RecursionError):
-            given = json.loads(payload)
-    fields = cast("dict[str, Any]", given if isinstance(given, dict) else {})
+            parsed = json.loads(payload)
+    fields = cast("dict[str, Any]", parsed if isinstance(parsed, dict) else {})
     settings: Any = fields.get("settings") or {}
     path: Any = fields.get("path") or []
     paths = cast("list[Any]", path if isinstance(path, list) else [path])

@@ -118,15 +118,17 @@ def calibrated(affine: ArrayLike, pixel_size_um: float | None) -> bool:
 
 
 def _matrix(affine: ArrayLike) -> Matrix:
-    given = np.asarray(affine, np.float64)
-    if given.shape not in ((2, 2), (2, 3), (6,)):
-        msg = f"The affine has the shape {given.shape}; it must be 2x2, 2x3, or the 6 numbers of getPixelSizeAffine()."
+    numbers = np.asarray(affine, np.float64)
+    if numbers.shape not in ((2, 2), (2, 3), (6,)):
+        msg = (
+            f"The affine has the shape {numbers.shape}; it must be 2x2, 2x3, or the 6 numbers of getPixelSizeAffine()."
+        )
         raise InputError(msg)
-    (xx, xy), (yx, yy) = np.reshape(given, (2, -1))[:, :2].tolist()
+    (xx, xy), (yx, yy) = np.reshape(numbers, (2, -1))[:, :2].tolist()
     matrix = ((xx, xy), (yx, yy))
     if not abs(_determinant(matrix)) > LEAST_AREA_UM2:  # also for NaN
         msg = (
-            f"The affine {given.tolist()} is no calibration: its pixels have no area. Calibrate the pixel size, or "
+            f"The affine {numbers.tolist()} is no calibration: its pixels have no area. Calibrate the pixel size, or "
             "make one with runtime.hosts.stage.affine_of(pixel_size_um)."
         )
         raise InputError(msg)
@@ -157,8 +159,8 @@ def _points(points: Any) -> NDArray[np.float64]:
 
 
 def _finite(values: ArrayLike, shape: tuple[int, ...], name: str) -> list[float]:
-    given = np.asarray(values, np.float64)
-    if given.shape != shape or not np.isfinite(given).all():
-        msg = f"{name} is {given.tolist()}; it must be {shape[0]} finite numbers."
+    numbers = np.asarray(values, np.float64)
+    if numbers.shape != shape or not np.isfinite(numbers).all():
+        msg = f"{name} is {numbers.tolist()}; it must be {shape[0]} finite numbers."
         raise InputError(msg)
-    return given.tolist()
+    return numbers.tolist()

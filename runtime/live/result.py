@@ -68,32 +68,32 @@ class Counters:
 class LiveSegmentation(Segmentation):
     """A segmentation with what the worker has computed of it, so that labels(), objects() and table() take no time.
 
-    found : the labels, int32 (H, W), and how many there are; None with until="mask"
+    labelled : the labels, int32 (H, W), and their number; None with until="mask"
     measured : the table of the objects, with intensities of the frame; None but with until="objects"
     ids : int64 (objects,), with track=...: numbers that stay with objects from frame to frame; that of label k at k - 1
     """
 
-    found: tuple[NDArray[np.int32], int] | None = field(default=None, repr=False)
+    labelled: tuple[NDArray[np.int32], int] | None = field(default=None, repr=False)
     measured: NDArray[np.void] | None = field(default=None, repr=False)
     ids: NDArray[np.int64] | None = field(default=None, repr=False)
 
     def labels(self) -> NDArray[np.int32]:
         """See Segmentation."""
-        return super().labels() if self.found is None else self.found[0]
+        return super().labels() if self.labelled is None else self.labelled[0]
 
     def table(self, frame: Frame | None = None) -> NDArray[np.void]:
         """See Segmentation; the frame is needed with until="objects" only to measure in another one."""
-        if self.found is None:
+        if self.labelled is None:
             return super().table(frame)
         if frame is None and self.measured is not None:
             return self.measured
-        labels, count = self.found
+        labels, count = self.labelled
         return measure_table(labels, frame, self.pixel_size_um, self.probability, count)
 
     @property
     def nbytes(self) -> int:
         """Bytes of its arrays."""
-        arrays = [self.probability, self.core, self.found and self.found[0], self.measured, self.ids]
+        arrays = [self.probability, self.core, self.labelled and self.labelled[0], self.measured, self.ids]
         return sum(array.nbytes for array in arrays if array is not None)
 
 

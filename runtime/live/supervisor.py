@@ -242,7 +242,7 @@ class Supervisor:
             rule=link.manifest.objects,
             pixel_size_um=picture.pixel_size_um,
             flags=tuple(answer["flags"]),
-            found=(copy(start + places.labels(pixels), picture.shape, np.int32), count) if has_labels else None,
+            labelled=(copy(start + places.labels(pixels), picture.shape, np.int32), count) if has_labels else None,
             measured=copy(start + places.table(pixels), (count,), TABLE) if self._until == "objects" else None,
             ids=copy(start + places.ids(pixels), (count,), np.int64) if has_ids else None,
         )

@@ -147,9 +147,9 @@ def test_pip_installs_the_thin_wheel_and_it_segments_beside_numpy_and_openvino_a
     predict = (python, "-I", "-m", "runtime", "predict", artifact.name, "frame.tif", "--out", "out")
     ended = subprocess.run([str(part) for part in predict], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ended.returncode == 1
-    found = re.search(r"^error: Not installed: openvino, tifffile; run: pip (.*)$", ended.stderr.strip())
-    assert found, ended.stderr  # one line, all that is missing, and what to do
-    do(python, "-m", "pip", *shlex.split(found[1]), cwd=tmp_path)
+    line = re.search(r"^error: Not installed: openvino, tifffile; run: pip (.*)$", ended.stderr.strip())
+    assert line, ended.stderr  # one line, all that is missing, and what to do
+    do(python, "-m", "pip", *shlex.split(line[1]), cwd=tmp_path)
     assert "frame.tif -> " in do(*predict, cwd=tmp_path)
 
     printed = json.loads(do(python, "-I", "-c", SEGMENT, artifact.name, cwd=tmp_path).splitlines()[-1])

@@ -238,10 +238,10 @@ def test_imswitch_s_detector_is_followed_and_its_objects_are_ready_for_json(arti
     feed.start()
     detector.frame, detector.number = spots(), 1
     until(lambda: feed.objects()["frame"] == 1)
-    found = json.loads(json.dumps(feed.objects(), allow_nan=False))
-    assert [one["label"] for one in found["objects"]] == [1, 2]
+    answer = json.loads(json.dumps(feed.objects(), allow_nan=False))
+    assert [one["label"] for one in answer["objects"]] == [1, 2]
     view = StageView.of(affine, (1000, -500), spots().shape)
-    for one in found["objects"]:
+    for one in answer["objects"]:
         place = view.to_stage((one["centroid_row_px"], one["centroid_col_px"]))
         np.testing.assert_allclose((one["stage_x_um"], one["stage_y_um"]), place)
         assert one["mean_intensity"] > 3000

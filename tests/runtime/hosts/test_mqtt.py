@@ -28,7 +28,7 @@ tifffile = pytest.importorskip("tifffile")
 
 ROOT = Path(__file__).parents[3]
 MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}{os.pathsep}/usr/sbin")
-Said = "list[tuple[str, Any]]"
+Published = "list[tuple[str, Any]]"
 
 
 def spots(count: int = 2) -> np.ndarray:
@@ -48,12 +48,12 @@ def images(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def host(artifact_path: Path, images: Path) -> Iterator[tuple[MqttHost, Said]]:
+def host(artifact_path: Path, images: Path) -> Iterator[tuple[MqttHost, Published]]:
     """A host without a broker, and what it publishes."""
     with Segmenter.open(artifact_path) as segment:
-        made, said = MqttHost(segment, images), []
-        made._publish = lambda topic, message: said.append((topic, message))
-        yield made, said
+        made, published = MqttHost(segment, images), []
+        made._publish = lambda topic, message: published.append((topic, message))
+        yield made, published
 
 
 def obey(host: MqttHost, command: Any) -> None:
@@ -63,22 +63,22 @@ def obey(host: MqttHost, command: Any) -> None:
         host._obey(host._commands.get())
 
 
-def statuses(said: Said) -> list[str]:
-    return [message["status"] for topic, message in said if topic == "status/segmenter"]
+def statuses(published: Published) -> list[str]:
+    return [message["status"] for topic, message in published if topic == "status/segmenter"]
 
 
-def test_a_command_segments_every_image_and_tells_of_each_object(host: tuple[MqttHost, Said], images: Path):
-    made, said = host
+def test_a_command_segments_every_image_and_tells_of_each_object(host: tuple[MqttHost, Published], images: Path):
+    made, published = host
     obey(made, {"action": "segment", "path": ""})
-    assert statuses(said) == [
+    assert statuses(published) == [
         "Started",
         "Segmenting image a.tif, image 1/2",
         "Segmenting image b.tif, image 2/2",
         "Segmenting image c.tif, image 1/1",
         "Done",
     ]
-    ids = [message["object_id"] for topic, message in said if topic == "status/segmenter/object_id"]
-    names = [message["name"] for topic, message in said if topic == "status/segmenter/metric"]
+    ids = [message["object_id"] for topic, message in published if topic == "status/segmenter/object_id"]
+    names = [message["name"] for topic, message in published if topic == "status/segmenter/metric"]
     assert ids == [1, 2, 1, 1, 2]
     assert names == ["a_1", "a_2", "b_1", "c_1", "c_2"]
     with (images / "a.tif-objects.csv").open(encoding="utf-8") as file:
@@ -87,46 +87,46 @@ def test_a_command_segments_every_image_and_tells_of_each_object(host: tuple[Mqt
     assert (images / "deep" / "done").exists()
 
 
-def test_what_is_done_is_left_out_unless_forced(host: tuple[MqttHost, Said]):
-    made, said = host
+def test_what_is_done_is_left_out_unless_forced(host: tuple[MqttHost, Published]):
+    made, published = host
     obey(made, {"action": "segment"})
-    said.clear()
+    published.clear()
     obey(made, {"action": "segment", "path": ["", "deep"]})
-    assert statuses(said) == ["Started", "Done"]
-    said.clear()
+    assert statuses(published) == ["Started", "Done"]
+    published.clear()
     obey(made, {"action": "segment", "path": "deep", "settings": {"force": True, "recursive": False}})
-    assert statuses(said) == ["Started", "Segmenting image c.tif, image 1/1", "Done"]
+    assert statuses(published) == ["Started", "Segmenting image c.tif, image 1/1", "Done"]
 
 
-def test_stop_ends_after_the_image_and_a_second_command_is_told_that_it_is_busy(host: tuple[MqttHost, Said]):
-    made, said = host
+def test_stop_ends_after_the_image_and_a_second_command_is_told_that_it_is_busy(host: tuple[MqttHost, Published]):
+    made, published = host
 
     def publish(topic: str, message: Any) -> None:
-        said.append((topic, message))
+        published.append((topic, message))
         if "a.tif" in message.get("status", ""):
             made.hear(b'{"action": "segment"}')
             made.hear(b'{"action": "stop"}')
 
     made._publish = publish
     obey(made, {"action": "segment"})
-    assert statuses(said) == ["Started", "Segmenting image a.tif, image 1/2", "Busy", "Interrupted"]
+    assert statuses(published) == ["Started", "Segmenting image a.tif, image 1/2", "Busy", "Interrupted"]
 
 
 @pytest.mark.parametrize("path", ["..", "/etc", "deep/../..", "link"])
-def test_no_folder_outside_is_read(host: tuple[MqttHost, Said], images: Path, path: str):
+def test_no_folder_outside_is_read(host: tuple[MqttHost, Published], images: Path, path: str):
     (images / "link").symlink_to(images.parent)
-    made, said = host
+    made, published = host
     obey(made, {"action": "segment", "path": path})
-    assert "not inside" in statuses(said)[-1]
-    assert not [topic for topic, _ in said if topic.endswith("metric")]
+    assert "not inside" in statuses(published)[-1]
+    assert not [topic for topic, _ in published if topic.endswith("metric")]
 
 
-def test_an_image_that_is_a_link_to_the_outside_is_not_read(host: tuple[MqttHost, Said], images: Path):
+def test_an_image_that_is_a_link_to_the_outside_is_not_read(host: tuple[MqttHost, Published], images: Path):
     tifffile.imwrite(images.parent / "secret.tif", spots())
     (images / "0.tif").symlink_to(images.parent / "secret.tif")
-    made, said = host
+    made, published = host
     obey(made, {"action": "segment"})
-    assert "not inside" in statuses(said)[-1]
+    assert "not inside" in statuses(published)[-1]
 
 
 @pytest.mark.parametrize(
@@ -145,23 +145,23 @@ def test_an_image_that_is_a_link_to_the_outside_is_not_read(host: tuple[MqttHost
         b" " * 70_000 + b'{"action": "stop"}',
     ],
 )
-def test_what_is_no_command_is_told_and_nothing_else_happens(host: tuple[MqttHost, Said], payload: bytes):
-    made, said = host
+def test_what_is_no_command_is_told_and_nothing_else_happens(host: tuple[MqttHost, Published], payload: bytes):
+    made, published = host
     obey(made, payload)
-    (status,) = statuses(said)
+    (status,) = statuses(published)
     assert status.startswith("This is no command")
     obey(made, {"action": "segment", "path": "deep"})
-    assert statuses(said)[-1] == "Done"
+    assert statuses(published)[-1] == "Done"
 
 
-def test_a_damaged_image_is_told_and_the_host_goes_on(host: tuple[MqttHost, Said], images: Path):
+def test_a_damaged_image_is_told_and_the_host_goes_on(host: tuple[MqttHost, Published], images: Path):
     (images / "a.tif").write_bytes(b"II*\0")
-    made, said = host
+    made, published = host
     obey(made, {"action": "segment"})
-    assert "a.tif" in statuses(said)[-1]
-    assert "exception" in statuses(said)[-1]
+    assert "a.tif" in statuses(published)[-1]
+    assert "exception" in statuses(published)[-1]
     obey(made, {"action": "segment", "path": "deep"})
-    assert statuses(said)[-1] == "Done"
+    assert statuses(published)[-1] == "Done"
 
 
 def test_the_metrics_are_json_and_fit_each_other():
@@ -257,10 +257,10 @@ class Ear:
 
     def __init__(self, port: int) -> None:
         mqtt = pytest.importorskip("paho.mqtt.client")
-        self.said: list[tuple[str, Any]] = []
+        self.published: list[tuple[str, Any]] = []
         self.client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
         ready: list[bool] = []
-        self.client.on_message = lambda _, __, m: self.said.append((m.topic, json.loads(m.payload)))
+        self.client.on_message = lambda _, __, m: self.published.append((m.topic, json.loads(m.payload)))
         self.client.on_connect = lambda client, *_: client.subscribe("status/#")
         self.client.on_subscribe = lambda *_: ready.append(True)
         self.client.connect("127.0.0.1", port)
@@ -268,7 +268,7 @@ class Ear:
         until(lambda: ready)
 
     def hears(self, status: str) -> None:
-        until(lambda: status in statuses(self.said))
+        until(lambda: status in statuses(self.published))
 
     def send(self, command: Any) -> None:
         self.client.publish("segmenter/segment", json.dumps(command), qos=1).wait_for_publish(10)
@@ -289,7 +289,7 @@ def test_with_a_broker_a_command_becomes_objects_and_sigterm_is_a_farewell(broke
         ear.hears("Ready")
         ear.send({"action": "segment", "path": "deep"})
         ear.hears("Done")
-        until(lambda: len([topic for topic, _ in ear.said if topic == "status/segmenter/metric"]) == 2)
+        until(lambda: len([topic for topic, _ in ear.published if topic == "status/segmenter/metric"]) == 2)
         assert (images / "deep" / "c.tif-objects.csv").exists()
         host.send_signal(signal.SIGTERM)
         assert host.wait(20) == 0

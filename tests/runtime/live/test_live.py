@@ -184,8 +184,8 @@ def test_labels_and_objects_of_the_worker_are_those_of_segmenter(artifact_path: 
     assert [len(result.objects()) for result in results] == [len(one.objects()) for one in expected]
     assert len(expected[0].objects()) > 0
     for result, due, frame in zip(results, expected, frames, strict=True):
-        np.testing.assert_array_equal(result.found[0], due.labels())
-        assert result.labels() is result.found[0]
+        np.testing.assert_array_equal(result.labelled[0], due.labels())
+        assert result.labels() is result.labelled[0]
         assert (result.measured is not None) == (end == "objects")
         np.testing.assert_array_equal(result.table(frame), due.table())
         if end == "objects":  # the intensities of a frame that is not at hand any more
