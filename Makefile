@@ -9,6 +9,7 @@ PYTHON  ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 UV      := uv==$(shell sed -n 's/^uv==//p' requirements.lock)
 STUDENT := configs/nuclei_fast.toml
 TEACHERS := a b c d
+STUDENTS := nuclei-fast nuclei-accurate tissue-accurate
 
 DEMO_INPUT = $(if $(IMAGES),--images $(IMAGES),--data synthetic:6@2026)
 IMAGES_OF = --set 'data.train=["bbbc038:$(DATA)?split=groups", "synthetic:200@1"]' \
@@ -18,13 +19,15 @@ KERNEL_SOURCES := $(wildcard runtime/kernel/*.c runtime/kernel/*.h runtime/kerne
 KERNEL  := build/.kernel
 PLATFORMS = linux-x86_64 linux-aarch64 windows-x86_64 macos-arm64 macos-x86_64
 
-.PHONY: help setup demo test kernel wheels arm test-arm lint student rivals lock clean
+.PHONY: help setup demo test kernel wheels artifacts arm test-arm test-hosts lint student rivals lock clean
 help:
 	@echo 'make demo [IMAGES="FILE..."]  compile the bundled student, segment images, print what it costs and is worth'
 	@echo 'make test                     run the tests'
 	@echo 'make kernel                   build the C library of runtime/kernel again, after a change of its sources'
 	@echo 'make wheels                   both distributions for five platforms, in dist/'
+	@echo 'make artifacts                the bundled students for all targets as a wheel, in dist/: for PCs without torch'
 	@echo 'make test-arm                 run the INT8 artefact on an emulated arm64 board (needs qemu-user-static)'
+	@echo 'make test-hosts               run the adapters against pycro-manager and acquire themselves, in build/hosts'
 	@echo 'make lint                     ruff, pyright, import-linter'
 	@echo 'make student DATA=ZIP         retrain the default student and its teachers on BBBC038 (see $(STUDENT))'
 	@echo 'make rivals                   time StarDist, InstanSeg, Cellpose 3 and ours to objects; installs gigabytes in build/rivals'
@@ -66,12 +69,27 @@ wheels: $(READY)
 	  EDGESCOPE_PLATFORM=$$platform $(BIN)/python -m build --wheel --no-isolation --outdir dist $$folder || exit; \
 	done; done
 
+artifacts: $(READY) $(KERNEL)
+	for student in $(STUDENTS); do \
+	  $(BIN)/python -m compile --target all --student $$student --out build/artifacts || exit; \
+	done
+	$(BIN)/python -m tools.ready build/artifacts/*/ --out dist
+
 # Debian's arm64 Python in build/arm, fetched once; from then on `make test` runs tests/arm, too.
 arm: $(READY)
 	$(BIN)/python tests/arm/prepare.py build/arm
 
 test-arm: arm
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest tests/arm
+
+# The environment, and beside it the programs that the adapters are for; some have wheels for few systems.
+HOSTS := build/hosts
+test-hosts: $(READY)
+	$(BIN)/python -m venv $(HOSTS)
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+	  > `$(HOSTS)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'`/borrowed.pth
+	$(HOSTS)/bin/python -m pip install --quiet pycromanager acquire-imaging
+	$(HOSTS)/bin/python -m pytest tests/runtime/hosts/test_adapters.py
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -24,7 +24,7 @@ PRECISIONS = ("int8", "fp16", "fp32")
 AUTO = "auto"
 ALL = "all"
 LAYOUT = "layout"
-LAYOUT_HELP = "beside the artefact, a folder that a server loads: {}"
+LAYOUT_HELP = "beside the artefact, a folder that another program loads: {}"
 
 
 @dataclass(frozen=True)

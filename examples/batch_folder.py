@@ -72,7 +72,7 @@ def synthetic_fields() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="edgescope-in-"))
     sample = parts.Sample()
     for number in range(6):
-        frame = sample.view(100.0 * number - 250, 0, (400, 500), 0.5)
+        frame = sample.view(100.0 * number - 250, 0, (400, 500), (0.5, 0, 0, 0, 0.5, 0))
         write_mask_ome_tiff(folder / f"field-{number}.ome.tif", frame, 0.5)
     return folder
 

@@ -3,13 +3,15 @@
     python examples/event_driven.py                   # a simulated sample under a demo camera
     python examples/event_driven.py ARTIFACT --config MMConfig.cfg --step 200
 
-Every overview position is segmented while the stage moves on. What `next_events` makes of a result is acquired
-next; the acquisition ends when nothing follows any more. Needs the extras openvino, objects and pymmcore.
+Every overview position is segmented while the stage moves on. What `next_events` makes of a result is acquired next;
+the acquisition ends when nothing follows any more. The demo camera is rotated and mirrored, as many are: where a cell
+is on the stage follows from the core's pixel-size affine. Needs the extras openvino and pymmcore.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,8 +25,31 @@ if TYPE_CHECKING:
 
     from runtime.live import LiveResult
 
-LEAST_AREA_UM2 = 30.0
 SAME_CELL_UM = 8.0
+
+
+def next_events(result: LiveResult, visited: list[tuple[float, float]], most: int) -> Iterator[MDAEvent]:
+    """An event for each new cell of an overview frame; nothing follows from a cell's own frame."""
+    event, segmentation = result.metadata.mda_event, result.segmentation
+    cells, view = segmentation.objects(), result.metadata.stage
+    if event.metadata["role"] == "cell":
+        off = min((math.dist(cell.centroid, view.origin) for cell in cells), default=math.inf)
+        print(f"cell {event.index['p']}: at ({event.x_pos:.1f}, {event.y_pos:.1f}) um, {off:.2f} pixels off the middle")
+        return
+    for cell in cells:
+        x, y = view.to_stage(cell.centroid)
+        known = cell.touches_border or any(math.dist((x, y), place) < SAME_CELL_UM for place in visited)
+        if not known and len(visited) < most:
+            visited.append((x, y))
+            yield MDAEvent(index={"p": len(visited)}, x_pos=x, y_pos=y, metadata={"role": "cell"})
+
+
+def overview(step_um: float) -> list[MDAEvent]:
+    """Three by three positions around the middle of the sample."""
+    places = [(x * step_um, y * step_um) for y in (-1, 0, 1) for x in (-1, 0, 1)]
+    return [
+        MDAEvent(index={"p": i}, x_pos=x, y_pos=y, metadata={"role": "overview"}) for i, (x, y) in enumerate(places)
+    ]
 
 
 def main() -> None:
@@ -38,51 +63,14 @@ def main() -> None:
     core = parts.camera(args.config)
     if args.config is None:
         parts.put_under_the_camera(core, parts.Sample())
-    cells = CellVisits(args.most)
+    visited: list[tuple[float, float]] = []
     try:
-        with attach(core, parts.artifact(args.artifact), decide=cells.next_events) as segmentation:
+        artifact = parts.artifact(args.artifact)
+        with attach(core, artifact, decide=lambda result: next_events(result, visited, args.most)) as segmentation:
             core.mda.run(segmentation.events(overview(args.step)))
     finally:
         parts.put_away(core)
-    print(f"{len(cells.visited)} cells visited, {segmentation.counters.done} frames segmented")
-
-
-def overview(step_um: float) -> list[MDAEvent]:
-    """Three by three positions around the middle of the sample."""
-    places = [(x * step_um, y * step_um) for y in (-1, 0, 1) for x in (-1, 0, 1)]
-    return [
-        MDAEvent(index={"p": number}, x_pos=x, y_pos=y, metadata={"role": "overview"})
-        for number, (x, y) in enumerate(places)
-    ]
-
-
-class CellVisits:
-    """Which cells were visited, so that none is twice."""
-
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self.visited: list[tuple[float, float]] = []
-
-    def next_events(self, result: LiveResult) -> Iterator[MDAEvent]:
-        """An event for each new cell of an overview frame; nothing follows from a cell's own frame."""
-        event, segmentation = result.metadata.mda_event, result.segmentation
-        if event.metadata["role"] != "overview" or segmentation is None:
-            print(f"cell {event.index['p']}: acquired at ({event.x_pos:.0f}, {event.y_pos:.0f}) um")
-            return
-        height, width = segmentation.mask.shape
-        for cell in segmentation.objects():
-            if cell.centroid_um is None or cell.area_um2 is None or cell.area_um2 < LEAST_AREA_UM2:
-                continue
-            um = segmentation.pixel_size_um
-            row, col = cell.centroid_um
-            place = event.x_pos + col - width / 2 * um, event.y_pos + row - height / 2 * um
-            if len(self.visited) < self.most and not self._known(place):
-                self.visited.append(place)
-                number = len(self.visited)
-                yield MDAEvent(index={"p": number}, x_pos=place[0], y_pos=place[1], metadata={"role": "cell"})
-
-    def _known(self, place: tuple[float, float]) -> bool:
-        return any(abs(x - place[0]) + abs(y - place[1]) < SAME_CELL_UM for x, y in self.visited)
+    print(f"{len(visited)} cells visited, {segmentation.counters.done} frames segmented")
 
 
 if __name__ == "__main__":

@@ -33,7 +33,10 @@ def main() -> None:
     core = parts.camera(args.config)
     try:
         # policy "latest": when the model is slower than the camera, frames in between are dropped, and counted.
-        with attach(core, parts.artifact(args.artifact), policy="latest", on_result=say) as segmentation:
+        # until "objects": the worker labels and measures them, so that the callback only has to look.
+        with attach(
+            core, parts.artifact(args.artifact), policy="latest", until="objects", on_result=say
+        ) as segmentation:
             core.startContinuousSequenceAcquisition()
             if args.napari:
                 watch(segmentation)
@@ -50,7 +53,7 @@ def say(result: LiveResult) -> None:
     if result.segmentation is None:
         print(f"frame {result.index}: lost ({result.error})")
         return
-    objects = len(result.segmentation.objects())
+    objects = len(result.segmentation.table())
     notes = f", {', '.join(result.flags)}" if result.flags else ""
     print(f"frame {result.index}: {objects} objects, {result.latency_ms:.0f} ms after it came{notes}")
 

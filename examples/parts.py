@@ -5,15 +5,19 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from runtime import EdgescopeError
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 ROOT = Path(__file__).resolve().parents[1]
 BUILT = ROOT / "demo" / "artifacts" / "nuclei-fast-intel-int8"  # where `make demo` puts it too
 FIELD_UM, NUCLEI, RADIUS_UM = 1000.0, 120, 6.0
+PIXEL_UM, ROTATION_DEG = 0.5, 30.0  # of the demo camera, which is mirrored, too, as seen from the stage
 
 
 def artifact(given: Path | None) -> Path:
@@ -30,7 +34,10 @@ def artifact(given: Path | None) -> Path:
 
 
 def camera(config: Path | None = None, side: int = 512) -> Any:
-    """A CMMCorePlus with a microscope's own configuration, or with a demo camera of `side` pixels, 0.5 um wide."""
+    """A CMMCorePlus with a microscope's own configuration, or with a demo camera of `side` pixels, 0.5 um wide.
+
+    The demo camera is rotated and mirrored against the stage, and its pixel-size affine says so.
+    """
     from pymmcore_plus import CMMCorePlus
 
     if config is not None:
@@ -51,7 +58,9 @@ def camera(config: Path | None = None, side: int = 512) -> Any:
     for name, value in (("PixelType", "16bit"), ("OnCameraCCDXSize", side), ("OnCameraCCDYSize", side)):
         core.setProperty("Camera", name, value)
     core.definePixelSizeConfig("demo", "Camera", "Binning", "1")
-    core.setPixelSizeUm("demo", 0.5)
+    core.setPixelSizeUm("demo", PIXEL_UM)
+    cos, sin = PIXEL_UM * np.cos(np.radians(ROTATION_DEG)), PIXEL_UM * np.sin(np.radians(ROTATION_DEG))
+    core.setPixelSizeAffine("demo", [-cos, -sin, 0.0, -sin, cos, 0.0])
     core.setPixelSizeConfig("demo")
     core.setExposure(20)
     return core
@@ -72,15 +81,18 @@ class Sample:
         self.random = np.random.default_rng(seed)
         self.centres = self.random.uniform(-FIELD_UM / 2, FIELD_UM / 2, (NUCLEI, 2))  # x, y in um
 
-    def view(self, x: float, y: float, shape: tuple[int, int], um: float) -> np.ndarray:
-        """A camera's frame, uint16 (H, W), with the stage at (x, y) um."""
+    def view(self, x: float, y: float, shape: tuple[int, int], affine: Sequence[float]) -> np.ndarray:
+        """A camera's frame, uint16 (H, W), with the stage at (x, y) um; affine : as core.getPixelSizeAffine()."""
         rows, cols = np.indices(shape)
+        right, down = np.array([affine[0], affine[3]]), np.array([affine[1], affine[4]])  # um that a pixel goes
+        pixel = right[0] * down[1] - right[1] * down[0]
         frame = self.random.normal(300, 20, shape)
-        for nucleus_x, nucleus_y in self.centres:
-            row, col = (nucleus_y - y) / um + shape[0] / 2, (nucleus_x - x) / um + shape[1] / 2
+        for nucleus_x, nucleus_y in self.centres - (x, y):
+            col = (nucleus_x * down[1] - nucleus_y * down[0]) / pixel + (shape[1] - 1) / 2
+            row = (nucleus_y * right[0] - nucleus_x * right[1]) / pixel + (shape[0] - 1) / 2
             if -50 < row < shape[0] + 50 and -50 < col < shape[1] + 50:
-                distance = np.hypot(rows - row, cols - col) * um
-                frame += 3000 / (1 + np.exp((distance - RADIUS_UM) * 2))
+                distance = np.hypot(rows - row, cols - col) * np.sqrt(abs(pixel))
+                frame += 3000 / (1 + np.exp(np.minimum((distance - RADIUS_UM) * 2, 60)))
         return frame.clip(0, 65535).astype(np.uint16)
 
 
@@ -92,6 +104,6 @@ def put_under_the_camera(core: Any, sample: Sample) -> None:
         def exec_event(self, event: Any) -> Any:
             for frame, acquired, meta in super().exec_event(event):
                 x, y = self.mmcore.getXYPosition()
-                yield sample.view(x, y, frame.shape, self.mmcore.getPixelSizeUm()), acquired, meta
+                yield sample.view(x, y, frame.shape, self.mmcore.getPixelSizeAffine()), acquired, meta
 
     core.mda.set_engine(SampleEngine(core))

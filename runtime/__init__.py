@@ -13,7 +13,15 @@ if TYPE_CHECKING:
     from .execution import Execution
     from .frames.normalize import Frame
     from .frames.scale import Diameter, Scale
-    from .live import Counters, LiveEvent, LiveResult, LiveSegmenter, RingOverflow, RingTimeout
+    from .live import (
+        Counters,
+        LiveEvent,
+        LiveResult,
+        LiveSegmentation,
+        LiveSegmenter,
+        RingOverflow,
+        RingTimeout,
+    )
     from .objects.measure import MeasuredObject
     from .segmentation.result import Segmentation
     from .segmenter import Segmenter
@@ -30,6 +38,7 @@ __all__ = [
     "InputError",
     "LiveEvent",
     "LiveResult",
+    "LiveSegmentation",
     "LiveSegmenter",
     "Manifest",
     "MeasuredObject",
@@ -51,7 +60,15 @@ HOMES = {
     "execution": ("Execution",),
     "frames.normalize": ("Frame",),
     "frames.scale": ("Diameter", "Scale"),
-    "live": ("Counters", "LiveEvent", "LiveResult", "LiveSegmenter", "RingOverflow", "RingTimeout"),
+    "live": (
+        "Counters",
+        "LiveEvent",
+        "LiveResult",
+        "LiveSegmentation",
+        "LiveSegmenter",
+        "RingOverflow",
+        "RingTimeout",
+    ),
     "objects.measure": ("MeasuredObject",),
     "segmentation.result": ("Segmentation",),
     "segmenter": ("Segmenter",),

@@ -1,4 +1,4 @@
-"""The command line: `python -m runtime predict|segment|verify|prewarm|info|doctor`, installed as `edgescope-run`.
+"""The command line: `python -m runtime predict|segment|serve|verify|prewarm|info|doctor`, installed as `edgescope-run`.
 
 The one place of this package where an exception becomes a line on standard error and an exit code.
 """
@@ -11,13 +11,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from .commands import doctor, info, predict, prewarm, segment, verify
+from .commands import doctor, info, predict, prewarm, segment, serve, verify
 from .errors import InputError, report
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-COMMANDS = (predict, segment, verify, prewarm, info, doctor)
+COMMANDS = (predict, segment, serve, verify, prewarm, info, doctor)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -171,12 +171,17 @@ def measure(
 
 
 def finishing(until: str) -> Callable[[LiveResult], object]:
-    """What is done with a result until the frame's end; the frame itself came with it as metadata."""
+    """What is done with a result until the frame's end, as far as the worker has not done it."""
     if until not in FINISH:
         msg = f"A live frame cannot end at {until!r}; give one of {', '.join(FINISH)}."
         raise InputError(msg)
     finish = FINISH[until]
-    return lambda result: result.segmentation and finish(result.segmentation, result.metadata)
+
+    def finish_here(result: LiveResult) -> object:
+        segmentation = result.segmentation
+        return segmentation and finish(segmentation, result.metadata if segmentation.measured is None else None)
+
+    return finish_here
 
 
 def _sequence(camera: Camera, frames: int, phase: Phase, take: Callable[[Any], object]) -> None:

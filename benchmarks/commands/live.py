@@ -18,6 +18,7 @@ from runtime.artifact.artifact import open_artifact
 from runtime.commands.output import write_json
 from runtime.errors import BudgetMissed, EdgescopeError, InputError
 from runtime.live import LiveSegmenter, Policy
+from runtime.live import Until as End
 
 Artifact = Annotated[Path, typer.Option(metavar="A", help="The artefact: a folder or a .zip.")]
 Threads = Annotated[
@@ -49,6 +50,7 @@ def live(
         msg = f"Policy is {policy!r}; it must be one of {', '.join(get_args(Policy))}."
         raise InputError(msg)
     live_run.finishing(until)  # refuses a wrong end before a camera is opened
+    end = next(one for one in get_args(End) if one == until)
     count = frames or max(4, round(seconds * stream.rate))
     console = Console(stderr=True)
     with open_camera(source, stream) as opened, console.status("") as status:
@@ -57,7 +59,7 @@ def live(
             stream,
             source,
             lambda on_result: LiveSegmenter(
-                artifact, chosen, slots, stream.frame_bytes, threads=threads, on_result=on_result
+                artifact, chosen, slots, stream.frame_bytes, threads=threads, on_result=on_result, until=end
             ),
             policy,
             count,

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from runtime.frames.tiling import TilePlace
     from runtime.segmentation.result import Segmentation
 
-Finish: TypeAlias = "Callable[[Segmentation, Frame], object]"
+Finish: TypeAlias = "Callable[[Segmentation, Frame | None], object]"
 
 FINISH: Mapping[str, Finish] = {  # a result keeps its labels, so that objects() makes them at most once
     MASK: lambda result, frame: result.mask,

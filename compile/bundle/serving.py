@@ -1,4 +1,4 @@
-"""--layout ovms|triton: the folder that OpenVINO Model Server or Triton loads, beside the artefact it is made of.
+"""--layout ovms|triton|czann: the folder that OpenVINO Model Server, Triton or ZEN loads, beside the artefact.
 
 A server knows nothing of frames: it is sent tiles that are normalised already, and answers with probabilities; the
 folder's README.md says how. SHA256SUMS lists all that is in the folder, so that a later run replaces it, and never what
@@ -32,21 +32,18 @@ def check(layout: str, artifact: Path) -> None:
 
 
 def place_of(layout: str, artifact: Path) -> Path:
-    """Where the folder is written: beside the artefact, NAME-ovms or NAME-triton."""
+    """Where the folder is written: beside the artefact, NAME-ovms, NAME-triton or NAME-czann."""
     return artifact.with_name(f"{artifact.name}-{layout}")
 
 
 def write(layout: str, artifact: Artifact, served: Served) -> Path:
     """Write the folder as a whole, and return where; InputError when something else is there.
 
-    layout : of SERVERS; served : what the artefact's target says that the server is given
+    layout : of SERVERS, or "czann"; served : what the artefact's target says that the server is given
     """
     place = place_of(layout, artifact.path)
     _check_place(place)
-    name, manifest, server = artifact.path.name, artifact.manifest, SERVERS[layout]
-    files = {f"{name}/1/{file}": artifact.payload(role) for role, file in served.files.items()}
-    files |= {path: text.encode() for path, text in server.configure(name, manifest, served).items()}
-    files["README.md"] = _readme(server, name, manifest, served).encode()
+    files = _for_zen(artifact) if layout == CZANN else _for_server(SERVERS[layout], artifact, served)
     sums = "".join(f"{hashlib.sha256(data).hexdigest()}  {path}\n" for path, data in sorted(files.items()))
     with atomic.replacing(place) as partial:
         for path, data in {**files, SUMS: sums.encode()}.items():
@@ -54,6 +51,28 @@ def write(layout: str, artifact: Artifact, served: Served) -> Path:
             (partial / path).write_bytes(data)
     atomic.sweep(place)
     return place
+
+
+def _for_server(server: Server, artifact: Artifact, served: Served) -> dict[str, bytes]:
+    name, manifest = artifact.path.name, artifact.manifest
+    files = {f"{name}/1/{file}": artifact.payload(role) for role, file in served.files.items()}
+    files |= {path: text.encode() for path, text in server.configure(name, manifest, served).items()}
+    return {**files, "README.md": _readme(server, name, manifest, served).encode()}
+
+
+def _for_zen(artifact: Artifact) -> dict[str, bytes]:
+    from compile.bundle.czann import czann  # onnx, which the servers' folders do not need
+
+    name, manifest = artifact.path.name, artifact.manifest
+    readme = ZEN_README.format(
+        name=name,
+        tile=f"{manifest.tile[0]}x{manifest.tile[1]}",
+        low=f"{manifest.normalization.low:g}",
+        high=f"{manifest.normalization.high:g}",
+        licences=", ".join(manifest.lineage.licences),
+        terms="**For non-commercial use only.** " if manifest.lineage.non_commercial else "",
+    )
+    return {f"{name}.czann": czann(artifact), "README.md": readme.encode()}
 
 
 def _check_place(place: Path) -> None:
@@ -113,6 +132,20 @@ class Server:
     start: str
     configure: Callable[[str, Manifest, Served], dict[str, str]]
 
+
+CZANN = "czann"
+ZEN_README = """# {name} for ZEISS ZEN and arivis
+
+Import `{name}.czann` as an AI model. It finds the foreground of tiles of {tile} pixels; touching objects are separated
+in ZEN, by a watershed for example.
+
+Tiles are scaled between their own percentiles {low} and {high}, as ZEN hands over no frames. So a tile without any
+object shows noise: compile with a larger `--tile`, at best of a whole frame. Elsewhere the percentiles are the
+frame's, and the accuracy in CARD.md is of that.
+
+The file was read by ZEISS's package czmodel and run with ONNX Runtime in our tests; ZEN itself was not at hand.
+{terms}Licences: {licences}. All about the student: CARD.md of the artefact.
+"""
 
 SERVERS = {
     "ovms": Server("OpenVINO Model Server", "ovms --config_path config.json --port 9000 --rest_port 8000", _ovms),

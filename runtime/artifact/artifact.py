@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from ..system import atomic
-from . import signature
+from . import installed, signature
 from .containers import check_name, open_container, to_zip
 from .manifest import FileEntry, Manifest
 from .probes import ProbeSet
@@ -71,10 +71,11 @@ class Artifact:
 def open_artifact(path: Path, trust: Path | None = None) -> Artifact:
     """Open an artefact folder or .zip; InputError names the file that is changed, missing, extra or damaged.
 
+    path : or the name of an artefact that is listed here, see installed.py
     trust : file with the public key that must have signed it, or else the environment's EDGESCOPE_TRUST; with neither,
         signatures are not looked at
     """
-    return _open(Path(path), signature.trusted(trust))
+    return _open(installed.resolve(Path(path)), signature.trusted(trust))
 
 
 def _open(path: Path, trust: Path | None) -> Artifact:

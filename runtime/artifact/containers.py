@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from ..errors import InputError
+from . import installed
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
@@ -37,7 +38,7 @@ def open_container(path: Path) -> Generator[Container]:
     if path.is_dir():
         yield Folder(path, _folder_names(path))
     elif not path.exists():
-        msg = "it does not exist; give the folder or the .zip that compile wrote."
+        msg = f"it does not exist. {installed.remedy()}"
         raise InputError(msg)
     else:
         try:

@@ -10,6 +10,7 @@ import platform
 from typing import TYPE_CHECKING, Any
 
 from .. import __version__, backend
+from ..artifact import installed
 from ..system import extras
 from ..system.processor import cpu_flags
 from .output import write_json
@@ -25,6 +26,7 @@ LIBRARIES = {
     "parquet": (("pyarrow", "pyarrow"),),
     "dask": (("dask", "dask"), ("distributed", "distributed"), ("zarr", "zarr")),
     "pymmcore": (("pymmcore_plus", "pymmcore-plus"),),
+    "mqtt": (("paho.mqtt.client", "paho-mqtt"),),
     "napari": (("napari", "napari"), ("qtpy", "qtpy")),
 }
 
@@ -50,6 +52,8 @@ def run(args: argparse.Namespace) -> int:
     for row in rows:
         state = f"ready    {row['found']}" if row["ready"] else f"missing  run: {row['install']}"
         print(f"{row['name']:<12} {state}")
+    names = installed.listed()
+    print(f"{'artefacts':<12} {'ready    ' + ', '.join(names) if names else 'none     ' + installed.remedy()}")
     for row in rows:
         for key, value in row.get("devices", {}).items():
             print(f"{row['name']:<12} device {key:<8} {value}")
@@ -57,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
             print(f"{row['name']:<12} {key:<10} {value}")
         for note in row.get("notes", ()):
             print(f"{row['name']:<12} note       {note}")
-    write_json(args.json, {**machine, "parts": rows})
+    write_json(args.json, {**machine, "parts": rows, "artifacts": {name: str(path) for name, path in names.items()}})
     return 0
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import backend
 from ..artifact.artifact import open_artifact
 from ..errors import InputError, report
 from ..frames.scale import AS_IT_IS, SEEN, Scale
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from ..artifact.manifest import Manifest
     from ..segmentation.result import Segmentation
 
 NAME = "predict"
@@ -61,10 +63,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Segment every image; exit code 0, or 2 when an image was not usable."""
     jobs = output_stems(find_images(args.images))
-    _check_surroundings(args)
+    artifact = open_artifact(args.artifact, args.trust)
+    _check_surroundings(args, artifact.manifest)
     done: list[dict[str, Any]] = []
     failed: list[dict[str, str]] = []
-    artifact = open_artifact(args.artifact, args.trust)
     with Segmenter.of(artifact, execution_of(args), diameter=args.diameter) as segment:
         for number, (path, stem) in enumerate(jobs.items(), 1):
             _progress(f"{number}/{len(jobs)} {path.name}")
@@ -117,13 +119,19 @@ def output_stems(paths: Iterable[Path]) -> dict[Path, str]:
     return stems
 
 
-def _check_surroundings(args: argparse.Namespace) -> None:
+def _check_surroundings(args: argparse.Namespace, manifest: Manifest) -> None:
+    """Better now than after the first image; what is not installed is said in one message."""
     if args.out.exists() and not args.out.is_dir():
         msg = f"--out {args.out} is a file; give a folder."
         raise InputError(msg)
-    extras.load("tifffile", extra="io")  # better now than after the first image
-    if "parquet" in args.objects:
-        extras.load("pyarrow", extra="parquet")
+    own = backend.find(args.backend or manifest.backend)
+    can_stand_in = args.backend is None and backend.refusal(backend.reference(), manifest) is None
+    has_none = own is not None and own.library() is None and not own.from_system and not can_stand_in
+    extras.require(
+        ("tifffile", "io"),
+        *([("pyarrow", "parquet")] if "parquet" in args.objects else []),
+        besides=[(own.name, own.extra)] if own is not None and has_none else [],
+    )
 
 
 def _predict(segment: Segmenter, path: Path, target: Path, args: argparse.Namespace) -> dict[str, Any]:

@@ -110,9 +110,8 @@ def segment(
 
 def describe(artifact: str | Path, execution: Execution = DEFAULT, trust: Path | None = None) -> tuple[Manifest, Model]:
     """Verify an artefact here, and say what the workers are to open; trust : see open_artifact."""
-    path = Path(artifact).resolve()
-    manifest = open_artifact(path, trust).manifest
-    return manifest, Model(str(path), _digest(manifest), execution)
+    opened = open_artifact(Path(artifact), trust)
+    return opened.manifest, Model(str(opened.path.resolve()), _digest(opened.manifest), execution)
 
 
 def check_array(shape: tuple[int, ...], dtype: np.dtype[Any], block: int) -> None:

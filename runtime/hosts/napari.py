@@ -3,7 +3,7 @@
     with LiveSegmenter(artifact) as live:
         layer = LiveLayer(viewer, live)  # results appear in the viewer from now on
 
-The widget is the plugin's: Plugins > edgescope > Segment. It segments the plane that is shown of an image layer, or,
+The widget is the plugin's: Plugins > Segment (edgescope). It segments the plane that is shown of an image layer, or,
 with "live", every image that someone puts into the layer, as napari's camera plugins do.
 """
 
@@ -12,13 +12,20 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
+from .. import backend as backends
+from ..artifact import installed
+from ..artifact.artifact import open_artifact
 from ..errors import EdgescopeError, InputError
+from ..execution import DEFAULT
+from ..frames.tiling import Grid
 from ..live import LiveSegmenter
+from ..live.worker import Beating
 from ..segmenter import Segmenter
 from ..system import extras
 
@@ -27,6 +34,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from ..artifact.manifest import Manifest
     from ..live import LiveResult
     from ..segmentation.result import Segmentation
 
@@ -54,16 +62,19 @@ class LiveLayer:
         shown: Shown = "labels",
         name: str = "edgescope live",
         on_result: Callable[[LiveResult], object] | None = None,
+        like: Any = None,
     ) -> None:
         """Begin to follow.
 
         live : a LiveSegmenter, or anything with its results(), such as a runtime.hosts.pymmcore.Attachment
         shown : what the layer shows: "labels" (numbered objects), "mask" or "probability"
         on_result : called with each result in the thread that takes them
+        like : a layer whose place and scale the layer keeps, as in put_layer
         """
         _check_shown(shown)
         self._viewer, self._live, self._name, self._on_result = viewer, live, name, on_result
         self._shown: Shown = shown
+        self._like = like
         self._newest: tuple[NDArray[Any], float | None] | None = None
         self._lock = threading.Lock()
         self.layer: Any = None
@@ -72,7 +83,9 @@ class LiveLayer:
         self._thread = threading.Thread(
             target=self._follow, args=(live.results(),), name="edgescope-napari", daemon=True
         )
-        self._timer = extras.load("qtpy.QtCore", extra="napari").QTimer()
+        core = extras.load("qtpy.QtCore", extra="napari")
+        # Of the application, not of this object, which may be released in another thread, where no timer may end.
+        self._timer = core.QTimer(core.QCoreApplication.instance())
         self._timer.setInterval(REDRAW_MS)
         self._timer.timeout.connect(self.draw)
         self._thread.start()
@@ -84,13 +97,15 @@ class LiveLayer:
             newest, self._newest = self._newest, None
         if newest is None or self._closed:
             return
-        self.layer = put_layer(self._viewer, newest[0], self._shown, self._name, newest[1])
+        self.layer = put_layer(self._viewer, newest[0], self._shown, self._name, newest[1], self._like)
         self.drawn += 1
 
     def close(self) -> None:
         """Follow no longer; the layer stays as it is."""
-        self._closed = True
-        self._timer.stop()
+        if not self._closed:
+            self._closed = True
+            self._timer.stop()
+            self._timer.deleteLater()
 
     def _follow(self, results: Iterator[LiveResult]) -> None:
         while not self._closed:
@@ -130,21 +145,29 @@ def put_layer(
     """Show an array in our own layer of this name, which is made where there is none; returns the layer.
 
     A layer of the same name that is somebody else's, or shows something else, stays as it is.
-    like : a layer whose place and scale the new one takes; without it the scale is the pixel size
+    like : a layer whose place and scale ours takes, now and later; without it the scale is the pixel size
     """
     metadata = {OURS: (shown, name)}
+    place = _place(like) if like is not None else {"scale": (pixel_size_um,) * 2} if pixel_size_um else {}
     for layer in viewer.layers:
         if layer.metadata.get(OURS) == metadata[OURS]:
             layer.data = array
+            for name_of, value in place.items():
+                setattr(layer, name_of, value)
             return layer
-    place: dict[str, Any] = {"scale": (pixel_size_um,) * 2} if pixel_size_um else {}
-    if like is not None:
-        place = {"scale": like.scale[-2:], "translate": like.translate[-2:]}
     if shown == "probability":
         return viewer.add_image(
             array, name=name, contrast_limits=(0, 1), blending="additive", metadata=metadata, **place
         )
     return viewer.add_labels(array, name=name, metadata=metadata, **place)
+
+
+def _place(layer: Any) -> dict[str, Any]:
+    """Scale and place of the last two axes; of an image (H, W) also how it is rotated and sheared."""
+    place: dict[str, Any] = {"scale": layer.scale[-2:], "translate": layer.translate[-2:], "units": layer.units[-2:]}
+    if layer.ndim == 2:
+        place |= {"rotate": layer.rotate, "shear": layer.shear, "affine": layer.affine}
+    return place
 
 
 def plane_of(layer: Any, step: tuple[int, ...]) -> NDArray[Any]:
@@ -166,13 +189,18 @@ def pixel_size_of(layer: Any) -> float | None:
     return scale * NAMED[unit] if unit in NAMED else None
 
 
-def make_widget(napari_viewer: Any) -> Any:
-    """The plugin's widget, a QWidget, for a viewer; napari calls this. The name of its argument is napari's."""
-    return Panel(napari_viewer).widget
+def make_widget(napari_viewer: Any = None) -> Any:
+    """The plugin's widget, a QWidget. napari's menu calls a function without a viewer: it is then the current one."""
+    viewer = napari_viewer or extras.load("napari", extra="napari").current_viewer()
+    return Panel(viewer).widget
 
 
 class Panel:
-    """What stands behind the widget: choose an artefact and a layer, and segment it once, or live."""
+    """What is behind the widget: choose an artefact and a layer, and segment it once, or live.
+
+    Models are opened and frames segmented in a thread of its own, one task at a time; what comes of it is shown by a
+    timer in Qt's thread.
+    """
 
     def __init__(self, viewer: Any) -> None:
         qt = extras.load("qtpy.QtWidgets", extra="napari")
@@ -181,30 +209,50 @@ class Panel:
         self._live: LiveSegmenter | None = None
         self._live_layer: LiveLayer | None = None
         self._source: Any = None  # the layer that is followed
+        self._pool = ThreadPoolExecutor(1, "edgescope-napari-panel")
+        self._task: tuple[Future[Any], Callable[[Any], object]] | None = None
+        self._tiles = Tiles()
+        self._last = ""  # what is known of the newest live result
+        self._build(qt)
+        self._timer = extras.load("qtpy.QtCore", extra="napari").QTimer(self.widget)
+        self._timer.setInterval(REDRAW_MS)
+        self._timer.timeout.connect(self._tick)
+        for event in (viewer.layers.events.inserted, viewer.layers.events.removed):
+            event.connect(self.list_layers)
+        self.list_layers()
+
+    def _build(self, qt: Any) -> None:
         self.widget = qt.QWidget()
-        self.widget.panel = self  # as long as the widget lives, so does what stands behind it
-        self.artifact, browse = qt.QLineEdit(), qt.QPushButton("...")
-        self.artifact.setPlaceholderText("artefact: folder or .zip")
+        self.widget.panel = self  # as long as the widget lives, so does what is behind it
+        self.artifact, browse = qt.QComboBox(), qt.QPushButton("...")
+        self.artifact.setEditable(True)
+        self.artifact.addItems(list(installed.listed()))
+        self.artifact.lineEdit().setPlaceholderText("artefact: name, folder or .zip")
+        browse.setToolTip("Choose the folder of an artefact")
+        browse.setMaximumWidth(browse.sizeHint().height())
         self.layer, self.shown = qt.QComboBox(), qt.QComboBox()
         self.shown.addItems(list(SHOWN))
         self.segment, self.live = qt.QPushButton("Segment"), qt.QCheckBox("live: segment what comes into the layer")
-        self.status = qt.QLabel("")
+        self.progress, self.status = qt.QProgressBar(), qt.QLabel("")
+        self.progress.setVisible(False)
         self.status.setWordWrap(True)
         row = qt.QHBoxLayout()
-        row.addWidget(self.artifact)
+        row.addWidget(self.artifact, 1)
         row.addWidget(browse)
         form = qt.QFormLayout(self.widget)
         for label, field in (("Artefact", row), ("Image", self.layer), ("Show", self.shown)):
             form.addRow(label, field)
-        for field in (self.segment, self.live, self.status):
+        for field in (self.segment, self.live, self.progress, self.status):
             form.addRow(field)
         browse.clicked.connect(self._browse)
-        self.segment.clicked.connect(self.segment_once)
+        self.segment.clicked.connect(self.segment_or_cancel)
         self.live.toggled.connect(self._toggle_live)
         self.widget.destroyed.connect(self.close)
-        for event in (viewer.layers.events.inserted, viewer.layers.events.removed):
-            event.connect(self.list_layers)
-        self.list_layers()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a model is being opened or a frame segmented."""
+        return self._task is not None
 
     def list_layers(self, _: Any = None) -> None:
         """List the viewer's images, without the results."""
@@ -215,42 +263,121 @@ class Panel:
             self.layer.addItems(images)
             self.layer.setCurrentText(chosen)
 
-    def segment_once(self) -> None:
-        """Segment the plane that is shown; what is wrong with it stands in the status line."""
+    def segment_or_cancel(self) -> None:
+        """What the button does: begin to segment the plane that is shown, or end what has begun."""
+        if self.busy:
+            self._tiles.cancel()
+            self.status.setText("cancelling")
+            return
         try:
-            layer = self._chosen()
-            segmenter = self._open()
-            self.status.setText("segmenting")
-            result = segmenter(plane_of(layer, self._viewer.dims.current_step), pixel_size_of(layer))
-            shown: Shown = self.shown.currentText()
-            put_layer(self._viewer, array_of(result, shown), shown, f"{layer.name} {shown}", like=layer)
-            self.status.setText(", ".join(result.flags) or "done")
+            layer, path = self._chosen(), self._artifact_path()
+            plane = plane_of(layer, self._viewer.dims.current_step)
+            size, shown = pixel_size_of(layer), self.shown.currentText()
         except EdgescopeError as error:
             self.status.setText(str(error))
+            return
 
-    def close(self) -> None:
-        """Release the model and the worker."""
+        def work() -> tuple[NDArray[Any], str]:
+            segmenter = self._open(path)
+            self._tiles.expect(plane.shape, segmenter.manifest)
+            start = time.perf_counter()
+            result = segmenter(plane, size)
+            array = array_of(result, shown)
+            return array, describe(result, time.perf_counter() - start)
+
+        def show(done: tuple[NDArray[Any], str]) -> None:
+            put_layer(self._viewer, done[0], shown, f"{layer.name} {shown}", like=layer)
+            self.status.setText(done[1])
+
+        self._begin("segmenting", work, show)
+
+    def close(self, _: Any = None) -> None:
+        """Release the model and the worker; what is under way is given up."""
+        if _ is None:  # else the widget is gone, and its timer with it
+            self._timer.stop()
+        self._tiles.cancel()
+        self._task = None
+        self._pool.shutdown(cancel_futures=True)  # waits for the tile that is being segmented
         self._stop_live()
         segmenter, self._segmenter = self._segmenter, None
         if segmenter is not None:
             segmenter[1].close()
+
+    def _begin(self, what: str, work: Callable[[], Any], done: Callable[[Any], object]) -> None:
+        """Run `work` in the thread, and then `done` with what it returned in Qt's."""
+        self._tiles.reset()
+        self.status.setText(what)
+        self.segment.setText("Cancel")
+        self.progress.setRange(0, 0)
+        self.progress.setVisible(True)
+        self._task = self._pool.submit(work), done
+        self._timer.start()
+
+    def _tick(self) -> None:
+        if self._task is not None:
+            future, done = self._task
+            self.progress.setRange(0, self._tiles.expected)
+            self.progress.setValue(self._tiles.count)
+            if future.done():
+                self._task = None
+                self.segment.setText("Segment")
+                self.progress.setVisible(False)
+                self._finish(future, done)
+        if self._live is not None and self._last:
+            counters = self._live.counters
+            self.status.setText(f"live: {self._last}; {counters.done} segmented, {counters.dropped} overtaken")
+        elif self._task is None and self._live is None:
+            self._timer.stop()
+
+    def _finish(self, future: Future[Any], done: Callable[[Any], object]) -> None:
+        try:
+            done(future.result())
+            return
+        except EdgescopeError as error:
+            self.status.setText(str(error))
+        except Cancelled:
+            self.status.setText("cancelled")
+        except Exception as error:  # the edge of a graphical program: it is shown, and logged
+            log.exception("the widget failed")
+            self.status.setText(f"{type(error).__name__}: {error}")
+        self.live.setChecked(False)
 
     def _toggle_live(self, on: bool) -> None:
         if not on:
             self._stop_live()
             return
         try:
-            layer = self._chosen()
-            self._live = LiveSegmenter(self._artifact_path(), spare=False)
-            shown: Shown = self.shown.currentText()
-            self._live_layer = LiveLayer(self._viewer, self._live, shown=shown, name=f"{layer.name} live")
-            self._source = layer
-            layer.events.data.connect(self._submit)
-            self._submit()
+            if self.busy:
+                msg = "A frame is being segmented; begin live when it is done."
+                raise InputError(msg)
+            layer, path = self._chosen(), self._artifact_path()
         except EdgescopeError as error:
-            self._stop_live()
             self.live.setChecked(False)
             self.status.setText(str(error))
+            return
+        shown: Shown = self.shown.currentText()
+
+        def follow(live: LiveSegmenter) -> None:
+            if not self.live.isChecked():  # switched off meanwhile
+                live.abort()
+                return
+            self._live, self._source, self._last = live, layer, ""
+            self._live_layer = LiveLayer(
+                self._viewer, live, shown=shown, name=f"{layer.name} live", like=layer, on_result=self._note
+            )
+            layer.events.data.connect(self._submit)
+            self.status.setText("live")
+            self._submit()
+
+        until = "labels" if shown == "labels" else "mask"
+        self._begin("opening a worker", lambda: LiveSegmenter(path, spare=False, until=until), follow)
+
+    def _note(self, result: LiveResult) -> None:
+        """Keep what the status line says of a live result; in the thread that takes results."""
+        if result.segmentation is None:
+            self._last = str(result.error)
+        else:
+            self._last = describe(result.segmentation, result.latency_ms / 1e3)
 
     def _submit(self, _: Any = None) -> None:
         live, layer = self._live, self._source
@@ -258,10 +385,8 @@ class Panel:
             return
         try:
             live.submit(plane_of(layer, self._viewer.dims.current_step), None, pixel_size_of(layer))
-            counters = live.counters
-            self.status.setText(f"live: {counters.done} segmented, {counters.dropped} overtaken by newer images")
         except EdgescopeError as error:
-            self.status.setText(str(error))
+            self._last = str(error)
 
     def _stop_live(self) -> None:
         if self._source is not None:
@@ -282,25 +407,70 @@ class Panel:
         return self._viewer.layers[name]
 
     def _artifact_path(self) -> Path:
-        text = self.artifact.text().strip()
+        text = self.artifact.currentText().strip()
         if not text:
-            msg = "Choose an artefact first: the folder or .zip that compile wrote."
+            msg = f"Choose an artefact first. {installed.remedy()}"
             raise InputError(msg)
         return Path(text).expanduser()
 
-    def _open(self) -> Segmenter:
-        path = str(self._artifact_path())
-        if self._segmenter is None or self._segmenter[0] != path:
-            opened = Segmenter.open(path)
-            if self._segmenter is not None:
-                self._segmenter[1].close()
-            self._segmenter = path, opened
+    def _open(self, path: Path) -> Segmenter:
+        """The model, with tiles that are counted; in the thread."""
+        if self._segmenter is None or self._segmenter[0] != str(path):
+            artifact = open_artifact(path)
+            name, session = backends.open_session(artifact, DEFAULT)
+            before, self._segmenter = self._segmenter, None
+            if before is not None:
+                before[1].close()
+            self._segmenter = str(path), Segmenter(artifact.manifest, name, Beating(session, self._tiles.done))
         return self._segmenter[1]
 
     def _browse(self) -> None:
-        found = self._qt.QFileDialog.getExistingDirectory(self.widget, "Artefact")
-        if found:
-            self.artifact.setText(found)
+        folder = self._qt.QFileDialog.getExistingDirectory(self.widget, "Artefact")
+        if folder:
+            self.artifact.setEditText(folder)
+
+
+class Cancelled(Exception):
+    """The user has ended what was under way."""
+
+
+class Tiles:
+    """How far a frame is: tiles that are done, of those that are expected. 0 expected: not known."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin anew."""
+        self.count = self.expected = 0
+        self._cancelled = False
+
+    def expect(self, shape: tuple[int, ...], manifest: Manifest) -> None:
+        """A frame of this shape comes; where it is resized it may have other tiles, and then more than expected."""
+        grid = Grid.over((shape[0], shape[1]), manifest.tile, manifest.overlap)
+        self.expected = len(grid.rows) * len(grid.cols)
+
+    def done(self) -> None:
+        """One more; Cancelled when that was asked for."""
+        self.count += 1
+        if self.count > self.expected:
+            self.expected = 0
+        if self._cancelled:
+            raise Cancelled
+
+    def cancel(self) -> None:
+        """End at the next tile."""
+        self._cancelled = True
+
+
+def describe(segmentation: Segmentation, seconds: float) -> str:
+    """One line: how many objects, in what time, at which scale, and what is odd about the frame."""
+    count = int(segmentation.labels().max(initial=0))
+    parts = [f"{count} object{'' if count == 1 else 's'} in {seconds:.2g} s"]
+    parts.append(str(segmentation.scale))
+    size = segmentation.pixel_size_um
+    parts.append("pixel size not known" if size is None else f"{size:.3g} um a pixel")
+    return "; ".join([*parts, *segmentation.flags])
 
 
 def _check_shown(shown: str) -> None:

@@ -1,7 +1,7 @@
 """Segmentation beside a camera: `LiveSegmenter` takes frames without waiting, and survives what its worker does not."""
 
 from .ledger import Late, Policy
-from .result import Counters, LiveEvent, LiveResult, RingOverflow, RingTimeout, now_ns
+from .result import Counters, LiveEvent, LiveResult, LiveSegmentation, RingOverflow, RingTimeout, Until, now_ns
 from .segmenter import LiveSegmenter
 
 __all__ = [
@@ -9,9 +9,11 @@ __all__ = [
     "Late",
     "LiveEvent",
     "LiveResult",
+    "LiveSegmentation",
     "LiveSegmenter",
     "Policy",
     "RingOverflow",
     "RingTimeout",
+    "Until",
     "now_ns",
 ]

@@ -34,7 +34,7 @@ def build(artifacts: Sequence[Path], backends: Sequence[str] | None) -> list[Lin
     artifacts : usually one; further ones are the same student for other backends
     backends : exactly these, in this order; None is every artefact's own, and then all by their rank
     """
-    opened = [(path, open_artifact(path).manifest) for path in artifacts]
+    opened = [(one.path, one.manifest) for one in map(open_artifact, artifacts)]
     if backends is None:
         wanted = [(path, manifest, manifest.backend) for path, manifest in opened]
         others = known.by_rank()

@@ -146,6 +146,12 @@ class Ledger:
             self._release()
             self._failed += 1
 
+    def overtake(self) -> None:
+        """A result that waited to be handed over was replaced by a newer one: its frame counts as dropped."""
+        with self._changed:
+            self._done -= 1
+            self._dropped += 1
+
     def abandon(self) -> None:
         """Drop the frames that wait or are being segmented, and those that are still being copied."""
         with self._changed:

@@ -1,7 +1,8 @@
 """Results on their way out, in order: to a callback, to a queue, and to an iterator, in a thread of its own.
 
 A callback that computes holds up neither the camera nor the worker's next frame. What is not taken is kept only up to
-a limit of bytes; then no further frame is segmented until the reader catches up.
+a limit of bytes; then no further frame is segmented until the reader catches up. With policy "latest" only the newest
+result waits for a reader that is busy: older ones are dropped and counted.
 """
 
 from __future__ import annotations
@@ -36,12 +37,18 @@ class Outbox:
         target: queue.Queue[LiveResult] | None,
         limit_bytes: int,
         on_room: Callable[[], object],
+        on_overtaken: Callable[[], object] | None = None,
     ) -> None:
+        """on_overtaken : called for each result that a newer one replaces; None keeps them all."""
         self._on_result = on_result
         self._target = target
         self._limit = limit_bytes
         self._on_room = on_room
-        self._iterated = on_result is None and target is None
+        self._on_overtaken = on_overtaken
+        self._loops = 0  # over results() that have begun
+        self._handed = self._looped = -1  # index of the last result for callback and queue, and for the loop
+        self._alone = on_result is None and target is None  # the loop is the only reader
+        self._iterated = self._alone
         self._changed = threading.Condition()
         self._arrived: deque[LiveResult] = deque()
         self._kept: deque[LiveResult] = deque()  # for the iterator
@@ -56,6 +63,7 @@ class Outbox:
     def put(self, result: LiveResult) -> None:
         """Hand a result over, soon."""
         with self._changed:
+            self._overtake(self._arrived, result)
             self._arrived.append(result)
             self._held_bytes += _bytes(result)
             self._changed.notify_all()
@@ -117,16 +125,34 @@ class Outbox:
     def _is_handed(self) -> bool:
         return not self._arrived and not self._handing and not self._prepared
 
+    def _overtake(self, waiting: deque[LiveResult], result: LiveResult) -> None:
+        """Drop the results that wait where a newer one comes; a frame that was lost is told in any case."""
+        if self._on_overtaken is None or result.error is not None:
+            return
+        for older in [one for one in waiting if one.error is None]:
+            waiting.remove(older)
+            self._held_bytes -= _bytes(older)
+            self._on_overtaken()
+
     def _iterate(self, ended: Callable[[], bool]) -> Iterator[LiveResult]:
-        while True:
+        with self._changed:
+            self._loops += 1
+        try:
+            while True:
+                with self._changed:
+                    self._changed.wait_for(lambda: self._kept or (self._is_handed() and ended()))
+                    if not self._kept:
+                        return
+                    result = self._kept.popleft()
+                    self._held_bytes -= _bytes(result)
+                    if self._alone and (dropped := result.index - self._looped - 1) != result.dropped_before:
+                        result = replace(result, dropped_before=dropped)
+                    self._looped = result.index
+                self._on_room()
+                yield result
+        finally:
             with self._changed:
-                self._changed.wait_for(lambda: self._kept or (self._is_handed() and ended()))
-                if not self._kept:
-                    return
-                result = self._kept.popleft()
-                self._held_bytes -= _bytes(result)
-            self._on_room()
-            yield result
+                self._loops -= 1
 
     def _deliver(self) -> None:
         while True:
@@ -134,10 +160,14 @@ class Outbox:
                 self._changed.wait_for(lambda: self._arrived or self._closing)
                 if not self._arrived:
                     return
-                result = replace(self._arrived.popleft(), delivered_ns=now_ns())
+                result = self._arrived.popleft()
+                result = replace(result, delivered_ns=now_ns(), dropped_before=result.index - self._handed - 1)
+                self._handed = result.index
                 self._handing = True
                 keep = self._iterated
                 if keep:
+                    if self._loops and self._alone:
+                        self._overtake(self._kept, result)
                     self._kept.append(result)
                 self._changed.notify_all()
             self._hand(result)
@@ -166,7 +196,4 @@ class Outbox:
 
 
 def _bytes(result: LiveResult) -> int:
-    found = result.segmentation
-    if found is None:
-        return 0
-    return found.probability.nbytes + (0 if found.core is None else found.core.nbytes)
+    return 0 if result.segmentation is None else result.segmentation.nbytes

@@ -23,12 +23,14 @@ import numpy as np
 from ..errors import EdgescopeError, InputError
 from ..frames.normalize import check_form
 from ..frames.scale import DiameterRequest, check_pixel_size
+from ..objects.tracks import Tracks
 from ..system.processor import usable_cores
 from . import chain as chains
 from .ledger import Late, Ledger, Policy
 from .memory import RingLayout, SharedBlock
 from .outbox import Outbox
 from .process import Worker
+from .result import ResultLayout, Until
 from .supervisor import RESULTS, Care, Picture, Supervisor
 
 if TYPE_CHECKING:
@@ -42,7 +44,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-FLOAT_BYTES = np.dtype(np.float32).itemsize
 FEWEST_SLOTS = 3  # one frame is segmented, one waits, one is being copied
 SLOTS_FOR_LATEST = 4  # under "latest" at most one frame waits: more slots than these would lie idle
 
@@ -51,7 +52,8 @@ class LiveSegmenter:
     """An artefact in a process of its own, fed through a ring in shared memory. Use it as a context manager.
 
     policy : what happens to a frame that comes while others wait.
-        "latest" replaces the waiting one, which is dropped and counted; submit never waits.
+        "latest" replaces the waiting one, which is dropped and counted; submit never waits. A result that waits for a
+            busy callback, queue or loop is replaced by a newer one alike.
         "block" lets submit wait for a slot, up to block_timeout_s, and then raises RingTimeout; no frame is lost.
         "stop" raises RingOverflow and takes no more frames; those in the ring are still segmented.
     """
@@ -69,6 +71,8 @@ class LiveSegmenter:
         device: str | None = None,
         threads: int | None = None,
         diameter: Diameter | None = None,
+        until: Until = "mask",
+        track: float | None = None,
         block_timeout_s: float = 5.0,
         hang_s: float | None = None,
         open_timeout_s: float = 600.0,
@@ -84,7 +88,7 @@ class LiveSegmenter:
         artifact_path : folder or .zip; several are the same student for several backends, for a longer chain
         slots : frames that the ring holds, at least 3; "latest" uses no more than 4
         max_frame_bytes : of the largest frame; None takes the first frame's, and reserves the memory then
-        deadline_ms : from submit to the end of segmentation; a frame over it is late
+        deadline_ms : from submit to the end of what `until` names; a frame over it is late
         late : "deliver" late results, marked so, or "skip" them: they count as late and as dropped
         backends : the only ones allowed, in this order; None is the artefact's own, then the others by their
             rank (see runtime.backend.Backend), as far as they can run the artefact
@@ -92,6 +96,10 @@ class LiveSegmenter:
         threads : of the worker; None leaves one core to the acquisition
         diameter : as in Segmenter.open. Where it is seen, the first frame that shows it decides for all frames of the
             same pixel size
+        until : what the worker computes of a frame, within its deadline: "mask" (the maps), "labels", or "objects",
+            whose table has the intensities of the frame. What it does not is computed here when it is asked for
+        track : least intersection over union at which an object follows one of the frame before, for example 0.3:
+            result.segmentation.ids are then numbers that stay with objects; None does not follow them
         hang_s : the worker is killed when it finishes no tile for so long; None is 20 s, or with a deadline
             5 times that and at least 3 s
         open_timeout_s : for a worker to open its model. It builds no TensorRT engine, which takes minutes: without one
@@ -108,9 +116,10 @@ class LiveSegmenter:
         _check_counts(slots=slots, max_frame_bytes=max_frame_bytes, max_failures=max_failures, threads=threads)
         _check_times(deadline_ms=deadline_ms, hang_s=hang_s, open_timeout_s=open_timeout_s)
         _check_limits(block_timeout_s, backlog_bytes)
+        _check_until(until, track)
         given = [artifact_path] if isinstance(artifact_path, (str, os.PathLike)) else artifact_path
         chain = chains.build([Path(path) for path in given], [backends] if isinstance(backends, str) else backends)
-        self._channels = max(len(link.manifest.channels) for link in chain)
+        self._places = [ResultLayout.of(until, link.manifest) for link in chain]
         self._slots = min(slots, SLOTS_FOR_LATEST) if policy == "latest" else slots
         self._ledger = Ledger(policy, self._slots, late=late, deadline_ms=deadline_ms, block_timeout_s=block_timeout_s)
         self._block = SharedBlock.create()
@@ -124,6 +133,7 @@ class LiveSegmenter:
         cores = usable_cores()
         hang_s = hang_s or (20.0 if deadline_ms is None else max(3.0, 5 * deadline_ms / 1e3))
         options = {"device": device, "threads": threads or max(1, cores - 1), "diameter": diameter, "hang_s": hang_s}
+        options |= {"until": until, "track": track}
         self._supervisor = Supervisor(
             chain,
             Care(hang_s, open_timeout_s, max_failures, spare),
@@ -131,8 +141,10 @@ class LiveSegmenter:
             self._block,
             self._ledger,
             on_event,
+            until,
         )
-        self._outbox = Outbox(on_result, queue, backlog_bytes, self._supervisor.wake)
+        overtaken = self._ledger.overtake if policy == "latest" else None
+        self._outbox = Outbox(on_result, queue, backlog_bytes, self._supervisor.wake, overtaken)
         self._at_exit = _abort_at_exit(self)
         try:
             if max_frame_bytes is not None:
@@ -313,7 +325,7 @@ class LiveSegmenter:
                 raise
 
     def _result_bytes(self, pixels: int) -> int:
-        return self._channels * pixels * FLOAT_BYTES
+        return max(places.size(pixels) for places in self._places)
 
 
 def _closed() -> EdgescopeError:
@@ -335,6 +347,17 @@ def _check_choices(policy: object, late: object) -> None:
     for name, value, known in (("Policy", policy, get_args(Policy)), ("late", late, get_args(Late))):
         if value not in known:
             msg = f"{name} is {value!r}; it must be one of {', '.join(known)}."
+            raise InputError(msg)
+
+
+def _check_until(until: object, track: float | None) -> None:
+    if until not in get_args(Until):
+        msg = f"until is {until!r}; it must be one of {', '.join(get_args(Until))}."
+        raise InputError(msg)
+    if track is not None:
+        Tracks(track)  # refuses what is no overlap
+        if until == "mask":
+            msg = "Objects are followed by their labels: give until='labels' or until='objects' with track."
             raise InputError(msg)
 
 

@@ -19,8 +19,8 @@ import numpy as np
 from ..errors import EdgescopeError
 from ..frames.scale import SEEN, Scale
 from ..objects.instances import scaled_rule
-from ..segmentation.result import Segmentation
-from .result import LiveEvent, LiveResult, now_ns
+from ..objects.measure import TABLE
+from .result import LiveEvent, LiveResult, LiveSegmentation, ResultLayout, now_ns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from .memory import RingLayout, SharedBlock
     from .outbox import Outbox
     from .process import Message, Worker
-    from .result import Kind
+    from .result import Kind, Until
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +73,7 @@ class Supervisor:
         block: SharedBlock,
         ledger: Ledger,
         on_event: Callable[[LiveEvent], object] | None,
+        until: Until = "mask",
     ) -> None:
         self.opened: Future[None] = Future()
         self.layout: RingLayout | None = None  # set before the first frame is committed
@@ -83,6 +84,8 @@ class Supervisor:
         self._block = block
         self._ledger = ledger
         self._on_event = on_event
+        self._until: Until = until
+        self._last_id = 0  # of the tracks, which a new worker goes on from
         self._events: queue.SimpleQueue[tuple[Worker, Message | None] | None] = queue.SimpleQueue()
         self._worker: Worker | None = None
         self._spare: Worker | None = None
@@ -91,7 +94,6 @@ class Supervisor:
         self._returned: Ticket | None = None  # given to a worker that died before it began with it
         self._turn = 0
         self._scales: dict[float | None, tuple[Any, ...]] = {}  # by pixel size: the scale that was seen first
-        self._last_index = -1  # of the results
         self._failures = 0
         self._reasons: list[str] = []
         self._beat = (0, 0)  # the heartbeat as last seen, and when it was seen to change
@@ -197,6 +199,7 @@ class Supervisor:
                 "dtype": picture.dtype,
                 "pixel_size_um": picture.pixel_size_um,
                 "scale": self._scales.get(picture.pixel_size_um),
+                "last_id": self._last_id,
                 "layout": self.layout.to_dict(),
             }
         )
@@ -230,12 +233,16 @@ class Supervisor:
                 found = self._segmentation(ticket.frame, turn, link, answer)
                 self._outbox.put(self._result(ticket, link.backend, answer, found))
 
-    def _segmentation(self, picture: Picture, turn: int, link: Link, answer: Message) -> Segmentation:
+    def _segmentation(self, picture: Picture, turn: int, link: Link, answer: Message) -> LiveSegmentation:
         assert self.layout is not None
         scale = Scale(*answer["scale"])
-        channels = link.manifest.channels
-        maps = self._block.copy_out(self.layout.result(turn), (len(channels), *picture.shape), np.float32)
-        return Segmentation(
+        channels, start = link.manifest.channels, self.layout.result(turn)
+        copy, pixels, count = self._block.copy_out, picture.shape[0] * picture.shape[1], answer.get("count", 0)
+        places = ResultLayout.of(self._until, link.manifest)
+        maps = copy(start, (len(channels), *picture.shape), np.float32)
+        has_labels, has_ids = "count" in answer, "last_id" in answer
+        self._last_id = answer.get("last_id", self._last_id)
+        return LiveSegmentation(
             probability=maps[channels.index("foreground")],
             core=maps[channels.index("core")] if "core" in channels else None,
             threshold=link.manifest.threshold,
@@ -244,6 +251,9 @@ class Supervisor:
             frame_flags=tuple(answer["flags"]),
             scale=scale,
             object_diameter=link.manifest.object_diameter,
+            labelled=(copy(start + places.labels(pixels), picture.shape, np.int32), count) if has_labels else None,
+            measured=copy(start + places.table(pixels), (count,), TABLE) if self._until == "objects" else None,
+            ids=copy(start + places.ids(pixels), (count,), np.int64) if has_ids else None,
         )
 
     # What goes wrong.
@@ -372,11 +382,10 @@ class Supervisor:
         ticket: Ticket,
         backend: str,
         times: Message,
-        found: Segmentation | None,
+        found: LiveSegmentation | None,
         *,
         error: str | None = None,
     ) -> LiveResult:
-        before, self._last_index = self._last_index, ticket.index
         return LiveResult(
             index=ticket.index,
             metadata=ticket.frame.metadata,
@@ -389,7 +398,6 @@ class Supervisor:
             flags=() if found is None else found.flags,
             error=error,
             backend=backend,
-            dropped_before=ticket.index - before - 1,
         )
 
     def _heartbeat(self) -> int:

@@ -27,10 +27,12 @@ from ..artifact.artifact import open_artifact
 from ..errors import BackendFailed, EdgescopeError, InputError
 from ..execution import Execution
 from ..frames.scale import Scale
+from ..objects.measure import TABLE
+from ..objects.tracks import Tracks
 from ..segmenter import Segmenter
 from ..system.child import quiet_output
 from .memory import RingLayout, SharedBlock
-from .result import now_ns
+from .result import ResultLayout, now_ns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..backend import Session
+    from .result import Until
 
 NICENESS = 19  # a frame that comes later is a loss of one frame; a camera that waits may be the loss of the experiment
 GRACE_S = 1.0  # to release the model when the host is gone
@@ -51,7 +54,7 @@ def main(setup: Mapping[str, Any]) -> None:
     """Open the model, say so, and segment until the host closes the pipe.
 
     setup : artifact, manifest, backend, backends (folders), block, parent (its pid), first (whether nothing can have
-        been acquired yet), device, threads, diameter, hang_s
+        been acquired yet), device, threads, diameter, hang_s, until, track
     """
     say = quiet_output()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is for the host
@@ -60,7 +63,7 @@ def main(setup: Mapping[str, Any]) -> None:
     jobs: Jobs = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(jobs,), daemon=True).start()
     backends.__path__[:] = setup["backends"]
-    desk = Desk(SharedBlock(setup["block"], owner=False), setup["hang_s"])
+    desk = Desk(SharedBlock(setup["block"], owner=False), setup["hang_s"], setup["until"], setup["track"])
     try:
         segment = _open(setup, desk.beat)
     except Exception as error:  # the edge of this process: the host is told, whatever it was
@@ -78,9 +81,11 @@ def main(setup: Mapping[str, Any]) -> None:
 class Desk:
     """One frame after the other: from its slot, through the model, to the result's slot."""
 
-    def __init__(self, block: SharedBlock, hang_s: float) -> None:
+    def __init__(self, block: SharedBlock, hang_s: float, until: Until, track: float | None) -> None:
         self._block = block
         self._hang_s = hang_s
+        self._until: Until = until
+        self._tracks = None if track is None else Tracks(track)
         self._heart: NDArray[np.int64] | None = None
 
     def work(self, segment: Segmenter, job: Mapping[str, Any]) -> dict[str, Any]:
@@ -110,10 +115,25 @@ class Desk:
     def _segmented(self, segment: Segmenter, job: Mapping[str, Any], layout: RingLayout) -> dict[str, Any]:
         shape = tuple(job["shape"])
         frame = self._block.array(layout.slot(job["slot"]), shape, job["dtype"])
-        maps = self._block.array(layout.result(job["out"]), (len(segment.manifest.channels), *shape), np.float32)
+        start, pixels = layout.result(job["out"]), frame.size
+        maps = self._block.array(start, (len(segment.manifest.channels), *shape), np.float32)
         scale = None if job["scale"] is None else Scale(*job["scale"])
         result = segment(frame, job["pixel_size_um"], scale=scale, out=maps)
-        return {"flags": result.flags, "scale": astuple(result.scale)}
+        answer: dict[str, Any] = {"flags": result.flags, "scale": astuple(result.scale)}
+        if self._until == "mask":
+            return answer
+        places = ResultLayout.of(self._until, segment.manifest)
+        labels = result.labels()
+        answer["flags"] = result.flags  # now with those of the objects
+        count = int(labels.max(initial=0))
+        self._block.array(start + places.labels(pixels), shape, np.int32)[:] = labels
+        if self._until == "objects":
+            self._block.array(start + places.table(pixels), (count,), TABLE)[:] = result.table()
+        if self._tracks is not None:
+            self._tracks.last = max(self._tracks.last, job["last_id"])  # of a worker before this one
+            self._block.array(start + places.ids(pixels), (count,), np.int64)[:] = self._tracks.follow(labels, count)
+            answer["last_id"] = self._tracks.last
+        return answer | {"count": count}
 
 
 class Beating:

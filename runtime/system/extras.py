@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ..errors import EdgescopeError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import ModuleType
 
 
@@ -27,6 +28,19 @@ def load(module: str, *, extra: str) -> ModuleType:
         msg = f"{module.partition('.')[0]} is not installed; run: {install(extra)}"
         raise EdgescopeError(msg)
     return import_module(module)
+
+
+def require(*needed: tuple[str, str], besides: Sequence[tuple[str, str]] = ()) -> None:
+    """EdgescopeError that names all that is missing, and the one line that installs it.
+
+    needed : (module, extra); besides : (name, extra) of what is known to be missing
+    """
+    missing = [*besides, *((module, extra) for module, extra in needed if not available(module))]
+    if missing:
+        names = ", ".join(name.partition(".")[0] for name, _ in missing)
+        extra = ",".join(dict.fromkeys(extra for _, extra in missing))
+        msg = f"Not installed: {names}; run: {install(extra)}"
+        raise EdgescopeError(msg)
 
 
 def available(module: str) -> bool:

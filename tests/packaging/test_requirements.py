@@ -46,6 +46,17 @@ def test_both_distributions_ask_for_the_same():
         assert requirements == theirs
 
 
+@pytest.mark.parametrize("folder", [ROOT, ROOT / "runtime"], ids=["edgescope", "edgescope-runtime"])
+def test_every_entry_point_is_one_that_old_versions_of_pip_accept(folder: Path):
+    settings = project(folder)
+    groups = {"console_scripts": settings["scripts"], **settings.get("entry-points", {})}
+    for group, entries in groups.items():
+        assert re.fullmatch(r"\w+(\.\w+)*", group)
+        for name, value in entries.items():
+            assert re.fullmatch(r"[\w-]+", name)
+            assert re.fullmatch(r"\w+(\.\w+)*:\w+(\.\w+)*", value), value  # pip 23.0 refuses a hyphen in it
+
+
 def test_both_carry_the_same_licence():
     assert (ROOT / "LICENSE").read_bytes() == (ROOT / "runtime" / "LICENSE").read_bytes()
 

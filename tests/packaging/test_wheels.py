@@ -1,20 +1,34 @@
-"""The two wheels, built and installed: the thin one beside numpy and openvino alone, the big one off the checkout."""
+"""The two wheels, built, and installed by pip: the thin one beside numpy and openvino, the big one off the checkout.
+
+Each supported Python has the pip that came with it, as on a JetPack or an Ubuntu: old ones refuse what new ones accept.
+"""
 
 import json
+import os
+import re
+import shlex
 import subprocess
 import sys
 import sysconfig
 from pathlib import Path
 from zipfile import ZipFile
 
+import numpy as np
 import pytest
 
+from tools.ready import make
+
+tifffile = pytest.importorskip("tifffile")
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 STUDENT = ROOT / "distill" / "pretrained" / "nuclei-mobilenetv3"
 IS_BUNDLED = any(STUDENT.glob("*.safetensors"))
 UV = (sys.executable, "-m", "uv")
+PYTHONS = ("3.10", "3.11", "3.12", "3.13")
+THIS = f"{sys.version_info.major}.{sys.version_info.minor}"
+PIP = ("-m", "pip", "install", "--quiet")
+FETCH_S = 300  # for uv to fetch an interpreter
 
 SEGMENT = """
 import json, sys
@@ -58,10 +72,6 @@ def wheel(folder: Path, distribution: str) -> Path:
 def packages(path: Path) -> set[str]:
     with ZipFile(path) as archive:
         return {name.partition("/")[0] for name in archive.namelist() if ".dist-info/" not in name}
-
-
-def python_of(venv: Path) -> Path:
-    return venv / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
 
 
 def test_the_big_wheel_holds_the_four_packages_and_nothing_else(wheels: Path):
@@ -124,33 +134,47 @@ def test_the_big_wheel_brings_the_bundled_student(wheels: Path):
     assert {str(path.relative_to(ROOT).as_posix()) for path in STUDENT.rglob("*") if path.is_file()} <= inside
 
 
-def test_the_thin_wheel_segments_beside_numpy_and_openvino_alone(wheels: Path, tmp_path: Path, write_tiny):
-    artifact = compiled(tmp_path) if IS_BUNDLED else write_tiny()
-    venv = tmp_path / "venv"
-    do(*UV, "venv", "--quiet", "--python", sys.executable, venv, cwd=tmp_path)
-    if not index_reachable(tmp_path):
-        pytest.skip("no package index within reach, from which to install numpy and openvino")
-    install = (*UV, "pip", "install", "--quiet", "--python", python_of(venv), "-c", ROOT / "requirements.lock")
-    do(*install, wheel(wheels, "edgescope_runtime"), "openvino", cwd=tmp_path)
+@pytest.mark.parametrize("version", PYTHONS)
+def test_pip_installs_the_thin_wheel_and_it_segments_beside_numpy_and_openvino_alone(
+    wheels: Path, tmp_path: Path, write_tiny, version: str
+):
+    artifact = compiled(tmp_path) if IS_BUNDLED and version == PYTHONS[0] else write_tiny()
+    ready = make([artifact], tmp_path / "dist")
+    tifffile.imwrite(tmp_path / "frame.tif", np.tile(np.arange(200, dtype=np.uint16), (300, 1)))
+    python = environment(version, tmp_path)
+    require_index(python, tmp_path)
+    do(python, *PIP, wheel(wheels, "edgescope_runtime"), ready, cwd=tmp_path)
+    predict = (python, "-I", "-m", "runtime", "predict", artifact.name, "frame.tif", "--out", "out")
+    ended = subprocess.run([str(part) for part in predict], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    line = re.search(r"^error: Not installed: openvino, tifffile; run: pip (.*)$", ended.stderr.strip())
+    assert line, ended.stderr  # one line, all that is missing, and what to do
+    do(python, "-m", "pip", *shlex.split(line[1]), cwd=tmp_path)
+    assert "frame.tif -> " in do(*predict, cwd=tmp_path)
 
-    said = json.loads(do(python_of(venv), "-I", "-c", SEGMENT, artifact, cwd=tmp_path).splitlines()[-1])
+    printed = json.loads(do(python, "-I", "-c", SEGMENT, artifact.name, cwd=tmp_path).splitlines()[-1])
 
-    assert said["shape"] == [300, 200]
-    assert said["backend"] == "openvino"
-    assert {"torch", "onnx", "skimage", "distill"}.isdisjoint(said["modules"])
+    assert printed["shape"] == [300, 200]
+    assert printed["backend"] == "openvino"
+    assert {"torch", "onnx", "skimage", "distill"}.isdisjoint(printed["modules"])
+
+
+@pytest.mark.parametrize("version", PYTHONS[1:])
+def test_pip_installs_the_big_wheel(wheels: Path, tmp_path: Path, version: str):
+    python = environment(version, tmp_path)
+    do(python, *PIP, "--no-index", "--no-deps", wheel(wheels, "edgescope"), cwd=tmp_path)
+    assert "edgescope" in do(
+        python, "-m", "pip", "list", cwd=tmp_path
+    )  # old versions of pip read the entry points here
 
 
 def test_the_thin_wheel_measures_with_its_extra_bench(wheels: Path, tmp_path: Path, write_tiny):
     artifact = write_tiny()
-    venv = tmp_path / "venv"
-    python, options = oldest_python(tmp_path)
-    do(*UV, "venv", "--quiet", "--python", python, venv, cwd=tmp_path)
-    if not index_reachable(tmp_path):
-        pytest.skip("no package index within reach, from which to install what the extra bench asks for")
-    wanted = f"{wheel(wheels, 'edgescope_runtime')}[bench,openvino]"
-    do(*UV, "pip", "install", "--quiet", "--python", python_of(venv), *options, wanted, cwd=tmp_path)
+    python = environment(PYTHONS[0], tmp_path)
+    require_index(python, tmp_path)
+    do(python, *PIP, f"{wheel(wheels, 'edgescope_runtime')}[bench,openvino]", cwd=tmp_path)
 
-    bench = (python_of(venv), "-I", "-m", "benchmarks")
+    bench = (python, "-I", "-m", "benchmarks")
     measure = ("run", "--artifact", artifact, "--data", "synthetic:4@1", "--rounds", "1", "--repeats", "2")
     do(*bench, *measure, "--out", "report.json", cwd=tmp_path)
 
@@ -162,27 +186,14 @@ def test_the_thin_wheel_measures_with_its_extra_bench(wheels: Path, tmp_path: Pa
 
 @pytest.mark.skipif(not IS_BUNDLED, reason="the bundled student is not in this checkout")
 def test_the_big_wheel_compiles_the_bundled_student_anywhere(wheels: Path, tmp_path: Path):
-    venv = tmp_path / "venv"
-    do(*UV, "venv", "--quiet", "--python", sys.executable, venv, cwd=tmp_path)
-    python = python_of(venv)
-    do(
-        *UV,
-        "pip",
-        "install",
-        "--quiet",
-        "--offline",
-        "--no-deps",
-        "--python",
-        python,
-        wheel(wheels, "edgescope"),
-        cwd=tmp_path,
-    )
+    python = environment(THIS, tmp_path)
+    do(python, *PIP, "--no-index", "--no-deps", wheel(wheels, "edgescope"), cwd=tmp_path)
     borrow_dependencies(python, tmp_path)
 
     do(python, "-m", "compile", "--target", "jetson", "--out", "out", cwd=tmp_path)
 
     assert list((tmp_path / "out").rglob("manifest.json"))
-    assert str(venv) in do(python, "-c", "import compile; print(compile.__file__)", cwd=tmp_path)
+    assert str(tmp_path) in do(python, "-c", "import compile; print(compile.__file__)", cwd=tmp_path)
 
 
 def compiled(folder: Path) -> Path:
@@ -192,20 +203,49 @@ def compiled(folder: Path) -> Path:
     return manifest.parent
 
 
-def oldest_python(folder: Path) -> tuple[str, tuple[object, ...]]:
-    """Python 3.10, which JetPack 6 has, where it is installed; else this one, with the versions of the lock."""
-    command = [*UV, "python", "find", "--no-python-downloads", "3.10"]
-    found = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    if found.returncode == 0:
-        return found.stdout.strip(), ()
-    return sys.executable, ("-c", ROOT / "requirements.lock")
+def environment(version: str, folder: Path) -> Path:
+    """The Python of a new, empty environment, with the pip that came with that version of Python."""
+    venv = folder / "venv"
+    do(interpreter(version, folder), "-m", "venv", venv, cwd=folder)
+    return venv / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
 
 
-def index_reachable(folder: Path) -> bool:
-    """Whether an index answers, asked without the cache."""
-    (folder / "numpy.in").write_text("numpy\n")
-    command = [*UV, "pip", "compile", "--quiet", "--no-cache", "--python", sys.executable, "numpy.in"]
-    return subprocess.run(command, cwd=folder, capture_output=True, check=False).returncode == 0
+def interpreter(version: str, folder: Path) -> str:
+    """A Python of this version: this one, one that is installed, or one that uv fetches; the test skips without."""
+    if version == THIS:
+        return sys.executable
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions").glob(f"{version}.*/bin")
+    environ = {
+        **os.environ,
+        "PATH": os.pathsep.join([*map(str, pyenv), os.environ.get("PATH", "")]),
+        "UV_HTTP_RETRIES": "0",
+    }
+    find = (*UV, "python", "find", "--no-project", "--no-python-downloads", version)
+    for command in (find, (*UV, "python", "install", version), find):
+        ended = subprocess.run(
+            command, cwd=folder, env=environ, capture_output=True, text=True, check=False, timeout=FETCH_S
+        )
+        if command is find and ended.returncode == 0:
+            return ended.stdout.strip()
+    pytest.skip(f"Python {version} is not installed, and uv could not fetch it")
+
+
+def require_index(python: Path, folder: Path) -> None:
+    """Skip where no package index answers, asked without pip's cache."""
+    command = (
+        python,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-cache-dir",
+        "--no-deps",
+        "--dest",
+        folder / "asked",
+        "pip",
+    )
+    if subprocess.run(command, cwd=folder, capture_output=True, check=False).returncode:
+        pytest.skip("no package index answers, from which to install numpy and openvino")
 
 
 def borrow_dependencies(python: Path, folder: Path) -> None:

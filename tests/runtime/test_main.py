@@ -270,6 +270,16 @@ def test_doctor_lists_the_devices_of_openvino(tmp_path: Path, capsys):
     assert f"openvino     device CPU      {parts['openvino']['devices']['CPU']}" in capsys.readouterr().out
 
 
+def test_doctor_lists_the_artefacts_that_have_a_name(
+    artifact_path: Path, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("EDGESCOPE_ARTIFACTS", str(artifact_path.parent))
+    assert main(["doctor", "--json", str(tmp_path / "d.json")]) == 0
+    assert artifact_path.name in capsys.readouterr().out
+    listed = json.loads((tmp_path / "d.json").read_text())["artifacts"]
+    assert listed[artifact_path.name] == str(artifact_path)
+
+
 def test_doctor_names_what_is_missing_with_its_line(tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(extras, "available", lambda module: module != "openvino")
     assert main(["doctor", "--json", str(tmp_path / "d.json")]) == 0

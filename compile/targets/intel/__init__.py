@@ -24,6 +24,7 @@ class Intel(Target):
     served: Mapping[str, Served] = {
         "ovms": Served(FILES, "openvino", hint=True),
         "triton": Served(FILES, "openvino", hint=True, note=UNPINNED),
+        "czann": Served({}, "onnxruntime"),
     }
 
     def lower(self, graph: QuantizedGraph, options: Options) -> Lowered:

@@ -150,7 +150,7 @@ def test_a_file_in_its_place_is_left_alone(intel):
         ("ovms", "microscope", "--layout ovms is for --target intel, not for microscope; use --target intel or all."),
         ("ovms", "jetson", "--layout ovms is for --target intel, not for jetson; use --target intel or all."),
         ("triton", "microscope", "--layout triton is for --target intel or jetson, not for microscope"),
-        ("tensorflow", "intel", "--layout is 'tensorflow'; choose one of ovms, triton."),
+        ("tensorflow", "intel", "--layout is 'tensorflow'; choose one of ovms, triton, czann."),
     ],
 )
 def test_what_a_server_cannot_run_is_refused_before_the_work(layout, target, words, tmp_path, capsys):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 import time
@@ -47,11 +48,18 @@ def viewer(app: Any) -> Any:
 
 
 @pytest.fixture
-def panel(viewer: Any, artifact_path: Path) -> Iterator[Panel]:
+def panel(app: Any, viewer: Any, artifact_path: Path) -> Iterator[Panel]:
     panel = Panel(viewer)
-    panel.artifact.setText(str(artifact_path))
+    panel.artifact.setEditText(str(artifact_path))
     yield panel
+    discard(app, panel)
+
+
+def discard(app: Any, panel: Panel) -> None:
+    """Delete the widget here, and not where Python happens to collect it: that may be another thread."""
     panel.close()
+    panel.widget.deleteLater()
+    app.sendPostedEvents(None, pytest.importorskip("qtpy.QtCore").QEvent.DeferredDelete)
 
 
 def spots(top: int = 20) -> NDArray[np.uint16]:
@@ -69,6 +77,12 @@ def wait_for(app: Any, holds: Any, seconds: float = 60) -> None:
         assert time.monotonic() < end
         app.processEvents()
         time.sleep(0.01)
+
+
+def segment(app: Any, panel: Panel) -> None:
+    """Press the button, and wait for what comes of it."""
+    panel.segment.click()
+    wait_for(app, lambda: not panel.busy)
 
 
 @pytest.mark.parametrize(("shown", "kind"), [("labels", "Labels"), ("mask", "Labels"), ("probability", "Image")])
@@ -120,34 +134,83 @@ def test_what_a_layer_cannot_show_is_refused(viewer: Any):
         LiveLayer(viewer, None, shown="cores")
 
 
-def test_the_widget_segments_the_plane_that_is_shown(viewer: Any, panel: Panel):
-    viewer.add_image(np.stack([np.zeros_like(spots()), spots()]), name="stack", scale=(1, 0.5, 0.5))
+def test_the_widget_segments_the_plane_that_is_shown(app: Any, viewer: Any, panel: Panel):
+    viewer.add_image(
+        np.stack([np.zeros_like(spots()), spots()]), name="stack", scale=(1, 0.5, 0.5), translate=(0, 7, 9)
+    )
     viewer.dims.set_current_step(0, 1)
-    panel.segment_once()
-    assert panel.status.text() == "done"
+    segment(app, panel)
+    assert panel.status.text().startswith("2 objects in ")
     labels = viewer.layers["stack labels"]
     assert labels.data.max() == 2
     assert tuple(labels.scale) == (0.5, 0.5)
-    panel.segment_once()
+    assert tuple(labels.translate) == (7, 9)
+    segment(app, panel)
     assert len(viewer.layers) == 2  # the layer is used again
     assert panel.layer.count() == 1
 
 
-def test_the_widget_offers_images_and_not_its_own_results(viewer: Any, panel: Panel):
+def test_the_status_line_has_count_time_pixel_size_and_flags(app: Any, viewer: Any, panel: Panel):
+    frame = spots()
+    frame[60:70, 50:80] = 65535
+    viewer.add_image(frame, name="image", scale=(0.5, 0.5), units=("um", "um"))
+    segment(app, panel)
+    text = panel.status.text()
+    assert re.match(r"\d objects? in [\d.e-]+ s; ", text)
+    assert "0.5 um a pixel" in text
+    assert "saturated" in text
+
+
+def test_a_frame_is_segmented_while_napari_goes_on_and_can_be_cancelled(app: Any, viewer: Any, panel: Panel):
+    viewer.add_image(np.tile(spots(), (30, 30)), name="large")
+    panel.segment.click()
+    wait_for(app, lambda: 0 < panel.progress.value() < panel.progress.maximum())
+    assert panel.progress.isVisibleTo(panel.widget)
+    assert panel.segment.text() == "Cancel"
+    panel.segment.click()
+    wait_for(app, lambda: not panel.busy)
+    assert panel.status.text() == "cancelled"
+    assert [layer.name for layer in viewer.layers] == ["large"]
+    assert not panel.progress.isVisibleTo(panel.widget)
+
+
+def test_the_result_lies_on_a_rotated_image(app: Any, viewer: Any, panel: Panel):
+    image = viewer.add_image(spots(), name="image", scale=(0.5, 0.4), translate=(3, 4), rotate=30)
+    segment(app, panel)
+    corner = viewer.layers["image labels"].data_to_world((0, 90))
+    np.testing.assert_allclose(corner, image.data_to_world((0, 90)))
+
+
+def test_the_widget_lists_the_artefacts_that_are_here(
+    app: Any, viewer: Any, artifact_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("EDGESCOPE_ARTIFACTS", str(artifact_path.parent))
+    panel = Panel(viewer)
+    assert artifact_path.name in [panel.artifact.itemText(i) for i in range(panel.artifact.count())]
+    discard(app, panel)
+
+
+def test_the_widget_offers_images_and_not_its_own_results(app: Any, viewer: Any, panel: Panel):
     viewer.add_image(spots(), name="one")
     viewer.add_labels(np.zeros((4, 4), int), name="drawn by hand")
     panel.shown.setCurrentText("probability")
-    panel.segment_once()
+    segment(app, panel)
     assert [panel.layer.itemText(i) for i in range(panel.layer.count())] == ["one"]
 
 
 def test_live_follows_what_is_put_into_the_layer(app: Any, viewer: Any, panel: Panel):
-    layer = viewer.add_image(spots(20), name="camera")
+    layer = viewer.add_image(spots(20), name="camera", scale=(0.5, 0.5), translate=(7, 9))
     panel.live.setChecked(True)
-    assert "live" in panel.status.text()
+    assert panel.busy
     wait_for(app, lambda: "camera live" in viewer.layers)
     layer.data = spots(30)
     wait_for(app, lambda: viewer.layers["camera live"].data[45, 30] > 0)
+    layer.translate = (1, 2)  # the stage has moved
+    layer.data = spots(20)
+    wait_for(app, lambda: viewer.layers["camera live"].data[25, 30] > 0)
+    wait_for(app, lambda: panel.status.text().startswith("live: 2 objects in "))
+    assert tuple(viewer.layers["camera live"].scale) == (0.5, 0.5)
+    assert tuple(viewer.layers["camera live"].translate) == (1, 2)
     panel.live.setChecked(False)
     layer.data = spots(20)
     assert panel._live is None
@@ -158,14 +221,17 @@ def test_live_follows_what_is_put_into_the_layer(app: Any, viewer: Any, panel: P
     [("", spots(), "Choose an artefact"), ("gone", spots(), "gone"), (None, None, "no image"),
      (None, np.zeros((40, 40, 3), np.uint8), "one channel"), (None, np.zeros((9, 9)), "float64")],
 )  # fmt: skip
-def test_what_is_wrong_stands_in_the_status_line(viewer: Any, panel: Panel, artifact: Any, image: Any, word: str):
+def test_what_is_wrong_stands_in_the_status_line(
+    app: Any, viewer: Any, panel: Panel, artifact: Any, image: Any, word: str
+):
     if artifact is not None:
-        panel.artifact.setText(artifact)
+        panel.artifact.setEditText(artifact)
     if image is not None:
         viewer.add_image(image, name="image")
-    panel.segment_once()
+    segment(app, panel)
     assert word in panel.status.text()
-    panel.live.setChecked(artifact == "")
+    panel.live.setChecked(artifact in ("", "gone"))
+    wait_for(app, lambda: not panel.busy)
     assert not panel.live.isChecked()
 
 
@@ -193,7 +259,7 @@ def test_each_distribution_declares_a_manifest_of_its_own_name(folder: Path):
     assert command["id"].startswith(f"{project['name']}.")
 
 
-@pytest.mark.parametrize(("file", "name"), [("napari.yaml", "edgescope"), ("napari-runtime.yaml", "edgescope-runtime")])
+@pytest.mark.parametrize(("file", "name"), [("napari.yaml", "edgescope"), ("napari_runtime.yaml", "edgescope-runtime")])
 def test_the_manifest_is_valid_and_names_what_there_is(file: str, name: str):
     npe2 = pytest.importorskip("npe2")
     manifest = npe2.PluginManifest.from_file(RUNTIME / file)
@@ -206,12 +272,19 @@ def test_the_manifest_is_valid_and_names_what_there_is(file: str, name: str):
 
 
 @pytest.mark.slow
-def test_a_real_window_docks_the_widget(app: Any):
-    window = pytest.importorskip("napari").Viewer(show=False)
+def test_the_widget_opens_from_napari_s_own_menu(app: Any):
+    napari, npe2 = pytest.importorskip("napari"), pytest.importorskip("npe2")
+    window = napari.Viewer(show=False)
+    plugins = npe2.PluginManager.instance()
+    if "edgescope" not in plugins:  # this checkout is not installed
+        plugins.register(npe2.PluginManifest.from_file(RUNTIME / "napari.yaml"))
     try:
-        widget = make_widget(window)  # no layers: without a screen there is no OpenGL to draw them
-        assert window.window.add_dock_widget(widget, name="Segment").isEnabled()
-        widget.panel.segment.click()
-        assert "no image" in widget.panel.status.text()
+        (action,) = [one for one in window.window.plugins_menu.actions() if one.text() == "Segment (edgescope)"]
+        action.trigger()
+        (dock,) = window.window.dock_widgets.values()
+        panel = dock.panel
+        assert panel._viewer is window  # no layers: without a screen there is no OpenGL to draw them
+        panel.segment.click()
+        assert "no image" in panel.status.text()
     finally:
         window.close()

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from runtime import EdgescopeError, InputError
-from runtime.hosts.pymmcore import Acquired, Feedback, attach
+from runtime.hosts.pymmcore import Acquired, Feedback, Poller, Where, attach
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,6 +62,184 @@ def test_a_sequence_that_runs_already_is_joined(core: Any, artifact_path: Path):
         core.stopSequenceAcquisition()
     assert isinstance(first.metadata, Acquired)
     assert first.metadata.mda_event is None
+
+
+AFFINES = [(0.5, 0, 0, 0, 0.5, 0), (0, -0.5, 0, 0.4, 0, 0), (-0.35, 0.35, 9, 0.35, 0.35, 9)]  # the last is mirrored
+
+
+def sees_a_bright_square(core: Any, place: tuple[float, float]) -> None:
+    """Let MDAs see a square of 5 pixels at a place of the stage, by arithmetic of its own."""
+
+    class Engine(pytest.importorskip("pymmcore_plus.mda").MDAEngine):
+        def exec_event(self, event: Any) -> Any:
+            for _, acquired, meta in super().exec_event(event):
+                left, top, width, height = self.mmcore.getROI()
+                binning = int(self.mmcore.getProperty("Camera", "Binning"))
+                a, b, _, c, d, _ = self.mmcore.getPixelSizeAffine()
+                x, y = np.subtract(place, self.mmcore.getXYPosition())
+                col, row = np.linalg.solve([[a, b], [c, d]], [x, y])  # from the middle of the sensor, 80x96 pixels
+                col, row = col + 80 / binning / 2 - left - 0.5, row + 96 / binning / 2 - top - 0.5
+                frame = np.full((height, width), 100, np.uint16)
+                row, col = round(row), round(col)
+                frame[max(0, row - 2) : row + 3, max(0, col - 2) : col + 3] = 4000
+                yield frame, acquired, meta
+
+    core.mda.set_engine(Engine(core))
+
+
+@pytest.mark.parametrize("affine", AFFINES)
+@pytest.mark.parametrize("sequenced", [False, True])
+def test_an_object_has_its_place_on_the_stage_whatever_the_region_and_the_binning(
+    core: Any, artifact_path: Path, affine: tuple[float, ...], sequenced: bool
+):
+    sees_a_bright_square(core, (103.0, -55.0))
+    core.mda.engine.use_hardware_sequencing = sequenced
+    size = abs(affine[0] * affine[4] - affine[1] * affine[3]) ** 0.5
+    core.setPixelSizeUm("Res", size)
+    core.setPixelSizeAffine("Res", affine)
+    core.definePixelSizeConfig("Res2", "Camera", "Binning", "2")
+    core.setPixelSizeUm("Res2", size)
+    core.setPixelSizeAffine("Res2", affine)
+    results: list[LiveResult] = []
+    events = [useq.MDAEvent(index={"p": 0}, x_pos=100, y_pos=-50), useq.MDAEvent(index={"p": 1}, x_pos=108, y_pos=-60)]
+    with attach(core, artifact_path, policy="block", on_result=results.append, spare=False) as segmentation:
+        core.mda.run(events)
+        core.setROI(12, 20, 60, 64)
+        core.mda.run(events)
+        core.clearROI()
+        core.setProperty("Camera", "Binning", "2")
+        core.mda.run(events)
+    assert segmentation.counters.done == 6
+    for result in results:
+        (one,) = result.segmentation.objects()
+        place = result.metadata.stage.to_stage(one.centroid)
+        assert np.linalg.norm(np.subtract(place, (103, -55))) < result.metadata.stage.pixel_size_um
+    assert len({result.segmentation.mask.shape for result in results}) == 3
+
+
+def test_frames_may_become_larger_when_the_binning_or_the_region_goes(core: Any, artifact_path: Path):
+    core.setProperty("Camera", "Binning", "2")
+    core.setROI(4, 8, 36, 40)
+    results: list[LiveResult] = []
+    with attach(core, artifact_path, policy="block", on_result=results.append, spare=False) as segmentation:
+        core.mda.run([useq.MDAEvent()])
+        core.clearROI()
+        core.setProperty("Camera", "Binning", "1")
+        core.mda.run([useq.MDAEvent()])
+    assert segmentation.refused == 0
+    assert [result.segmentation.mask.shape for result in results] == [(40, 36), (96, 80)]
+
+
+def test_objects_and_their_numbers_come_with_the_result(core: Any, artifact_path: Path):
+    sees_a_bright_square(core, (0.0, 0.0))
+    options = {"policy": "block", "until": "objects", "track": 0.3}
+    with attach(core, artifact_path, spare=False, **options) as segmentation:
+        core.mda.run([useq.MDAEvent(x_pos=0, y_pos=0), useq.MDAEvent(x_pos=0.5, y_pos=0)])
+        first, second = next(segmentation.results()), next(segmentation.results())
+    assert first.segmentation.ids.tolist() == second.segmentation.ids.tolist() == [1]
+    assert first.segmentation.objects()[0].mean_intensity > 2000  # the frame itself has left the ring
+
+
+def test_a_sequence_has_the_place_of_the_stage_and_a_stream_for_each_camera(core: Any, artifact_path: Path):
+    core.setXYPosition(30, 40)
+    results: list[LiveResult] = []
+    with attach(core, artifact_path, policy="block", on_result=results.append, spare=False) as segmentation:
+        core.startSequenceAcquisition(2, 0, True)
+        until(lambda: segmentation.counters.done == 2)
+        core.setROI(8, 16, 40, 48)
+        core.setXYPosition(50, 60)
+        core.startSequenceAcquisition(2, 0, True)
+        until(lambda: segmentation.counters.done == 4)
+    assert [result.metadata.stream for result in results] == ["Camera"] * 4
+    first, *_, last = [result.metadata.stage for result in results]
+    np.testing.assert_allclose(first.to_stage((47.5, 39.5)), (30, 40), atol=0.02)  # the middle of 96x80
+    np.testing.assert_allclose(
+        last.to_stage((47.5 - 16, 39.5 - 8)), (50, 60), atol=0.02
+    )  # the same point of the sensor
+
+
+def test_frames_of_another_camera_are_passed_over(core: Any, artifact_path: Path):
+    with attach(core, artifact_path, camera="Other", spare=False) as segmentation:
+        core.mda.run([useq.MDAEvent()])
+    assert segmentation.counters.seen == 0
+    assert segmentation.refused == 0
+
+
+def test_two_cameras_are_two_streams_with_numbers_of_their_own(artifact_path: Path):
+    frame = np.zeros((4, 4), np.uint16)
+    names = ["A", "B", "A", "B", "B"]
+    images = [
+        (frame, {"Camera": name, "ImageNumber": str(number)})
+        for name, number in zip(names, (0, 0, 1, 3, 4), strict=True)
+    ]
+    taken: list[tuple[Any, int]] = []
+    core = Fake(images)
+    poller = Poller(core, "pop", Where(core), lambda _, acquired, size, missed: taken.append((acquired, missed)))
+    poller.start()
+    until(lambda: len(taken) == 5)
+    poller.stop()
+    assert [(acquired.stream, acquired.index["t"]) for acquired, _ in taken] == [
+        ("A", 0), ("B", 0), ("A", 1), ("B", 1), ("B", 2)
+    ]  # fmt: skip
+    assert [missed for _, missed in taken] == [0, 0, 0, 2, 0]
+    assert {acquired.stage for acquired, _ in taken} == {None}  # there is no stage
+
+
+class Fake:
+    """A core with these images in its buffer, and neither stage nor pixel size."""
+
+    def __init__(self, images: list[Any]) -> None:
+        self.images = images
+
+    def getCameraDevice(self) -> str:
+        return ""
+
+    def getXYStageDevice(self) -> str:
+        return ""
+
+    def getPixelSizeUm(self) -> float:
+        return 0.0
+
+    def getPixelSizeAffine(self) -> list[float]:
+        return [0.0] * 6
+
+    def getROI(self, _: str) -> list[int]:
+        return [0, 0, 4, 4]
+
+    def hasProperty(self, *_: str) -> bool:
+        return False
+
+    def isSequenceRunning(self) -> bool:
+        return bool(self.images)
+
+    def getRemainingImageCount(self) -> int:
+        return len(self.images)
+
+    def popNextImageAndMD(self) -> Any:
+        return self.images.pop(0)
+
+
+def test_a_pixel_size_without_an_affine_is_warned_of_once(core: Any, caplog: pytest.LogCaptureFixture):
+    where = Where(core)
+    core.setXYPosition(3, 4)
+    with caplog.at_level(logging.WARNING):
+        views = [where.of_sequence(np.zeros((96, 80)), "Camera", {}) for _ in range(2)]
+    assert views[0].affine == ((0.5, 0), (0, 0.5))
+    assert views[0].origin == (47.5, 39.5)
+    assert len([r for r in caplog.records if "affine" in r.getMessage()]) == 1
+
+
+def test_a_stage_that_does_not_answer_loses_the_place_and_not_the_frame(
+    core: Any, artifact_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def fail() -> None:
+        msg = "the controller is switched off"
+        raise RuntimeError(msg)
+
+    monkeypatch.setattr(core, "getXYPosition", fail)
+    with attach(core, artifact_path, policy="block", spare=False) as segmentation:
+        core.startSequenceAcquisition(1, 0, True)
+        assert next(segmentation.results()).metadata.stage is None
 
 
 def test_peeking_leaves_the_frames_to_the_host(core: Any, artifact_path: Path):

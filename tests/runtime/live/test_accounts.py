@@ -105,6 +105,7 @@ def scenarios(draw) -> dict[str, Any]:
         "gap_ms": draw(st.sampled_from([0.0, 1.0, 3.0])),
         "frames": draw(st.integers(1, 40)),
         "cameras": draw(st.integers(1, 3)),
+        "reader_ms": draw(st.sampled_from([0.0, 0.0, 5.0])),
         "end": draw(st.sampled_from(["close", "drain", "abort"])),
         "seed": draw(st.integers(0, 9999)),
     }
@@ -132,7 +133,13 @@ def test_counters_always_add_up_and_results_come_in_order(case: dict[str, Any]):
     cameras = case.pop("cameras")
     called: list[Any] = []
     taken: list[int] = []
-    live = LiveSegmenter("any", on_result=called.append, block_timeout_s=0.01, **case)
+    reader_ms = case.pop("reader_ms")
+
+    def call(result: Any) -> None:
+        called.append(result)
+        time.sleep(reader_ms / 1e3)
+
+    live = LiveSegmenter("any", on_result=call, block_timeout_s=0.01, **case)
     looped = live.results()
     wrong = threading.Event()
     ended = threading.Event()
@@ -183,7 +190,9 @@ def test_counters_always_add_up_and_results_come_in_order(case: dict[str, Any]):
     assert not any("supervisor failed" in (result.error or "") for result in called)
 
 
-@given(st.lists(st.sampled_from(["claim", "commit", "withdraw", "take", "finish", "fail", "tick"])), st.data())
+@given(
+    st.lists(st.sampled_from(["claim", "commit", "withdraw", "take", "finish", "fail", "overtake", "tick"])), st.data()
+)
 def test_the_ledger_adds_up_after_every_step_and_never_lends_a_slot_twice(steps: list[str], data):
     now = 0
     policy = data.draw(st.sampled_from(["latest", "block", "stop"]))
@@ -211,6 +220,8 @@ def test_the_ledger_adds_up_after_every_step_and_never_lends_a_slot_twice(steps:
         elif step in ("finish", "fail") and taken is not None:
             ledger.finish(now) if step == "finish" else ledger.fail()
             taken = None
+        elif step == "overtake" and ledger.counters.done:
+            ledger.overtake()
         c = ledger.counters
         assert c.seen == c.done + c.dropped + c.failed + c.pending
         assert order == sorted(set(order))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import logging
+import os
 import queue
+import signal
 import sys
 import threading
 from typing import TYPE_CHECKING, Any
@@ -117,6 +119,107 @@ def test_latest_takes_the_newest_frame_and_counts_the_others(live, backend, spot
         results = list(segmenter.results())
     assert [result.index for result in results] == [0, 49]
     assert [result.dropped_before for result in results] == [0, 48]
+
+
+def test_behind_a_slow_callback_only_the_newest_result_waits(live, spots, until):
+    go, called = threading.Event(), []
+
+    def slow(result: Any) -> None:
+        called.append(result)
+        go.wait(60)
+
+    with live(on_result=slow) as segmenter:
+        for i in range(10):
+            segmenter.submit(spots(i))
+            until(lambda i=i: segmenter.counters.done + segmenter.counters.dropped == i + 1)
+        assert segmenter.counters.done == 2  # one is with the callback, one waits
+        assert segmenter.counters.dropped == 8
+        assert adds_up(segmenter)
+        go.set()
+    assert [(result.index, result.dropped_before) for result in called] == [(0, 0), (9, 8)]
+
+
+def test_a_slow_loop_gets_the_newest_result_and_a_callback_still_gets_each_that_it_can_take(live, spots, until):
+    segmenter = live()
+    loop = segmenter.results()
+    segmenter.submit(spots())
+    assert next(loop).index == 0
+    for i in range(1, 6):  # the loop is busy with the first result
+        segmenter.submit(spots(i))
+        until(lambda i=i: segmenter.counters.done + segmenter.counters.dropped == i + 1)
+    until(segmenter._outbox._is_handed)
+    result = next(loop)
+    assert (result.index, result.dropped_before) == (5, 4)
+    assert segmenter.counters.dropped == 4
+    assert segmenter.counters.done == 2
+
+
+def test_a_lost_frame_is_told_behind_a_slow_callback_too(live, spots, until):
+    go, called = threading.Event(), []
+
+    def slow(result: Any) -> None:
+        called.append((result.index, result.error is None))
+        go.wait(60)
+
+    nan = np.full((32, 48), np.nan, np.float32)
+    with live(on_result=slow, max_frame_bytes=nan.nbytes) as segmenter:
+        for i, frame in enumerate([spots(), spots(), nan, spots()]):
+            segmenter.submit(frame)
+            until(lambda i=i: segmenter.counters.pending == 0 and segmenter.counters.seen == i + 1)
+        go.set()
+    assert called == [(0, True), (2, False), (3, True)]
+
+
+@pytest.mark.parametrize("end", ["labels", "objects"])
+def test_labels_and_objects_of_the_worker_are_those_of_segmenter(artifact_path: Path, spots, end: Any):
+    frames = [spots(number) for number in range(3)]
+    frames.append(np.full_like(frames[0], 100))  # no objects
+    with Segmenter.open(artifact_path) as segment:
+        expected = [segment(frame, 0.5) for frame in frames]
+    with LiveSegmenter(artifact_path, policy="block", spare=False, until=end) as live:
+        for frame in frames:
+            live.submit(frame, pixel_size_um=0.5)
+        assert live.drain(60)
+        results = [result.segmentation for result in live.results()]
+    assert [len(result.objects()) for result in results] == [len(one.objects()) for one in expected]
+    assert len(expected[0].objects()) > 0
+    for result, due, frame in zip(results, expected, frames, strict=True):
+        np.testing.assert_array_equal(result.labelled[0], due.labels())
+        assert result.labels() is result.labelled[0]
+        assert (result.measured is not None) == (end == "objects")
+        np.testing.assert_array_equal(result.table(frame), due.table())
+        if end == "objects":  # the intensities of a frame that is not at hand any more
+            np.testing.assert_array_equal(result.table(), due.table())
+            assert result.objects() == due.objects()
+
+
+def test_the_ring_holds_as_many_objects_as_a_frame_can_have(live, manifest):
+    frame = np.zeros((40, 48), np.uint16)
+    frame[::4, ::4] = 1000
+    frame[1::4, ::4] = frame[::4, 1::4] = frame[1::4, 1::4] = 1000
+    with live(policy="block", until="objects") as segmenter:
+        segmenter.submit(frame)
+        segmenter.drain()
+        (result,) = segmenter.results()
+    assert result.error is None
+    assert len(result.segmentation.table()) == (0 if manifest.objects.min_area > 4 else 120)
+
+
+def test_objects_keep_their_numbers_from_frame_to_frame_and_past_a_worker(live, spots, until):
+    with live(policy="block", until="labels", track=0.2) as segmenter:
+        ids = []
+        for number in (0, 2, 4, 18):  # a square that moves, and one that is somewhere else
+            segmenter.submit(spots(number))
+            segmenter.drain()
+            (result,) = segmenter.results()
+            ids.append(result.segmentation.ids.tolist())
+        assert ids == [[1], [1], [1], [2]]
+        os.kill(segmenter.worker_pid, signal.SIGKILL)
+        until(lambda: segmenter.counters.restarts == 1)
+        segmenter.submit(spots(18))
+        segmenter.drain()
+        (result,) = segmenter.results()
+        assert result.segmentation.ids.tolist() == [3]  # what came before is forgotten, and no number is given twice
 
 
 def test_block_waits_for_a_slot_then_says_so_and_loses_no_frame(live, backend, spots, ask):
@@ -314,6 +417,9 @@ def test_an_error_in_the_block_aborts(live, backend, spots):
         ({"block_timeout_s": float("inf")}, "block_timeout_s is inf"),
         ({"backlog_bytes": 0}, "backlog_bytes is 0"),
         ({"diameter": "always"}, "The diameter is 'always'"),
+        ({"until": "maps"}, "until is 'maps'"),
+        ({"until": "labels", "track": 2}, "least overlap"),
+        ({"track": 0.3}, "until='labels'"),
         ({"backends": "nothing"}, "nothing: this version"),
     ],
 )

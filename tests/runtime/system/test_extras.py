@@ -19,6 +19,13 @@ def test_a_missing_module_is_an_error_with_its_extra(module: str):
         extras.load(module, extra="io")
 
 
+def test_all_that_is_missing_is_one_message_with_one_line():
+    extras.require(("numpy", "io"))
+    with pytest.raises(EdgescopeError) as raised:
+        extras.require(("numpy", "a"), ("not_there.inside", "io"), ("nor_this", "io"), besides=[("engine", "openvino")])
+    assert str(raised.value) == "Not installed: engine, not_there, nor_this; run: " + extras.install("openvino,io")
+
+
 def test_versions_are_those_of_distributions():
     assert extras.version("numpy")[0].isdigit()
     assert extras.version("not-there") == "unknown version"
