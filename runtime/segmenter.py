@@ -22,7 +22,7 @@ from .errors import EdgescopeError, InputError
 from .execution import DEFAULT, Execution
 from .frames import flags as quality
 from .frames import pixel_size
-from .frames.normalize import check_frame, count_levels, intensity_range
+from .frames.normalize import check_frame, count_levels, intensities_of
 from .frames.resize import resize
 from .frames.tiling import segment_tiles
 from .objects.instances import label_and_count
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from .artifact.artifact import Artifact
     from .artifact.manifest import Manifest, Objects
     from .backend import Session
-    from .frames.normalize import Frame
+    from .frames.normalize import Frame, Limits
     from .frames.pixel_size import Rescale
     from .objects.measure import MeasuredObject
 
@@ -111,13 +111,13 @@ class Segmenter:
         pixel_size.check(pixel_size_um)
         manifest = self.manifest
         counts = count_levels(frame) if frame.dtype.kind == "u" else None
-        limits = intensity_range(frame, manifest.normalization, counts)
+        seen = intensities_of(frame, manifest.normalization, counts)
         factor = pixel_size.factor(pixel_size_um, manifest.pixel_size_um, self.rescale)
-        flags = quality.flags(frame, counts, limits, manifest.intensity, factor)
+        flags = quality.flags(frame, counts, seen, manifest.intensity, factor)
         if factor != 1.0:
             maps, flags = self._rescaled(frame, factor, out), (*flags, quality.RESCALED)
         else:
-            maps = self._maps(frame, limits, out)
+            maps = self._maps(frame, seen.range, out)
             if pixel_size.is_far(pixel_size_um, manifest.pixel_size_um):
                 flags = (*flags, quality.PIXEL_SIZE)
                 self._warn_of_pixel_size(pixel_size_um)
@@ -165,9 +165,7 @@ class Segmenter:
     ) -> None:
         self.close()
 
-    def _maps(
-        self, frame: Frame, limits: tuple[float, float] | None, out: NDArray[np.float32] | None = None
-    ) -> NDArray[np.float32]:
+    def _maps(self, frame: Frame, limits: Limits | None, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
         how, channels = self.manifest.normalization, len(self.manifest.channels)
         tile, overlap = self.manifest.tile, self.manifest.overlap
         at_once = self.requests

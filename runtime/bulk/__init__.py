@@ -15,6 +15,7 @@ from .. import __version__
 from ..errors import InputError
 from ..execution import DEFAULT, Execution
 from ..frames import pixel_size
+from ..frames.intensities import Range
 from ..hosts import dask as host
 from ..images.ome_zarr import VERSIONS, size_um
 from ..objects.stitching import MARGIN, join
@@ -61,8 +62,8 @@ def segment_image(path: Path, out: Path, wanted: Wanted, tell: Tell) -> dict[str
 
     The result is an image, the mask (uint8, 0 and 255), with `labels/objects` and `probability` on request, and with
     the axes, pixel sizes and NGFF version of the source.
-    Returns planes, height, width, blocks, foreground (share), objects (None without labels), and how many of the
-    blocks an earlier run had done.
+    Returns planes, height, width, blocks, foreground (share), objects (None without labels), flags (what is odd about
+    the intensities of a plane), and how many of the blocks an earlier run had done.
     InputError when `out` is something else; EdgescopeError when another process makes it just now, and when workers
     are lost for good: call it again then.
     """
@@ -94,6 +95,7 @@ def _make(run: Run, wanted: Wanted, manifest: Manifest, model: Model) -> dict[st
         run.do(f"level {level}", _halve(run, level))
     height, width = run.source.array.shape[-2:]
     pixels = len(run.source.planes) * height * width
+    flags = dict.fromkeys(flag for _, names in limits.values() for flag in names)
     summary: dict[str, Any] = {
         "planes": len(run.source.planes),
         "height": height,
@@ -101,6 +103,7 @@ def _make(run: Run, wanted: Wanted, manifest: Manifest, model: Model) -> dict[st
         "blocks": len(maps),
         "foreground": sum(noted["foreground"] for noted in maps.values()) / pixels,
         "objects": objects,
+        "flags": list(flags),
     }
     student = f"{manifest.student} for {manifest.target}, {manifest.precision}"
     run.finish({"version": __version__, "student": student, "threshold": manifest.threshold, "summary": summary})
@@ -146,11 +149,13 @@ def _images(wanted: Wanted) -> dict[str, str]:
 
 
 def _measure(run: Run, manifest: Manifest) -> Tasks:
-    """The intensity range of each plane."""
+    """The intensities of each plane."""
     note = extras.load("dask", extra="dask").delayed(tasks.note)
 
     def task(index: tuple[int, ...], name: str) -> Any:
-        return note(run.work, name, host.limits_of_plane(run.source.array[index], manifest.normalization, run.block))
+        return note(
+            run.work, name, host.intensities_of_plane(run.source.array[index], manifest.normalization, run.block)
+        )
 
     names = {f"range-{name_of(index)}": index for index in run.source.planes}
     return {name: partial(task, index, name) for name, index in names.items()}
@@ -168,8 +173,8 @@ def _segment(run: Run, manifest: Manifest, model: Model, limits: Mapping[str, An
         to += [(channels.index(c), run.scratch, s) for c, s in SCRATCH.items() if c in channels]
 
     def task(index: tuple[int, ...], part: host.Part, name: str) -> Any:
-        low, high = limits[f"range-{name_of(index)}"]
-        maps = host.maps_of_part(run.source.array[index], part, (low, high), manifest, model)
+        range_, _ = limits[f"range-{name_of(index)}"]
+        maps = host.maps_of_part(run.source.array[index], part, Range(*range_), manifest, model)
         return store(maps, foreground, manifest.threshold, run.result, to, (*index, *part), run.work, name)
 
     return {
