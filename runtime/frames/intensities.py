@@ -3,9 +3,9 @@
 Two percentiles of the whole frame, `low` and `high`, of those pixels that show the sample:
 
 padding   One exact level at a corner, along a twentieth of the frame's edge or more, in runs of 16 pixels or more, is
-          the filling of a stitched, shifted or turned image if the border between it and the rest is about as short as
-          its part of the edge. It is left out, with the pixels within 2, which interpolation may have mixed; to the
-          student it is shown as background, the 25th percentile of the rest.
+          the filling of a stitched, shifted or turned image if the rest is one compact piece. It is left out, with the
+          pixels within 2, which interpolation may have mixed; to the student it is shown as background, the 25th
+          percentile of the rest.
 debris    A gap in the brightest 3 %: among pixels of nearly the same rank, intensities above `low` rise by 1.6 or more.
           What is above the gap is left out, with its surroundings, if the rest is a picture by itself: `high` is far
           above the noise of the background there. So a few bright nuclei on an empty background are no debris.
@@ -37,8 +37,8 @@ PADDING, DEBRIS, INVERTED, BRIGHT_FIELD = "padding", "debris", "inverted", "brig
 LEAST_SIDE = 32  # pixels: of a smaller frame nothing but the percentiles is taken
 EDGE_SHARE, EDGE_RUN = 0.05, 16  # of the frame's edge, at least; pixels, on average
 MIXED = 2  # pixels beside padding that interpolation may have changed
-BORDER = 1.5  # pixels of the border between padding and the rest, for each of padding along the edge
-PADDED_SHARE = 0.75  # of the frame, at most
+PADDED_SHARE = 0.6  # of the frame, at most
+ROUNDNESS = 1.5  # outline^2 / (16 area) of what is not padding: 1 for a square, 1.3 for a disc, 2 for two squares
 TOP, STEP, STEPS = 3.0, 0.8, 13  # percent above which debris begins: 3, 2.4, 1.92, ... 0.206
 GAP = 1.6
 GLOW = 3  # pixels around debris
@@ -85,7 +85,7 @@ class Ask(NamedTuple):
     uppers: tuple[int, ...] = ()
 
 
-class Plane(NamedTuple):
+class FrameEdge(NamedTuple):
     """What has to be known of a frame before anything is counted.
 
     shape : (H, W); edge : its outermost pixels from the upper left corner and around, once each; float64
@@ -96,7 +96,7 @@ class Plane(NamedTuple):
     edge: NDArray[np.float64]
 
     @classmethod
-    def of(cls, shape: tuple[int, int], top: Line, right: Line, bottom: Line, left: Line) -> Plane:
+    def of(cls, shape: tuple[int, int], top: Line, right: Line, bottom: Line, left: Line) -> FrameEdge:
         """The frame's outermost rows, from left to right, and columns, from top to bottom."""
         around = (top[:-1], right[:-1], bottom[:0:-1], left[:0:-1])
         return cls(shape, top.dtype.kind == "f", np.concatenate(around).astype(np.float64))
@@ -111,7 +111,7 @@ class Plane(NamedTuple):
 Look: TypeAlias = "Generator[Ask, Counts, Intensities]"
 
 
-def find(plane: Plane, how: Normalization, count: Callable[[Ask], Counts]) -> Intensities:
+def find(plane: FrameEdge, how: Normalization, count: Callable[[Ask], Counts]) -> Intensities:
     """The frame's intensities; count : answers what `look` asks."""
     rules = look(plane, how)
     ask = next(rules)
@@ -122,7 +122,7 @@ def find(plane: Plane, how: Normalization, count: Callable[[Ask], Counts]) -> In
             return end.value
 
 
-def look(plane: Plane, how: Normalization) -> Look:
+def look(plane: FrameEdge, how: Normalization) -> Look:
     """Yields what to count, is sent the counts, and returns the frame's range and flags."""
     if how.method == "percentile" or min(plane.shape) < LEAST_SIDE:
         _, (low, high) = yield from _quantiles(plane, (), (how.low, how.high))
@@ -156,7 +156,7 @@ def look(plane: Plane, how: Normalization) -> Look:
     return Intensities(Range(zero, one, blank, 0.0 if blank is None else like), tuple(flags))
 
 
-def _padding(plane: Plane) -> Generator[Ask, Counts, float | None]:
+def _padding(plane: FrameEdge) -> Generator[Ask, Counts, float | None]:
     """The level of the padding, or None."""
     height, width = plane.shape
     size = height * width
@@ -171,8 +171,9 @@ def _padding(plane: Plane) -> Generator[Ask, Counts, float | None]:
         apart = int((yield Ask((Away(level, level, 1),))).sum())
         far = int((yield Ask((Away(level, level, MIXED),))).sum())
         # A border of n pixels has n beside it and 2 n within 2; a lone pixel of the sample, 8 and 24, and so no share.
-        border = 3 * (others - apart) - (others - far)
-        if size - far <= PADDED_SHARE * size and border <= BORDER * along:
+        outline = float(3 * (others - apart) - (others - far) + len(hits) - along)
+        is_compact = outline * outline * height * width <= 4 * ROUNDNESS * others * (height + width) * (height + width)
+        if size - far <= PADDED_SHARE * size and is_compact:
             return level
     return None
 
@@ -205,7 +206,7 @@ def _is_picture(values: list[float]) -> bool:
 
 
 def _quantiles(
-    plane: Plane, away: tuple[Away, ...], percents: tuple[float, ...]
+    plane: FrameEdge, away: tuple[Away, ...], percents: tuple[float, ...]
 ) -> Generator[Ask, Counts, tuple[int, list[float]]]:
     """How many pixels are counted, then their percentiles, exactly those of numpy. Zeros where there are none."""
     counts = yield Ask(away)

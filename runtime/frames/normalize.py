@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import kernel
 from ..errors import InputError
-from .intensities import Ask, Plane, find
+from .intensities import Ask, FrameEdge, find
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,7 +52,7 @@ def intensities_of(frame: Frame, how: Normalization, counts: Counts | None = Non
     Memory does not grow with the frame, but for a byte for each pixel where some are left out.
     counts : the frame's count_levels, where it was computed already
     """
-    plane = Plane.of(frame.shape, frame[0], frame[:, -1], frame[-1], frame[:, 0])
+    plane = FrameEdge.of(frame.shape, frame[0], frame[:, -1], frame[-1], frame[:, 0])
     return find(plane, how, lambda ask: count(frame, ask) if counts is None or ask.away else counts)
 
 

@@ -27,7 +27,7 @@ from ..artifact.artifact import open_artifact
 from ..errors import EdgescopeError, InputError
 from ..execution import DEFAULT, Execution
 from ..frames.histograms import around, count_all
-from ..frames.intensities import Plane, find
+from ..frames.intensities import FrameEdge, find
 from ..frames.normalize import DTYPES, count
 from ..frames.tiling import Grid, segment_part
 from ..segmenter import Segmenter
@@ -165,7 +165,7 @@ def _find(
     def answer(ask: Ask) -> Counts:
         return again.count(ask) if ask.away or ask.uppers else counts
 
-    return find(Plane.of(shape, top, right, bottom, left), how, answer)
+    return find(FrameEdge.of(shape, top, right, bottom, left), how, answer)
 
 
 def _blocks(plane: Any, block: int) -> list[Part]:

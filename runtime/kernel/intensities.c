@@ -11,7 +11,7 @@
 
 enum { LEAST_SIDE = 32, EDGE_RUN = 16, MIXED = 2, GLOW = 3, STEPS = 13, NOISE = 5, HALF = 65536 };
 enum { MOST_PERCENTS = 3 + STEPS, MOST_RANKS = 2 * MOST_PERCENTS };
-static const double EDGE_SHARE = 0.05, BORDER = 1.5, PADDED_SHARE = 0.75;
+static const double EDGE_SHARE = 0.05, PADDED_SHARE = 0.6, ROUNDNESS = 1.5;
 static const double TOP = 3.0, STEP = 0.8, GAP = 1.6, REST_SHARE = 0.3, CONTRAST = 25.0, WORTH = 1.25;
 static const double BRIGHT = 0.6, SURE = 0.85, BACKGROUND = 25;
 
@@ -160,8 +160,13 @@ static int32_t find_padding(Picture *picture, double *blank) {
         if (!code) code = leave_out(picture, corners[i], corners[i], MIXED);
         const int64_t far = counted(picture);
         if (code) return code;
-        const int64_t border = 3 * (others - apart) - (others - far); /* lone pixels of the sample have no share in it */
-        if ((double)(size - far) <= PADDED_SHARE * (double)size && (double)border <= BORDER * (double)along) {
+        /* A border of n pixels has n beside it and 2 n within 2; a lone pixel of the sample, 8 and 24, and so no share. */
+        const int64_t edge = 2 * (int64_t)(picture->height - 1) + 2 * (int64_t)(picture->width - 1);
+        const double outline = (double)(3 * (others - apart) - (others - far) + edge - along);
+        const double sides = (double)(picture->height + picture->width);
+        const int is_compact =
+            outline * outline * picture->height * picture->width <= 4 * ROUNDNESS * (double)others * sides * sides;
+        if ((double)(size - far) <= PADDED_SHARE * (double)size && is_compact) {
             *blank = corners[i];
             return 1;
         }

@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from runtime import InputError
 from runtime.artifact.manifest import Normalization
 from runtime.frames.histograms import around, count_all
-from runtime.frames.intensities import Ask, Intensities, Plane, find
+from runtime.frames.intensities import Ask, FrameEdge, Intensities, find
 from runtime.frames.normalize import count, intensities_of
 
 SHAPES = st.tuples(st.integers(1, 12), st.integers(1, 12))
@@ -42,7 +42,7 @@ def in_blocks(frame: np.ndarray, how: Normalization, block: int) -> Intensities:
             counts.append(count(frame[outer], ask, inner))
         return np.sum(counts, axis=0)
 
-    return find(Plane.of(frame.shape, frame[0], frame[:, -1], frame[-1], frame[:, 0]), how, total)
+    return find(FrameEdge.of(frame.shape, frame[0], frame[:, -1], frame[-1], frame[:, 0]), how, total)
 
 
 @given(FRAMES, PERCENTILES, st.integers(1, 12))

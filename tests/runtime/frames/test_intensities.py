@@ -88,8 +88,10 @@ def test_a_saturated_object_at_the_edge_is_no_padding(clean_frame: np.ndarray):
 
 def test_a_frame_without_its_background_keeps_its_range(clean_frame: np.ndarray):
     """Thresholded by other software: the background is one exact level, and no padding."""
-    frame = np.where(clean_frame > 800, clean_frame, 0).astype(np.uint16)
-    assert intensities_of(frame, HOW).range[:2] == intensities_of(frame, PLAIN).range[:2]
+    two = np.zeros((300, 300), np.uint16)
+    two[20:280, 20:140] = two[20:280, 160:280] = clean_frame[20:280, 20:140] + 1000
+    for frame in (np.where(clean_frame > 800, clean_frame, 0).astype(np.uint16), two):
+        assert intensities_of(frame, HOW).range[:2] == intensities_of(frame, PLAIN).range[:2]
 
 
 @settings(max_examples=60)
