@@ -104,6 +104,21 @@ def test_an_inverted_frame_is_flagged_and_then_like_the_others():
     assert flags((4000 - cells()).astype(np.float32)) == ("inverted",)
 
 
+def test_a_veil_over_a_part_of_the_frame_is_uneven():
+    frame = cells().astype(np.float64)
+    across = np.linspace(0, 1, frame.shape[1]) ** 2
+    for dtype in (np.uint16, np.float32):
+        assert "uneven" in flags((frame + 0.5 * np.ptp(frame) * across).astype(dtype), known=None)
+        assert "uneven" in flags((9000 - frame - 0.5 * np.ptp(frame) * across).astype(dtype), known=None)
+        assert "uneven" not in flags((frame + 0.05 * np.ptp(frame) * across).astype(dtype), known=None)
+
+
+def test_padding_is_not_uneven():
+    frame = cells()
+    frame[:100] = 0
+    assert flags(frame, known=None) == ("padding",)
+
+
 def test_white_padding_is_not_saturation():
     frame = cells()
     frame[:40] = 65535
