@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .artifact.artifact import Artifact
     from .artifact.manifest import Manifest
     from .backend import Session
-    from .frames.normalize import Frame
+    from .frames.normalize import Frame, Limits
     from .frames.scale import Diameter, Scale
     from .segmentation.result import Segmentation
 
@@ -123,7 +123,7 @@ class Segmenter:
             frame, pixel_size_um, self.diameter if diameter is None else DiameterRequest.of(diameter)
         )
 
-    def see(self, frame: Frame, limits: tuple[float, float]) -> float | None:
+    def see(self, frame: Frame, limits: Limits) -> float | None:
         """The median diameter of a frame's objects in pixels; None where it cannot be seen.
 
         frame : ndarray of shape (H, W), uint8, uint16 or float32; limits : intensities that become 0 and 1

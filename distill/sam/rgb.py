@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 BLANK, GREY = "blank", "grey"
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 SHOWN_AS_GREY = ("membrane", "nucleus", BLANK)
-SCALING = Normalization(low=0.1, high=99.8)
+SCALING = Normalization("percentile", low=0.1, high=99.8)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,9 @@
 //
 //   java Normalize.java LOW HIGH VALUE...      prints the scaled values of a frame, one a line
 //
+// It takes all pixels as they are (normalization.method "percentile"); edgescope_intensities of the C library also leaves
+// out padding and debris.
+//
 // What follows it is the model: ONNX Runtime for Java runs model.onnx of a jetson bundle, LiteRT model.tflite.
 
 public final class Normalize {

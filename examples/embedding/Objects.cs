@@ -14,7 +14,7 @@ using System.Runtime.InteropServices;
 
 static class Objects {
     const string Library = "edgescope";
-    const int Version = 1, UInt16Frame = 2;
+    const int Version = 2, UInt16Frame = 2;
 
     [StructLayout(LayoutKind.Sequential)]
     struct Rule {
@@ -32,10 +32,9 @@ static class Objects {
 
     [DllImport(Library)] static extern int edgescope_version();
     [DllImport(Library)] static extern IntPtr edgescope_message(int code);
-    [DllImport(Library)] static extern int edgescope_count_levels(ushort[] frame, int type, int height, int width,
-                                                                  long stride, long[] counts);
-    [DllImport(Library)] static extern int edgescope_range(long[] counts, int levels, double low, double high,
-                                                           double[] range);
+    [DllImport(Library)] static extern int edgescope_intensities(ushort[] frame, int type, int height, int width,
+                                                                 long stride, double low, double high, int isRobust,
+                                                                 double[] range);
     [DllImport(Library)] static extern int edgescope_label(float[] probability, float[] core, int height, int width,
                                                            ref Rule rule, [In, Out] int[] labels);
     [DllImport(Library)] static extern int edgescope_measure(int[] labels, int height, int width, ushort[] frame,
@@ -52,10 +51,9 @@ static class Objects {
         Buffer.BlockCopy(maps, 0, probability, 0, 4 * size);
         Buffer.BlockCopy(maps, 4 * size, core, 0, 4 * size);
 
-        var counts = new long[65536];
-        var range = new double[2];
-        Check(edgescope_count_levels(frame, UInt16Frame, height, width, 2L * width, counts));
-        Check(edgescope_range(counts, counts.Length, Number(given[4]), Number(given[5]), range));
+        var range = new double[4];
+        Check(edgescope_intensities(frame, UInt16Frame, height, width, 2L * width, Number(given[4]), Number(given[5]), 1,
+                                    range));
         Console.WriteLine(Text(range[0]) + "," + Text(range[1]));
 
         var rule = new Rule {

@@ -20,7 +20,7 @@ import java.nio.file.Path;
 public final class Objects {
     private Objects() {}
 
-    static final int VERSION = 1, UINT16 = 2;
+    static final int VERSION = 2, UINT16 = 2;
 
     @FieldOrder({"threshold", "coreThreshold", "coreProminence", "coreSmoothing", "minArea"})
     public static class Rule extends Structure {
@@ -41,8 +41,8 @@ public final class Objects {
     public interface Edgescope extends Library {
         int edgescope_version();
         String edgescope_message(int code);
-        int edgescope_count_levels(short[] frame, int type, int height, int width, long stride, long[] counts);
-        int edgescope_range(long[] counts, int levels, double low, double high, double[] range);
+        int edgescope_intensities(short[] frame, int type, int height, int width, long stride, double low, double high,
+                                  int isRobust, double[] range);
         int edgescope_label(float[] probability, float[] core, int height, int width, Rule rule, int[] labels);
         int edgescope_measure(int[] labels, int height, int width, short[] frame, int type, float[] probability,
                               Measured[] objects, int count);
@@ -57,10 +57,9 @@ public final class Objects {
         float[] probability = new float[size], core = new float[size];
         read(given[2]).asFloatBuffer().get(probability).get(core);
 
-        long[] counts = new long[65536];
-        double[] range = new double[2];
-        check(library, library.edgescope_count_levels(frame, UINT16, height, width, 2L * width, counts));
-        check(library, library.edgescope_range(counts, counts.length, number(given[5]), number(given[6]), range));
+        double[] range = new double[4];
+        check(library, library.edgescope_intensities(frame, UINT16, height, width, 2L * width, number(given[5]),
+                                                     number(given[6]), 1, range));
         System.out.println(range[0] + "," + range[1]);
 
         Rule rule = new Rule();

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <iostream>
 #include <stdexcept>
 #include <vector>
 
@@ -29,12 +30,14 @@ static int32_t checked(int32_t code) {
     return code;
 }
 
+// What becomes 0 and 1, for a manifest whose normalization.method is "robust"; what is odd goes to standard error.
 static std::vector<double> intensity_range(const Frame& frame, double low, double high) {
-    std::vector<int64_t> counts(65536, 0);
-    std::vector<double> range(2);
-    checked(edgescope_count_levels(frame.pixels.data(), EDGESCOPE_UINT16, frame.height, frame.width, frame.stride(),
-                                   counts.data()));
-    checked(edgescope_range(counts.data(), 65536, low, high, range.data()));
+    std::vector<double> range(4);
+    const int32_t flags = checked(edgescope_intensities(frame.pixels.data(), EDGESCOPE_UINT16, frame.height, frame.width,
+                                                        frame.stride(), low, high, 1, range.data()));
+    const char* names[] = {"padding", "debris", "inverted", "bright_field"};
+    for (int i = 0; i < 4; ++i)
+        if (flags >> i & 1) std::cerr << names[i] << "\n";
     return range;
 }
 

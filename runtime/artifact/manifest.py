@@ -51,14 +51,21 @@ class TensorSpec(Record):
 
 @dataclass(frozen=True)
 class Normalization(Record):
-    """Intensities are scaled to [0, 1] between two percentiles of the whole frame, 0 <= low < high <= 100."""
+    """Intensities are scaled to [0, 1] between two percentiles of the whole frame, 0 <= low < high <= 100.
 
-    method: str = "percentile"
+    method : "robust" leaves out padding and debris and inverts a dark sample on a bright background, see
+        runtime.frames.intensities; "percentile" takes all pixels as they are
+    """
+
+    method: str = "robust"
     low: float = 0.1
     high: float = 99.8
 
     def __post_init__(self) -> None:
-        _require(self.method == "percentile", f"method is {self.method!r}; this version knows 'percentile'")
+        _require(
+            self.method in ("robust", "percentile"),
+            f"method is {self.method!r}; this version knows 'robust' and 'percentile'",
+        )
         _require(
             0 <= self.low < self.high <= 100,
             f"percentiles must satisfy 0 <= low < high <= 100, not low={self.low}, high={self.high}",

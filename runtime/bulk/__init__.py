@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from .. import __version__
 from ..errors import InputError
 from ..execution import DEFAULT, Execution
+from ..frames.intensities import Range
 from ..frames.scale import Diameter, DiameterRequest, Scale
 from ..hosts import dask as host
 from ..images.ome_zarr import VERSIONS, size_um
@@ -62,7 +63,8 @@ def segment_image(path: Path, out: Path, wanted: Wanted, tell: Tell) -> dict[str
     The result is an image, the mask (uint8, 0 and 255), with `labels/objects` and `probability` on request, and with
     the axes, pixel sizes and NGFF version of the source.
     Returns planes, height, width, blocks, foreground (share), objects (None without labels), scale (see
-    runtime.frames.scale), and how many of the blocks an earlier run had done.
+    runtime.frames.scale), flags (what is odd about the intensities of a plane), and how many of the blocks an earlier
+    run had done.
     InputError when `out` is something else; EdgescopeError when another process makes it just now, and when workers
     are lost for good: call it again then.
     """
@@ -94,6 +96,7 @@ def _make(run: Run, wanted: Wanted, manifest: Manifest, model: Model) -> dict[st
         run.do(f"level {level}", _halve(run, level))
     height, width = run.source.array.shape[-2:]
     pixels = len(run.source.planes) * height * width
+    flags = dict.fromkeys(flag for _, names in limits.values() for flag in names)
     summary: dict[str, Any] = {
         "planes": len(run.source.planes),
         "height": height,
@@ -102,6 +105,7 @@ def _make(run: Run, wanted: Wanted, manifest: Manifest, model: Model) -> dict[st
         "foreground": sum(noted["foreground"] for noted in maps.values()) / pixels,
         "objects": objects,
         "scale": asdict(scale),
+        "flags": list(flags),
     }
     student = f"{manifest.student} for {manifest.target}, {manifest.precision}"
     run.finish({"version": __version__, "student": student, "threshold": manifest.threshold, "summary": summary})
@@ -148,11 +152,13 @@ def _images(wanted: Wanted) -> dict[str, str]:
 
 
 def _measure(run: Run, manifest: Manifest) -> Tasks:
-    """The intensity range of each plane."""
+    """The intensities of each plane."""
     note = extras.load("dask", extra="dask").delayed(tasks.note)
 
     def task(index: tuple[int, ...], name: str) -> Any:
-        return note(run.work, name, host.limits_of_plane(run.source.array[index], manifest.normalization, run.block))
+        return note(
+            run.work, name, host.intensities_of_plane(run.source.array[index], manifest.normalization, run.block)
+        )
 
     names = {f"range-{name_of(index)}": index for index in run.source.planes}
     return {name: partial(task, index, name) for name, index in names.items()}
@@ -170,8 +176,8 @@ def _segment(run: Run, manifest: Manifest, model: Model, limits: Mapping[str, An
         to += [(channels.index(c), run.scratch, s) for c, s in SCRATCH.items() if c in channels]
 
     def task(index: tuple[int, ...], part: host.Part, name: str) -> Any:
-        low, high = limits[f"range-{name_of(index)}"]
-        maps = host.maps_of_part(run.source.array[index], part, (low, high), manifest, model, factor)
+        range_, _ = limits[f"range-{name_of(index)}"]
+        maps = host.maps_of_part(run.source.array[index], part, Range(*range_), manifest, model, factor)
         return store(maps, foreground, manifest.threshold, run.result, to, (*index, *part), run.work, name)
 
     return {

@@ -66,13 +66,14 @@ def run(args: argparse.Namespace) -> int:
     found = bulk.segment_image(args.image, args.out, wanted, _Progress())
     seconds = perf_counter() - start
     objects = "" if found["objects"] is None else f", {found['objects']} objects"
+    flags = "".join(f", {flag}" for flag in found.get("flags", ()))  # a result of before has none
     taken_up = f", {found['found_done']} of them done before" if found["found_done"] else ""
     scale = Scale(**found["scale"])
     resized = "" if scale.factor == 1.0 and scale.source != "unseen" else f", {scale}"
     blocks = f"{found['blocks']} blocks{taken_up}"
     print(
         f"{args.image} -> {args.out}  ({found['planes']} planes of {found['height']}x{found['width']}, "
-        f"{100 * found['foreground']:.1f} % foreground{objects}{resized}, {blocks}, {seconds:.1f} s)"
+        f"{100 * found['foreground']:.1f} % foreground{objects}{resized}, {blocks}{flags}, {seconds:.1f} s)"
     )
     write_json(args.json, {"image": str(args.image), "out": str(args.out), "seconds": seconds, **found})
     return 0

@@ -4,6 +4,11 @@ saturated      many pixels are at the camera's ceiling: their intensities are lo
 black          nothing was recorded: all is 0, or the frame is dark and neighbouring pixels have nothing in common
 constant       every pixel has the same value
 dim            few grey levels lie between the background and the brightest objects: too short an exposure
+padding        a constant level fills the frame's border: stitched, shifted or turned; it was left out of the range
+debris         a few pixels are far brighter than everything else; the range was taken without them
+inverted       dark objects on a bright background; the frame was segmented as if it had been inverted
+bright_field   the background is not dark: bright field, phase contrast, or objects all over the frame
+uneven         the background differs between parts of the frame: haze, uneven light, or parts without any sample
 intensity      the intensities are distributed otherwise than in every frame that the student was calibrated with
 out_of_focus   edges are much softer than in any of those frames
 pixel_size     the pixels are far from the student's size, and the frame was not resized
@@ -20,7 +25,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..artifact.manifest import Intensity
-from .normalize import intensity_range
+from .intensities import BRIGHT_FIELD, DEBRIS, INVERTED, PADDING
+from .normalize import intensities_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,10 +34,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..artifact.manifest import Normalization
-    from .normalize import Counts, Frame
+    from .intensities import Counts, Intensities, Range
+    from .normalize import Frame
+
+__all__ = ["BRIGHT_FIELD", "DEBRIS", "INVERTED", "PADDING", "describe", "flags"]
 
 SATURATED, BLACK, CONSTANT, DIM = "saturated", "black", "constant", "dim"
-INTENSITY, OUT_OF_FOCUS = "intensity", "out_of_focus"
+UNEVEN, INTENSITY, OUT_OF_FOCUS = "uneven", "intensity", "out_of_focus"
 PIXEL_SIZE, RESIZED, SCALE_UNSEEN = "pixel_size", "resized", "scale_unseen"
 OBJECT_SIZE, SHATTERED = "object_size", "shattered"
 
@@ -47,32 +56,38 @@ MARGIN = (
 )
 SOFT = 0.5  # times the least known sharpness; 0 of those 80 frames, 76 of them blurred by 4 pixels (Gaussian sigma)
 SAMPLE = 1 << 16  # pixels that sharpness and the quantiles of float frames are taken from
+CELLS, DARK_PERCENT = 4, 10.0  # the background of 4x4 parts is their 10th percentile
+SPREAD = 0.12  # of the range, between the 10th and 90th percentile of them; 6 of 447 unspoilt frames have more
 STEP, REACH = 2, 8  # pixels: the two distances whose differences tell how steep edges are
 SLOPE = (STEP / REACH) ** 2
 
 
 def flags(
-    frame: Frame, counts: Counts | None, limits: tuple[float, float], known: Intensity | None, factor: float = 1.0
+    frame: Frame, counts: Counts | None, seen: Intensities, known: Intensity | None, factor: float = 1.0
 ) -> tuple[str, ...]:
     """The names of what is odd, in the order of the table above.
 
     counts : the frame's count_levels; None for float32
-    limits : its intensity_range
+    seen : its intensities_of
     known : what the student's calibration frames were like; None leaves out what needs it
     factor : by which the frame is resized; sharpness is compared between equal pixels only
     """
     least, most, at_most = _extremes(frame, counts)
+    zero, one, blank, _ = seen.range
     found: list[str] = []
-    if most in CEILINGS and at_most >= SATURATED_SHARE * frame.size and most > least:
+    if most in CEILINGS and most != blank and at_most >= SATURATED_SHARE * frame.size and most > least:
         found.append(SATURATED)
-    if most <= 0 or (most > least and _is_dark(frame, limits[1]) and alike(frame) < ALIKE):
+    if most <= 0 or (most > least and _is_dark(frame, max(zero, one)) and alike(frame) < ALIKE):
         found.append(BLACK)
     if most == least:
         return (*found, CONSTANT)
-    if frame.dtype.kind == "u" and limits[1] - limits[0] < DIM_LEVELS and BLACK not in found:
+    if frame.dtype.kind == "u" and abs(one - zero) < DIM_LEVELS and BLACK not in found:
         found.append(DIM)
+    found += seen.flags
+    if unevenness(frame, seen.range) > SPREAD:
+        found.append(UNEVEN)
     if known is not None:
-        if _is_far(quantiles(frame, counts, limits, known.quantiles), known):
+        if _is_far(quantiles(frame, counts, seen.range, known.quantiles), known):
             found.append(INTENSITY)
         if factor == 1.0 and sharpness(frame) < SOFT * known.focus:
             found.append(OUT_OF_FOCUS)
@@ -84,25 +99,43 @@ def describe(frames: Iterable[Frame], how: Normalization) -> Intensity:
     values: list[NDArray[np.float64]] = []
     focus: list[float] = []
     for frame in frames:
-        values.append(quantiles(frame, None, intensity_range(frame, how), QUANTILES))
+        values.append(quantiles(frame, None, intensities_of(frame, how).range, QUANTILES))
         focus.append(sharpness(frame))
     lowest, highest = np.min(values, axis=0), np.max(values, axis=0)
     return Intensity(QUANTILES, _rounded(lowest), _rounded(highest), round(min(focus), 4), len(values))
 
 
-def quantiles(
-    frame: Frame, counts: Counts | None, limits: tuple[float, float], percents: tuple[float, ...]
-) -> NDArray[np.float64]:
+def quantiles(frame: Frame, counts: Counts | None, limits: Range, percents: tuple[float, ...]) -> NDArray[np.float64]:
     """Quantiles of the frame's intensities, normalised to [0, 1] as the student sees them.
 
     Exact where counts are given, else those of a sample of the pixels."""
+    zero, one = limits[:2]
+    if zero > one:
+        percents = tuple(100.0 - percent for percent in percents)
     if counts is None:
         found = np.percentile(_strips(frame), percents).astype(np.float64)
     else:
         ranks = np.asarray(percents) / 100 * frame.size
         found = np.searchsorted(counts.cumsum(), ranks).astype(np.float64)
-    low, high = limits
-    return ((found - low) / (high - low)).clip(0, 1) if high > low else np.zeros(len(percents))
+    return ((found - zero) / (one - zero)).clip(0, 1) if one != zero else np.zeros(len(percents))
+
+
+def unevenness(frame: Frame, limits: Range) -> float:
+    """How much the background differs between parts of the frame, as a share of the range; 0 for a small frame."""
+    zero, one, blank = limits[:3]
+    step = max(1, int(np.sqrt(frame.size / SAMPLE)))
+    sample = frame[::step, ::step].astype(np.float64)
+    if min(sample.shape) < 8 * CELLS or one == zero:
+        return 0.0
+    shown = (sample - zero) / (one - zero)  # also right where the frame is inverted
+    cells = [part for rows in np.array_split(shown, CELLS) for part in np.array_split(rows, CELLS, axis=1)]
+    if blank is not None:
+        cells = [part[part != (blank - zero) / (one - zero)] for part in cells]
+    dark = [float(np.percentile(part, DARK_PERCENT)) for part in cells if part.size >= 8]
+    if len(dark) < CELLS:
+        return 0.0
+    low, high = np.percentile(dark, (10.0, 90.0))
+    return float(high - low)
 
 
 def sharpness(frame: Frame) -> float:

@@ -1,29 +1,30 @@
-"""Frame -> float32 in [0, 1], between two percentiles of the whole frame. The ONLY implementation.
+"""Frame -> float32 in [0, 1], between two intensities of the whole frame. The ONLY implementation.
 
-Training, calibration and deployment import it, so they cannot drift apart. The percentiles belong to the whole
+Training, calibration and deployment import it, so they cannot drift apart. The range belongs to the whole
 frame and never to a tile: tile-local ones would show as seams. A huge frame is scaled tile by tile: compute
 `intensity_range` once, then call `scale` on each tile.
 """
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 
 from .. import kernel
 from ..errors import InputError
+from .intensities import Ask, FrameEdge, Range, find
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
     from ..artifact.manifest import Normalization
+    from .intensities import Counts, Intensities
 
 Frame: TypeAlias = "NDArray[Any]"  # (H, W), uint8 | uint16 | float32; see check_frame
-Counts: TypeAlias = "NDArray[np.int64]"  # of each value in a frame; see count_levels
+Limits: TypeAlias = "tuple[float, float] | Range"  # what becomes 0 and 1
 
 BINS = 1 << 16
 BLOCK = 1 << 17  # pixels that are looked at together: their temporary arrays fit into a processor's cache
@@ -31,7 +32,7 @@ DTYPES = (np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.float32))
 
 
 def normalize(frame: Frame, how: Normalization) -> NDArray[np.float32]:
-    """Scale a frame's intensities to [0, 1] between two percentiles of the whole frame.
+    """Scale a frame's intensities to [0, 1]: its intensity_range.
 
     frame : ndarray of shape (H, W), uint8, uint16 or float32, finite (see check_frame)
     Returns float32 of shape (H, W). A constant frame returns zeros.
@@ -39,34 +40,45 @@ def normalize(frame: Frame, how: Normalization) -> NDArray[np.float32]:
     return scale(frame, intensity_range(frame, how))
 
 
-def intensity_range(frame: Frame, how: Normalization, counts: Counts | None = None) -> tuple[float, float]:
-    """The frame's two percentiles, exactly np.percentile(frame.astype(np.float64), (how.low, how.high)).
+def intensity_range(frame: Frame, how: Normalization, counts: Counts | None = None) -> Range:
+    """The intensities that become 0 and 1; see intensities_of."""
+    return intensities_of(frame, how, counts).range
 
-    Integer frames go through a histogram, so memory does not grow with the frame; float32 through a partition.
+
+def intensities_of(frame: Frame, how: Normalization, counts: Counts | None = None) -> Intensities:
+    """The frame's intensity range, and what is odd about it, by the rules of runtime.frames.intensities.
+
+    With the method "percentile" the range is exactly np.percentile(frame.astype(np.float64), (how.low, how.high)).
+    Memory does not grow with the frame, but for a byte for each pixel where some are left out.
     counts : the frame's count_levels, where it was computed already
     """
-    return range_of_sorted(frame.size, how, lambda indices: _sorted_values(frame, indices, counts))
+    plane = FrameEdge.of(frame.shape, frame[0], frame[:, -1], frame[-1], frame[:, 0])
+    return find(plane, how, lambda ask: count(frame, ask) if counts is None or ask.away else counts)
 
 
-def range_of_sorted(
-    size: int, how: Normalization, values_at: Callable[[list[int]], list[float]]
-) -> tuple[float, float]:
-    """intensity_range of pixels that are known by their order alone.
+def count(frame: Frame, ask: Ask, inner: tuple[slice, slice] | None = None) -> Counts:
+    """What `ask` asks of a frame, or of its part `inner`: pixels around that are looked at then, and not counted."""
+    marks = None
+    if ask.away:
+        marks = np.zeros(frame.shape, np.uint8)
+        for away in ask.away:
+            kernel.mark(frame, away, marks)
+    if inner is not None:
+        frame, marks = frame[inner], None if marks is None else np.ascontiguousarray(marks[inner])
+    if frame.dtype.kind == "f":
+        counts = np.zeros((len(ask.uppers), BINS) if ask.uppers else BINS, np.int64)
+        kernel.count_keys(frame, counts, ask.uppers, marks)
+    else:
+        counts = np.zeros(np.iinfo(frame.dtype).max + 1, np.int64)
+        kernel.count_levels(frame, counts, marks)
+    return counts
 
-    size : how many there are
-    values_at : indices -> the values that would stand there if all pixels were sorted
-    """
-    ranks = [_rank(size, percent) for percent in (how.low, how.high)]
-    values = values_at([index for below, _ in ranks for index in (below, min(below + 1, size - 1))])
-    low = _between(values[0], values[1], ranks[0][1])
-    high = _between(values[2], values[3], ranks[1][1])
-    return low, high
 
-
-def scale(tile: Frame, limits: tuple[float, float], shape: tuple[int, int] | None = None) -> NDArray[np.float32]:
+def scale(tile: Frame, limits: Limits, shape: tuple[int, int] | None = None) -> NDArray[np.float32]:
     """Map limits[0] to 0 and limits[1] to 1, and clip. Limits that coincide (a constant frame) give zeros.
 
     tile : any part (h, w) of the frame whose intensity_range the limits are
+    limits : the first is above the second where the image is inverted; see Range
     shape : of the result, where it is larger than the tile, which is mirrored at its bottom and right
     Returns float32. It is computed in double: float32 would lose the signal on a high offset, and overflow at its ends.
     """
@@ -76,11 +88,19 @@ def scale(tile: Frame, limits: tuple[float, float], shape: tuple[int, int] | Non
     return result
 
 
+def without_blank(frame: Frame, limits: Limits) -> Frame:
+    """The frame with limits' `blank` replaced by what it is taken for, as a mean of pixels would not be known again.
+
+    The frame itself where nothing is blank; else float32.
+    """
+    if not isinstance(limits, Range) or limits.blank is None:
+        return frame
+    return np.where(frame == limits.blank, np.float32(limits.like), frame).astype(np.float32)
+
+
 def count_levels(frame: Frame) -> Counts:
     """How often each value occurs in a frame of whole numbers: int64 of length 256 or 65536."""
-    counts = np.zeros(np.iinfo(frame.dtype).max + 1, np.int64)
-    kernel.count_levels(frame, counts)
-    return counts
+    return count(frame, Ask())
 
 
 def check_frame(frame: object) -> None:
@@ -153,51 +173,3 @@ def _row_blocks(frame: Frame) -> Iterator[slice]:
     step = max(1, BLOCK // max(1, frame.shape[-1]))
     for start in range(0, frame.shape[0], step):
         yield slice(start, min(start + step, frame.shape[0]))
-
-
-def _rank(size: int, percent: float) -> tuple[int, float]:
-    """Where a percentile lies among `size` sorted values: the index below it, and how far on to the next."""
-    position = (size - 1) * (percent / 100)
-    below = min(math.floor(position), size - 1)
-    return below, position - below
-
-
-def _between(a: float, b: float, part: float) -> float:
-    """Linear interpolation in numpy's own order of operations, so that the last bit agrees with np.percentile."""
-    return b - (b - a) * (1 - part) if part >= 0.5 else a + (b - a) * part
-
-
-def _sorted_values(frame: Frame, indices: list[int], counts: Counts | None) -> list[float]:
-    """The values that would stand at these indices of the sorted frame."""
-    if frame.dtype.kind == "f":
-        upper = np.zeros(BINS, np.int64)
-        kernel.count_keys(frame, upper)
-        return values_of_keys(upper, lambda half: _lower_halves(frame, half), indices)
-    return [float(level) for level in bins_at(count_levels(frame) if counts is None else counts, indices)]
-
-
-def _lower_halves(frame: Frame, upper: int) -> Counts:
-    counts = np.zeros(BINS, np.int64)
-    kernel.count_keys(frame, counts, upper)
-    return counts
-
-
-def values_of_keys(upper: Counts, lower_of: Callable[[int], Counts], indices: list[int]) -> list[float]:
-    """The float32 values at these indices of the sorted frame, by the keys of 32 bits that sort like them.
-
-    upper : int64 (65536,), how often each upper half of the key occurs
-    lower_of : gives the same of the lower halves that occur with an upper half
-    """
-    halves = bins_at(upper, indices).tolist()
-    before = upper.cumsum() - upper
-    lower = {half: lower_of(half) for half in dict.fromkeys(halves)}
-    rest = [int(bins_at(lower[h], [i - int(before[h])])[0]) for h, i in zip(halves, indices, strict=True)]
-    keys = np.array([(half << 16) + low for half, low in zip(halves, rest, strict=True)], np.uint32)
-    # Floats have the order of their bits, but for the sign: negative ones run backwards, below the others.
-    bits: NDArray[np.uint32] = np.where(keys >> 31, keys & np.uint32((1 << 31) - 1), ~keys)
-    return np.frombuffer(bits.tobytes(), np.float32).tolist()
-
-
-def bins_at(counts: Counts, indices: list[int]) -> NDArray[np.intp]:
-    """In which bins these indices of the sorted values are."""
-    return np.searchsorted(counts.cumsum(), indices, side="right")

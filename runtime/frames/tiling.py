@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..artifact.manifest import Normalization
-    from .normalize import Frame
+    from .normalize import Frame, Limits
 
 
 def segment_tiles(
@@ -36,7 +36,7 @@ def segment_tiles(
     channels: int,
     infer: Callable[[NDArray[np.float32]], NDArray[np.float32]],
     *,
-    limits: tuple[float, float] | None = None,
+    limits: Limits | None = None,
     out: NDArray[np.float32] | None = None,
     at_once: int = 1,
 ) -> NDArray[np.float32]:
@@ -69,7 +69,7 @@ def _segment_one(
     overlap: int,
     channels: int,
     infer: Callable[[NDArray[np.float32]], NDArray[np.float32]],
-    limits: tuple[float, float],
+    limits: Limits,
     out: NDArray[np.float32] | None,
 ) -> NDArray[np.float32]:
     """segment_tiles where one tile holds the frame: all its weights are 1, so what the model returns is the result."""
@@ -110,7 +110,7 @@ def segment_part(
     read: Callable[[slice, slice], Frame],
     shape: tuple[int, int],
     part: tuple[slice, slice],
-    limits: tuple[float, float],
+    limits: Limits,
     tile: tuple[int, int],
     overlap: int,
     channels: int,
@@ -131,7 +131,7 @@ def segment_part(
 
 
 def tiles(
-    frame: Frame, tile: tuple[int, int], overlap: int, limits: tuple[float, float]
+    frame: Frame, tile: tuple[int, int], overlap: int, limits: Limits
 ) -> Iterator[tuple[TilePlace, NDArray[np.float32]]]:
     """What a model is given for a frame: each tile's place, and its pixels, float32 (1, 1, h, w) in [0, 1].
 

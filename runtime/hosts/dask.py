@@ -3,7 +3,7 @@
     maps = segment(array, "nuclei-fast-intel-int8")  # float32 (channels, ..., H, W), lazy
     mask = maps[0] > threshold
 
-Each plane is normalised by its own percentiles, those of the whole plane and never of a chunk, and cut into the tiles
+Each plane is normalised by its own intensities, those of the whole plane and never of a chunk, and cut into the tiles
 that a Segmenter would cut it into. So the result is bit for bit that of a Segmenter on the plane, whatever the blocks.
 A worker process opens the artefact once; its path must mean the same there, and so must its contents.
 """
@@ -26,8 +26,9 @@ import numpy as np
 from ..artifact.artifact import open_artifact
 from ..errors import EdgescopeError, InputError
 from ..execution import DEFAULT, Execution
-from ..frames.histograms import count_lower, count_upper, range_of_counts, uppers_needed
-from ..frames.normalize import DTYPES
+from ..frames.histograms import around, count_all
+from ..frames.intensities import FrameEdge, find
+from ..frames.normalize import DTYPES, count, without_blank
 from ..frames.resize import needed_for_part, resize_part
 from ..frames.scale import SEEN, DiameterRequest, Scale, check_pixel_size, factor_for, known_scale, resized_shape
 from ..frames.tiling import Grid, segment_part
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..artifact.manifest import Manifest, Normalization
+    from ..frames.intensities import Ask, Counts, Intensities, Line, Range
     from ..frames.normalize import Frame
     from ..frames.scale import Diameter
 
@@ -52,7 +54,6 @@ WINDOWS = 4  # of a plane that are looked at
 PLANES_LOOKED_AT = 8
 LOCAL = ("threads", "processes", "synchronous")
 
-Range = tuple[float, float]
 Part = tuple[slice, slice]
 
 
@@ -92,7 +93,7 @@ def segment(
     factor = scale_of(array, manifest, model, DiameterRequest.of(diameter), pixel_size_um, block).factor
     planes: list[Any] = []
     for index in product(*map(range, array.shape[:-2])):
-        limits = limits_of_plane(array[index], manifest.normalization, block)
+        limits = intensities_of_plane(array[index], manifest.normalization, block).range
         rows = [
             [
                 da.from_delayed(
@@ -189,7 +190,7 @@ def scale_of(
         return scale
     dask = extras.load("dask", extra="dask")
     for index in list(product(*map(range, array.shape[:-2])))[:PLANES_LOOKED_AT]:
-        limits = limits_of_plane(array[index], manifest.normalization, block)
+        limits = intensities_of_plane(array[index], manifest.normalization, block).range
         looks = [dask.delayed(_look)(array[index][place], limits, model) for place in _places(array[index])]
         diameters = [each for each in dask.compute(*looks) if each is not None]
         if diameters:
@@ -228,16 +229,43 @@ def _middle(side: slice) -> slice:
     return slice(max(side.start, centre - MIDDLE), min(side.stop, centre + MIDDLE))
 
 
-def limits_of_plane(plane: Any, how: Normalization, block: int) -> Any:
-    """A delayed (low, high) of a dask plane (H, W): the percentiles of the whole of it, counted block by block."""
+def intensities_of_plane(plane: Any, how: Normalization, block: int) -> Any:
+    """The delayed Intensities of a dask plane (H, W), those of the whole of it, counted block by block."""
     dask = extras.load("dask", extra="dask")
-    parts = [plane[part] for row in parts_of(plane.shape, block) for part in row]
-    counts = dask.delayed(_total)([dask.delayed(count_upper)(part) for part in parts])
-    if plane.dtype.kind != "f":
-        return dask.delayed(range_of_counts)(counts, how)
-    uppers = dask.delayed(uppers_needed)(counts, how)
-    lower = dask.delayed(_total)([dask.delayed(count_lower)(part, uppers) for part in parts])
-    return dask.delayed(range_of_counts)(counts, how, uppers, lower)
+    counts = dask.delayed(_total)([dask.delayed(count_all)(plane[part]) for part in _blocks(plane, block)])
+    lines = (plane[0], plane[:, -1], plane[-1], plane[:, 0])
+    return dask.delayed(_find, pure=False)(counts, plane.shape, *lines, how, _Again(plane, block))
+
+
+class _Again:
+    """Reads a plane once more, in the task that needs it: most planes are counted once, and are not kept for this."""
+
+    def __init__(self, plane: Any, block: int) -> None:
+        self.plane, self.block = plane, block
+
+    def count(self, ask: Ask) -> Counts:
+        """Add up what each block has; one of them after the other is in memory."""
+        dask = extras.load("dask", extra="dask")
+        add, count_one, total = dask.delayed(_add), dask.delayed(count), None
+        for part in _blocks(self.plane, self.block):
+            outer, inner = around(part, self.plane.shape, ask)
+            one = count_one(self.plane[outer], ask, inner)
+            total = one if total is None else add(total, one)
+        return dask.compute(total, scheduler="synchronous")[0]
+
+
+def _find(
+    counts: Counts, shape: tuple[int, int], top: Line, right: Line, bottom: Line, left: Line,
+    how: Normalization, again: _Again,
+) -> Intensities:  # fmt: skip
+    def answer(ask: Ask) -> Counts:
+        return again.count(ask) if ask.away or ask.uppers else counts
+
+    return find(FrameEdge.of(shape, top, right, bottom, left), how, answer)
+
+
+def _blocks(plane: Any, block: int) -> list[Part]:
+    return [part for row in parts_of(plane.shape, block) for part in row]
 
 
 @contextmanager
@@ -312,7 +340,7 @@ def _segment_part(pixels: Frame, plan: PartPlan, limits: Range, model: Model) ->
     segmenter = opened(model)
     start = (plan.pixels[0].start, plan.pixels[1].start)
     if plan.resized != plan.shape:
-        pixels = resize_part(pixels, start, plan.shape, plan.resized, plan.tiles)
+        pixels = resize_part(without_blank(pixels, limits), start, plan.shape, plan.resized, plan.tiles)
     top, left = (side.start for side in plan.tiles)
 
     def read(rows: slice, cols: slice) -> Frame:
@@ -329,8 +357,12 @@ def _segment_part(pixels: Frame, plan: PartPlan, limits: Range, model: Model) ->
     return np.stack([resize_part(one, start, plan.resized, plan.shape, plan.part) for one in maps]).clip(0, 1)
 
 
-def _total(counts: list[NDArray[np.int64]]) -> NDArray[np.int64]:
+def _total(counts: list[Counts]) -> Counts:
     return np.sum(counts, axis=0)
+
+
+def _add(one: Counts, other: Counts) -> Counts:
+    return one + other
 
 
 def _digest(manifest: Manifest) -> str:

@@ -7,6 +7,7 @@ Calls release Python's lock.
 from __future__ import annotations
 
 import ctypes
+import math
 import sys
 from functools import cache
 from pathlib import Path
@@ -17,6 +18,8 @@ import numpy as np
 from ..errors import EdgescopeError, InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 VERSION = 2  # EDGESCOPE_VERSION
@@ -86,39 +89,76 @@ def measure(
     return objects
 
 
-def count_levels(frame: Values, counts: NDArray[np.int64]) -> None:
-    """Add to counts, int64 (256,) or (65536,), how often each value occurs in a frame of uint8 or uint16."""
-    for rows in _rows_in_memory(frame):
-        height, width = _sides(rows)
-        call = _library().edgescope_count_levels
-        code = call(_at(rows), TYPES[rows.dtype], height, width, rows.strides[0], _at(counts))
-        _check(code, f"Counting the levels of {width}x{height} pixels")
+def count_levels(frame: Values, counts: NDArray[np.int64], left_out: NDArray[np.uint8] | None = None) -> None:
+    """Add to counts, int64 (256,) or (65536,), how often each value occurs in a frame of uint8 or uint16.
+
+    left_out : uint8 (H, W) without gaps, not 0 where a pixel is not counted
+    """
+    rows = _rows_in_memory(frame)
+    height, width = _sides(rows)
+    call = _library().edgescope_count_levels
+    code = call(_at(rows), TYPES[rows.dtype], height, width, rows.strides[0], _at(left_out), _at(counts))
+    _check(code, f"Counting the levels of {width}x{height} pixels")
 
 
-def count_keys(frame: NDArray[np.float32], counts: NDArray[np.int64], upper: int | None = None) -> bool:
-    """Add to counts, int64 (65536,), how often each upper half of the float's key occurs (frames.histograms).
+def count_keys(
+    frame: NDArray[np.float32],
+    counts: NDArray[np.int64],
+    uppers: Sequence[int] = (),
+    left_out: NDArray[np.uint8] | None = None,
+) -> bool:
+    """Add to counts, int64 (65536,), how often each upper half of the float's key occurs (frames.intensities).
 
-    upper : count the lower halves of the keys with this upper half instead
+    uppers : count the lower halves of the keys with these upper halves instead, int64 (len(uppers), 65536)
+    left_out : see count_levels
     Returns whether all pixels are finite, which is looked at with the upper halves alone.
     """
-    is_finite = True
-    for rows in _rows_in_memory(frame):
-        height, width = _sides(rows)
-        shift, half = (16, 0) if upper is None else (0, upper)
-        call = _library().edgescope_count_keys
-        code = call(_at(rows), height, width, rows.strides[0], shift, half, _at(counts))
-        if code == NOT_FINITE:
-            is_finite = False
-        else:
-            _check(code, f"Counting the values of {width}x{height} pixels")
-    return is_finite
-
-
-def scale(frame: Values, limits: tuple[float, float], result: NDArray[np.float32]) -> None:
-    """Scale a frame or a part of it into `result`, float32 and at least as large; what is beyond it is mirrored."""
-    (rows,) = _rows_in_memory(frame)
+    rows = _rows_in_memory(frame)
     height, width = _sides(rows)
-    limits_there = (ctypes.c_double * 2)(*limits)
+    call, halves = _library().edgescope_count_keys, np.array(uppers, np.int32)
+    code = call(
+        _at(rows), height, width, rows.strides[0], _at(left_out), _at(halves), len(halves), _at(counts)
+    )  # fmt: skip
+    return code != NOT_FINITE and _check(code, f"Counting the values of {width}x{height} pixels") == 0
+
+
+def mark(frame: Values, away: tuple[float, float, int], marks: NDArray[np.uint8]) -> None:
+    """Set to 1 in marks, uint8 (H, W) without gaps, all pixels within `reach` of one from low to high.
+
+    away : low, high, reach
+    """
+    rows = _rows_in_memory(frame)
+    height, width = _sides(rows)
+    call = _library().edgescope_mark
+    code = call(_at(rows), TYPES[rows.dtype], height, width, rows.strides[0], *away, _at(marks))
+    _check(code, f"Marking pixels from {away[0]} to {away[1]}")
+
+
+def intensities(
+    frame: Values, low: float, high: float, is_robust: bool = True
+) -> tuple[tuple[float, float, float, float], int]:
+    """The range of a whole frame by the library's own rules, as hosts in other languages use it, and what was found.
+
+    frames.intensities gives the same, and what it gives is what this package uses: it also works in blocks.
+    """
+    rows = _rows_in_memory(frame)
+    height, width = _sides(rows)
+    found = (ctypes.c_double * 4)()
+    call = _library().edgescope_intensities
+    code = call(_at(rows), TYPES[rows.dtype], height, width, rows.strides[0], low, high, is_robust, found)
+    flags = _check(code, f"Looking at {width}x{height} pixels")
+    return (found[0], found[1], found[2], found[3]), flags
+
+
+def scale(frame: Values, limits: Sequence[float | None], result: NDArray[np.float32]) -> None:
+    """Scale a frame or a part of it into `result`, float32 and at least as large; what is beyond it is mirrored.
+
+    limits : a Range, or what becomes 0 and what becomes 1
+    """
+    rows = _rows_in_memory(frame)
+    height, width = _sides(rows)
+    zero, one, blank, like = (*limits, None, 0.0)[:4] if len(limits) < 4 else limits
+    limits_there = (ctypes.c_double * 4)(zero, one, math.nan if blank is None else blank, like)
     call = _library().edgescope_scale
     code = call(
         _at(rows), TYPES[rows.dtype], height, width, rows.strides[0], limits_there, _at(result), *_sides(result)
@@ -174,7 +214,7 @@ class ResizeAxis(ctypes.Structure):
 
 def resize(image: Values, rows: ResizeAxis, cols: ResizeAxis) -> NDArray[np.float32]:
     """Resize a frame or map of uint8, uint16 or float32, or a part of it, to float32; see runtime.frames.resize."""
-    (given,) = _rows_in_memory(image)
+    given = _rows_in_memory(image)
     result = np.empty((rows.wanted, cols.wanted), np.float32)
     call = _library().edgescope_resize
     code = call(_at(given), TYPES[given.dtype], given.strides[0], ctypes.byref(rows), ctypes.byref(cols), _at(result))
@@ -201,13 +241,14 @@ def _library() -> Any:
     if version != VERSION:
         msg = f"The library {LIBRARY} has version {version} and this edgescope needs version {VERSION}; {remedy}."
         raise EdgescopeError(msg)
-    i32, i64, address, u32 = ctypes.c_int32, ctypes.c_int64, ctypes.c_void_p, ctypes.c_uint32
+    i32, i64, f64, address = ctypes.c_int32, ctypes.c_int64, ctypes.c_double, ctypes.c_void_p
     library.edgescope_message.restype = ctypes.c_char_p
     library.edgescope_label.argtypes = [address, address, i32, i32, address, address]
     library.edgescope_measure.argtypes = [address, i32, i32, address, i32, address, address, i32]
-    library.edgescope_count_levels.argtypes = [address, i32, i32, i32, i64, address]
-    library.edgescope_count_keys.argtypes = [address, i32, i32, i64, i32, u32, address]
-    library.edgescope_range.argtypes = [address, i32, ctypes.c_double, ctypes.c_double, address]
+    library.edgescope_count_levels.argtypes = [address, i32, i32, i32, i64, address, address]
+    library.edgescope_count_keys.argtypes = [address, i32, i32, i64, address, address, i32, address]
+    library.edgescope_mark.argtypes = [address, i32, i32, i32, i64, f64, f64, i32, address]
+    library.edgescope_intensities.argtypes = [address, i32, i32, i32, i64, f64, f64, i32, address]
     library.edgescope_scale.argtypes = [address, i32, i32, i32, i64, address, address, i32, i32]
     library.edgescope_tiles.argtypes = [i32, i32, i32, address, address]
     library.edgescope_blend.argtypes = [address, i64, address, address, *(i32,) * 6, address, i64]
@@ -242,7 +283,7 @@ def _native(frame: Values) -> Values:
     return frame if frame.dtype.isnative else frame.astype(frame.dtype.type)
 
 
-def _rows_in_memory(frame: Values) -> list[Values]:
+def _rows_in_memory(frame: Values) -> Values:
     """The frame as the library takes it: in this machine's byte order, the pixels of a row without gaps."""
     frame = _native(frame)
-    return [frame if frame.strides[1] == frame.itemsize and frame.strides[0] >= 0 else np.ascontiguousarray(frame)]
+    return frame if frame.strides[1] == frame.itemsize and frame.strides[0] >= 0 else np.ascontiguousarray(frame)

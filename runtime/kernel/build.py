@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parent
-SOURCES = ("flood.c", "measure.c", "frames.c", "resize.c")
+SOURCES = ("flood.c", "measure.c", "intensities.c", "frames.c", "resize.c")
 HEADERS = ("edgescope.h", "prefetch.h")
 # Without contraction a * b + c is rounded twice, on every processor. Nobody reads errno or the flags of floating point.
 FLAGS = (

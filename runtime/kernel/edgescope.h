@@ -1,6 +1,6 @@
 /* The C interface of edgescope: what a host does with a frame before and after the network.
  *
- *     edgescope_count_levels, edgescope_range   the frame's intensity range
+ *     edgescope_intensities                     the frame's intensity range, and what is odd about it
  *     edgescope_resize, edgescope_smooth        the frame at the size that the network works at, and its maps back
  *     edgescope_tiles, edgescope_scale          where the tiles are, and the pixels that the network takes
  *     edgescope_blend, edgescope_clip           the network's outputs become maps of the whole frame
@@ -81,23 +81,38 @@ EDGESCOPE_API int32_t edgescope_measure(const int32_t *labels, int32_t height, i
                                         int32_t count);
 
 /* Add to counts how often each value occurs in rows of pixels of uint8 (256 counts) or uint16 (65536 counts).
- * stride: bytes from one row to the next. */
+ * stride: bytes from one row to the next. left_out: height x width bytes, not 0 where a pixel is not counted; or NULL. */
 EDGESCOPE_API int32_t edgescope_count_levels(const void *frame, int32_t frame_type, int32_t height, int32_t width,
-                                             int64_t stride, int64_t *counts);
+                                             int64_t stride, const uint8_t *left_out, int64_t *counts);
 
-/* The same for the upper (shift 16) or lower (shift 0) half of a 32-bit key that sorts like the float32 values: 65536
- * counts. shift 0 counts only those pixels whose upper half is `upper`. EDGESCOPE_NOT_FINITE if shift is 16 and a pixel
- * is not. */
+/* The same for the upper half of a 32-bit key that sorts like the float32 values: 65536 counts; EDGESCOPE_NOT_FINITE if
+ * a pixel is not. With `count` uppers: for its lower half, where the upper one is uppers[i], 65536 counts for each. */
 EDGESCOPE_API int32_t edgescope_count_keys(const float *frame, int32_t height, int32_t width, int64_t stride,
-                                           int32_t shift, uint32_t upper, int64_t *counts);
+                                           const uint8_t *left_out, const int32_t *uppers, int32_t count,
+                                           int64_t *counts);
 
-/* The values at two percentiles of a frame whose levels were counted; low and high are in percent. range: low, high. */
-EDGESCOPE_API int32_t edgescope_range(const int64_t *counts, int32_t levels, double low, double high, double range[2]);
+/* Set to 1 in `marked`, height x width bytes, each pixel that is at most `reach` rows and columns (0 to 64) from one
+ * whose value is from low to high. */
+EDGESCOPE_API int32_t edgescope_mark(const void *frame, int32_t frame_type, int32_t height, int32_t width,
+                                     int64_t stride, double low, double high, int32_t reach, uint8_t *marked);
 
-/* Scale pixels from range[0], range[1] to 0, 1 and clip; a range without extent gives zeros.
+/* What edgescope_intensities finds; see runtime/frames/flags.py. */
+enum { EDGESCOPE_PADDING = 1, EDGESCOPE_DEBRIS = 2, EDGESCOPE_INVERTED = 4, EDGESCOPE_BRIGHT_FIELD = 8 };
+
+/* The intensities of a whole frame that become 0 and 1, from the percentiles low and high of the artefact's manifest,
+ * without padding and debris, and turned round where the sample is dark on a bright background; docs/embedding.md has
+ * the rules. is_robust: 0 if the manifest's normalization.method is "percentile": the percentiles of all pixels. range:
+ * for edgescope_scale. Returns what was found, the sum of the values above, or an error. Needs at most 2 bytes for each
+ * pixel, and 10 MB. */
+EDGESCOPE_API int32_t edgescope_intensities(const void *frame, int32_t frame_type, int32_t height, int32_t width,
+                                            int64_t stride, double low, double high, int32_t is_robust,
+                                            double range[4]);
+
+/* Scale pixels from range[0], range[1] to 0, 1 and clip; a range without extent gives zeros. range[0] is above range[1]
+ * where the image is inverted. Pixels of the value range[2], which is NaN where there is none, are taken for range[3].
  * result: tile_height x tile_width; what is beyond the given height and width is mirrored. */
 EDGESCOPE_API int32_t edgescope_scale(const void *frame, int32_t frame_type, int32_t height, int32_t width,
-                                      int64_t stride, const double range[2], float *result, int32_t tile_height,
+                                      int64_t stride, const double range[4], float *result, int32_t tile_height,
                                       int32_t tile_width);
 
 /* The tiles along an axis of `size` pixels: returns how many there are; fills starts, and the weight of each tile at

@@ -1,4 +1,4 @@
-/* Frames to tiles, and tiles to maps: intensity range, scaling, the plan of the tiles, blending.
+/* Frames to tiles, and tiles to maps: counts of values, scaling, the plan of the tiles, blending.
  *
  * Intensities are scaled in double: float would lose a weak signal on a high offset.
  */
@@ -21,12 +21,12 @@ const char *edgescope_message(int32_t code) {
     }
 }
 
-/* --- intensity range ---------------------------------------------------------------------------------------------- */
+/* --- counting ----------------------------------------------------------------------------------------------------- */
 
-enum { TABLES = 4 }; /* taken in turn, as adding to one count twice in a row is slow */
+enum { TABLES = 4, HALF = 65536 }; /* tables are taken in turn, as adding to one count twice in a row is slow */
 
 int32_t edgescope_count_levels(const void *frame, int32_t frame_type, int32_t height, int32_t width, int64_t stride,
-                               int64_t *counts) {
+                               const uint8_t *left_out, int64_t *counts) {
     const int32_t levels = frame_type == EDGESCOPE_UINT8 ? 256 : 65536;
     if (frame_type != EDGESCOPE_UINT8 && frame_type != EDGESCOPE_UINT16) return EDGESCOPE_BAD_ARGUMENT;
     if (!frame || !counts || height < 0 || width < 0) return EDGESCOPE_BAD_ARGUMENT;
@@ -35,7 +35,12 @@ int32_t edgescope_count_levels(const void *frame, int32_t frame_type, int32_t he
     if (!table) return EDGESCOPE_NO_MEMORY;
     for (int32_t y = 0; y < height; y++) {
         const void *row = (const char *)frame + y * stride;
-        if (levels == 256)
+        const uint8_t *out = left_out ? left_out + (size_t)y * (size_t)width : NULL;
+        if (out && levels == 256)
+            for (int32_t x = 0; x < width; x++) table[((const uint8_t *)row)[x] + (x % TABLES) * 256] += !out[x];
+        else if (out)
+            for (int32_t x = 0; x < width; x++) table[((const uint16_t *)row)[x] + (x % TABLES) * 65536] += !out[x];
+        else if (levels == 256)
             for (int32_t x = 0; x < width; x++) table[((const uint8_t *)row)[x] + (x % TABLES) * 256]++;
         else
             for (int32_t x = 0; x < width; x++) table[((const uint16_t *)row)[x] + (x % TABLES) * 65536]++;
@@ -52,67 +57,111 @@ static uint32_t key_of(float value) {
     return bits >> 31 ? ~bits : bits | 0x80000000u;
 }
 
-int32_t edgescope_count_keys(const float *frame, int32_t height, int32_t width, int64_t stride, int32_t shift,
-                             uint32_t upper, int64_t *counts) {
-    if (!frame || !counts || height < 0 || width < 0 || (shift != 0 && shift != 16)) return EDGESCOPE_BAD_ARGUMENT;
+static int32_t count_upper(const float *frame, int32_t height, int32_t width, int64_t stride, const uint8_t *left_out,
+                           int64_t *counts) {
     int is_finite = 1;
     for (int32_t y = 0; y < height; y++) {
         const float *row = (const float *)(const void *)((const char *)frame + y * stride);
+        const uint8_t *out = left_out ? left_out + (size_t)y * (size_t)width : NULL;
         for (int32_t x = 0; x < width; x++) {
-            const uint32_t key = key_of(row[x]);
-            if (shift == 16) {
-                is_finite &= row[x] - row[x] == 0;
-                counts[key >> 16]++;
-            } else if (key >> 16 == upper) counts[key & 65535]++;
+            is_finite &= row[x] - row[x] == 0;
+            counts[key_of(row[x]) >> 16] += !(out && out[x]);
         }
     }
     return is_finite ? EDGESCOPE_OK : EDGESCOPE_NOT_FINITE;
 }
 
-static double value_at(const int64_t *counts, int32_t levels, int64_t rank) {
-    int64_t below = 0;
-    for (int32_t level = 0; level < levels; level++)
-        if ((below += counts[level]) > rank) return level;
-    return levels - 1;
-}
-
-/* The value at a percentile, between the two nearest ranks, in numpy's order of operations. */
-static double percentile(const int64_t *counts, int32_t levels, int64_t size, double percent) {
-    const double position = (double)(size - 1) * (percent / 100);
-    const int64_t rank = (int64_t)position < size - 1 ? (int64_t)position : size - 1;
-    const double part = position - (double)rank;
-    const double a = value_at(counts, levels, rank), b = value_at(counts, levels, rank + 1 < size ? rank + 1 : rank);
-    return part >= 0.5 ? b - (b - a) * (1 - part) : a + (b - a) * part;
-}
-
-int32_t edgescope_range(const int64_t *counts, int32_t levels, double low, double high, double range[2]) {
-    if (!counts || !range || levels < 1 || !(low >= 0 && low <= high && high <= 100)) return EDGESCOPE_BAD_ARGUMENT;
-    int64_t size = 0;
-    for (int32_t level = 0; level < levels; level++) size += counts[level];
-    if (size < 1) return EDGESCOPE_BAD_ARGUMENT;
-    range[0] = percentile(counts, levels, size, low), range[1] = percentile(counts, levels, size, high);
+int32_t edgescope_count_keys(const float *frame, int32_t height, int32_t width, int64_t stride, const uint8_t *left_out,
+                             const int32_t *uppers, int32_t count, int64_t *counts) {
+    if (!frame || !counts || height < 0 || width < 0 || count < 0 || (count && !uppers)) return EDGESCOPE_BAD_ARGUMENT;
+    if (!count) return count_upper(frame, height, width, stride, left_out, counts);
+    int32_t *place = calloc(HALF, sizeof *place); /* 1 + which of the uppers */
+    if (!place) return EDGESCOPE_NO_MEMORY;
+    for (int32_t i = count - 1; i >= 0; i--) place[uppers[i] & (HALF - 1)] = i + 1;
+    for (int32_t y = 0; y < height; y++) {
+        const float *row = (const float *)(const void *)((const char *)frame + y * stride);
+        const uint8_t *out = left_out ? left_out + (size_t)y * (size_t)width : NULL;
+        for (int32_t x = 0; x < width; x++) {
+            const uint32_t key = key_of(row[x]);
+            const int32_t at = place[key >> 16];
+            if (at && !(out && out[x])) counts[(size_t)(at - 1) * HALF + (key & (HALF - 1))]++;
+        }
+    }
+    free(place);
     return EDGESCOPE_OK;
 }
 
+/* Whether values are from low to high; whole numbers are compared as such, which is faster. */
+static void compare_row(const void *row, int32_t frame_type, int32_t width, double low, double high, uint8_t *hit) {
+    if (frame_type == EDGESCOPE_FLOAT32) {
+        for (int32_t x = 0; x < width; x++)
+            hit[x] = (double)((const float *)row)[x] >= low && (double)((const float *)row)[x] <= high;
+        return;
+    }
+    if (!(low <= high && low <= UINT16_MAX && high >= 0)) {
+        memset(hit, 0, (size_t)width);
+        return;
+    }
+    const uint16_t first = (uint16_t)(low > 0 ? ceil(low) : 0);
+    const uint16_t last = (uint16_t)(high < UINT16_MAX ? floor(high) : UINT16_MAX);
+    if (frame_type == EDGESCOPE_UINT8)
+        for (int32_t x = 0; x < width; x++) hit[x] = (((const uint8_t *)row)[x] >= first) & (((const uint8_t *)row)[x] <= last);
+    else
+        for (int32_t x = 0; x < width; x++)
+            hit[x] = (((const uint16_t *)row)[x] >= first) & (((const uint16_t *)row)[x] <= last);
+}
+
+int32_t edgescope_mark(const void *frame, int32_t frame_type, int32_t height, int32_t width, int64_t stride, double low,
+                       double high, int32_t reach, uint8_t *marked) {
+    if (!frame || !marked || height < 0 || width < 0 || reach < 0 || reach > 64) return EDGESCOPE_BAD_ARGUMENT;
+    if (frame_type < EDGESCOPE_UINT8 || frame_type > EDGESCOPE_FLOAT32) return EDGESCOPE_BAD_ARGUMENT;
+    const size_t length = (size_t)width;
+    uint8_t *hit = calloc(length + 2 * (size_t)reach + 1, 1), *wide = malloc(length + 1);
+    if (!hit || !wide) {
+        free(hit), free(wide);
+        return EDGESCOPE_NO_MEMORY;
+    }
+    for (int32_t y = 0; y < height; y++) {
+        compare_row((const char *)frame + y * stride, frame_type, width, low, high, hit + reach);
+        if (!memchr(hit + reach, 1, length)) continue;
+        memcpy(wide, hit, length);
+        for (int32_t d = 1; d <= 2 * reach; d++)
+            for (int32_t x = 0; x < width; x++) wide[x] |= hit[x + d];
+        const int32_t first = y > reach ? y - reach : 0, last = y + reach < height ? y + reach : height - 1;
+        for (int32_t at = first; at <= last; at++) {
+            uint8_t *to = marked + (size_t)at * length;
+            for (int32_t x = 0; x < width; x++) to[x] |= wide[x];
+        }
+    }
+    free(hit), free(wide);
+    return EDGESCOPE_OK;
+}
+
+
 /* --- scaling ------------------------------------------------------------------------------------------------------ */
 
-static float scaled(double value, double low, double extent) {
-    const double share = (value - low) / extent, positive = share > 0 ? share : 0;
+typedef struct {
+    double zero, extent, blank, like; /* values of blank, which is NaN where there is none, are taken for like */
+} Scale;
+
+static float scaled(double value, Scale how) {
+    const double share = ((value == how.blank ? how.like : value) - how.zero) / how.extent;
+    const double positive = share > 0 ? share : 0;
     return (float)(positive < 1 ? positive : 1);
 }
 
-static void scale_row(const void *row, int32_t frame_type, int32_t width, double low, double extent, float *to) {
+static void scale_row(const void *row, int32_t frame_type, int32_t width, Scale how, float *to) {
     if (frame_type == EDGESCOPE_UINT8)
-        for (int32_t x = 0; x < width; x++) to[x] = scaled(((const uint8_t *)row)[x], low, extent);
+        for (int32_t x = 0; x < width; x++) to[x] = scaled(((const uint8_t *)row)[x], how);
     else if (frame_type == EDGESCOPE_UINT16)
-        for (int32_t x = 0; x < width; x++) to[x] = scaled(((const uint16_t *)row)[x], low, extent);
+        for (int32_t x = 0; x < width; x++) to[x] = scaled(((const uint16_t *)row)[x], how);
     else
-        for (int32_t x = 0; x < width; x++) to[x] = scaled((double)((const float *)row)[x], low, extent);
+        for (int32_t x = 0; x < width; x++) to[x] = scaled((double)((const float *)row)[x], how);
 }
 
 /* Every level of a uint16 image between its least and its most, scaled, if that is less work than to divide for each
  * pixel; otherwise, or without memory, NULL. The result is the same. */
-static float *scaled_levels(const void *frame, int32_t height, int32_t width, int64_t stride, double low, double extent,
+static float *scaled_levels(const void *frame, int32_t height, int32_t width, int64_t stride, Scale how,
                             uint16_t *least) {
     uint16_t least_level = UINT16_MAX, most_level = 0;
     for (int32_t y = 0; y < height; y++) {
@@ -125,7 +174,7 @@ static float *scaled_levels(const void *frame, int32_t height, int32_t width, in
     const int32_t levels = most_level - least_level + 1;
     if (levels > (int64_t)height * width / 2) return NULL;
     float *table = malloc(sizeof *table * (size_t)levels);
-    for (int32_t i = 0; table && i < levels; i++) table[i] = scaled(least_level + i, low, extent);
+    for (int32_t i = 0; table && i < levels; i++) table[i] = scaled(least_level + i, how);
     *least = least_level;
     return table;
 }
@@ -137,23 +186,24 @@ static int32_t mirrored(int32_t i, int32_t length) {
 }
 
 int32_t edgescope_scale(const void *frame, int32_t frame_type, int32_t height, int32_t width, int64_t stride,
-                        const double range[2], float *result, int32_t tile_height, int32_t tile_width) {
+                        const double range[4], float *result, int32_t tile_height, int32_t tile_width) {
     if (!frame || !range || !result || height < 1 || width < 1 || height > tile_height || width > tile_width ||
         tile_width > INT32_MAX / 2 || tile_height > INT32_MAX / 2)
         return EDGESCOPE_BAD_ARGUMENT;
     if (frame_type < EDGESCOPE_UINT8 || frame_type > EDGESCOPE_FLOAT32) return EDGESCOPE_BAD_ARGUMENT;
-    const double low = range[0], extent = range[1] > range[0] ? range[1] - range[0] : 0;
+    const Scale how = {range[0], range[1] - range[0], range[2], range[3]};
+    const int is_flat = !(how.extent > 0 || how.extent < 0);
     uint16_t least = 0;
     float *table = NULL;
-    if (frame_type == EDGESCOPE_UINT16 && extent > 0)
-        table = scaled_levels(frame, height, width, stride, low, extent, &least);
+    if (frame_type == EDGESCOPE_UINT16 && !is_flat)
+        table = scaled_levels(frame, height, width, stride, how, &least);
     for (int32_t y = 0; y < height; y++) {
         const void *row = (const char *)frame + y * stride;
         float *to = result + (size_t)y * (size_t)tile_width;
-        if (!(extent > 0)) memset(to, 0, sizeof *to * (size_t)width);
+        if (is_flat) memset(to, 0, sizeof *to * (size_t)width);
         else if (table)
             for (int32_t x = 0; x < width; x++) to[x] = table[((const uint16_t *)row)[x] - least];
-        else scale_row(row, frame_type, width, low, extent, to);
+        else scale_row(row, frame_type, width, how, to);
         for (int32_t x = width; x < tile_width; x++) to[x] = to[mirrored(x, width)];
     }
     for (int32_t y = height; y < tile_height; y++)

@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import kernel
 from ..frames import flags as quality
-from ..frames.normalize import check_frame, count_levels, intensity_range
+from ..frames.normalize import check_frame, count_levels, intensities_of, intensity_range, without_blank
 from ..frames.resize import resize
 from ..frames.scale import (
     AUTO,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..artifact.manifest import Intensity, Manifest, Normalization, Objects, ObjectSize
-    from ..frames.normalize import Frame
+    from ..frames.normalize import Frame, Limits
 
 log = logging.getLogger(__name__)
 
@@ -98,11 +98,12 @@ class FramePath:
         check_frame(frame)
         check_pixel_size(pixel_size_um)
         counts = count_levels(frame) if frame.dtype.kind == "u" else None
-        limits = intensity_range(frame, self.normalization, counts)
+        intensities = intensities_of(frame, self.normalization, counts)
+        limits = intensities.range
         more: tuple[str, ...] = ()
         if scale is None:
             scale, more = self._scale(frame, limits, pixel_size_um, request)
-        flags = quality.flags(frame, counts, limits, self.intensity, scale.factor)
+        flags = quality.flags(frame, counts, intensities, self.intensity, scale.factor)
         if scale.factor == 1.0:
             maps = self._maps(frame, limits, out)
         else:
@@ -126,7 +127,7 @@ class FramePath:
         return self._scale(frame, intensity_range(frame, self.normalization), pixel_size_um, request)[0]
 
     def _scale(
-        self, frame: Frame, limits: tuple[float, float], pixel_size_um: float | None, request: DiameterRequest
+        self, frame: Frame, limits: Limits, pixel_size_um: float | None, request: DiameterRequest
     ) -> tuple[Scale, tuple[str, ...]]:
         """What to resize a frame by, and the flags that go with it."""
         scale = known_scale(request, pixel_size_um, self.object_diameter, self.pixel_size_um)
@@ -136,7 +137,7 @@ class FramePath:
             return scale, (quality.PIXEL_SIZE,)
         return scale, ()
 
-    def _seen(self, frame: Frame, limits: tuple[float, float]) -> tuple[Scale, tuple[str, ...]]:
+    def _seen(self, frame: Frame, limits: Limits) -> tuple[Scale, tuple[str, ...]]:
         size = self.object_diameter
         assert size is not None  # or known_scale would have known
         seen, is_anything = self.see(frame, limits, size)
@@ -144,7 +145,7 @@ class FramePath:
             return Scale(factor_for(seen.diameter_px, size), seen.diameter_px, SEEN), ()
         return Scale(1.0, None, "unseen"), (quality.SCALE_UNSEEN,) if is_anything else ()
 
-    def see(self, frame: Frame, limits: tuple[float, float], size: ObjectSize) -> tuple[Seen | None, bool]:
+    def see(self, frame: Frame, limits: Limits, size: ObjectSize) -> tuple[Seen | None, bool]:
         """The size of a frame's objects, where it can be seen, and whether there is any object; see seeing.see."""
         look = Look(
             maps=lambda image: self._maps(image, limits, overlap=0),
@@ -155,12 +156,12 @@ class FramePath:
             rule=self.objects,
             size=size,
         )
-        return see(frame, limits, look)
+        return see(without_blank(frame, limits), limits, look)
 
     def _maps(
         self,
         frame: NDArray[Any],
-        limits: tuple[float, float],
+        limits: Limits,
         out: NDArray[np.float32] | None = None,
         overlap: int | None = None,
     ) -> NDArray[np.float32]:
@@ -177,11 +178,11 @@ class FramePath:
         )
 
     def _resized(
-        self, frame: Frame, limits: tuple[float, float], factor: float, out: NDArray[np.float32] | None
+        self, frame: Frame, limits: Limits, factor: float, out: NDArray[np.float32] | None
     ) -> NDArray[np.float32]:
         """The maps of the frame at another size, back on its own grid."""
         shape = (frame.shape[0], frame.shape[1])
-        maps = self._maps(resize(frame, resized_shape(shape, factor)), limits)
+        maps = self._maps(resize(without_blank(frame, limits), resized_shape(shape, factor)), limits)
         if "core" in self.outputs:
             smooth_core(maps[self.outputs.index("core")], self.objects, factor)
         result = np.empty((len(maps), *frame.shape), np.float32) if out is None else out

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..artifact.manifest import Objects, ObjectSize
-    from ..frames.normalize import Frame
+    from ..frames.normalize import Frame, Limits
 
 LEVELS = (1 / 8, 1 / 4, 1 / 2, 1.0, 2.0)
 LEAST_SIDE = 48  # pixels: a coarser level of a small frame shows nothing
@@ -62,7 +62,7 @@ class Look:
     size: ObjectSize
 
 
-def see(frame: Frame, limits: tuple[float, float], look: Look) -> tuple[Seen | None, bool]:
+def see(frame: Frame, limits: Limits, look: Look) -> tuple[Seen | None, bool]:
     """The size of a frame's objects, None where no level shows it, and whether any level showed an object at all.
 
     frame : ndarray of shape (H, W), uint8, uint16 or float32; limits : its intensity_range
@@ -111,7 +111,7 @@ def _whole(labels: NDArray[np.int32], sizes: NDArray[np.int64]) -> NDArray[np.in
     return sizes[inner if np.count_nonzero(inner) >= FEWEST_WHOLE else present]
 
 
-def _images(frame: Frame, limits: tuple[float, float], level: float, tile: tuple[int, int]) -> Iterator[NDArray[Any]]:
+def _images(frame: Frame, limits: Limits, level: float, tile: tuple[int, int]) -> Iterator[NDArray[Any]]:
     """The frame on a level, or windows of it where the whole would be more than WHOLE tiles."""
     height, width = (max(1, round(side * level)) for side in frame.shape)
     if -(-height // tile[0]) * -(-width // tile[1]) <= WHOLE or level <= WHOLE_LEVEL:
@@ -122,7 +122,7 @@ def _images(frame: Frame, limits: tuple[float, float], level: float, tile: tuple
         yield part if level == 1.0 else resize(part, (round(part.shape[0] * level), round(part.shape[1] * level)))
 
 
-def _windows(frame: Frame, limits: tuple[float, float], shape: tuple[int, int]) -> list[tuple[slice, slice]]:
+def _windows(frame: Frame, limits: Limits, shape: tuple[int, int]) -> list[tuple[slice, slice]]:
     """Those places of a grid of windows (h, w) where intensities differ most, within the frame's range."""
     height, width = (min(side, whole) for side, whole in zip(shape, frame.shape, strict=True))
     down, across = frame.shape[0] // height, frame.shape[1] // width

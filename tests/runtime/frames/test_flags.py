@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as npst
 from runtime import Segmenter
 from runtime.artifact.manifest import Intensity, Manifest, Normalization
 from runtime.frames import flags as quality
-from runtime.frames.normalize import count_levels, intensity_range
+from runtime.frames.normalize import count_levels, intensities_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,7 +40,7 @@ KNOWN = quality.describe([cells(seed) for seed in range(8)], HOW)
 
 def flags(frame: np.ndarray, known: Intensity | None = KNOWN, factor: float = 1.0) -> tuple[str, ...]:
     counts = count_levels(frame) if frame.dtype.kind == "u" else None
-    return quality.flags(frame, counts, intensity_range(frame, HOW, counts), known, factor)
+    return quality.flags(frame, counts, intensities_of(frame, HOW, counts), known, factor)
 
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.float32])
@@ -93,12 +93,36 @@ def test_a_constant_frame_is_constant():
     assert flags(np.full((64, 64), 700, np.uint16)) == ("constant",)
 
 
-def test_a_frame_lost_in_noise_and_an_inverted_one_are_far_from_the_calibration():
+def test_a_frame_lost_in_noise_is_far_from_the_calibration():
     noise = np.random.default_rng(0).normal(3000, 100, (256, 256)).astype(np.uint16)
-    inverted = (4000 - cells()).astype(np.uint16)
     assert "intensity" in flags(noise)
-    assert "intensity" in flags(inverted)
     assert flags(noise, known=None) == ()
+
+
+def test_an_inverted_frame_is_flagged_and_then_like_the_others():
+    assert flags((4000 - cells()).astype(np.uint16)) == ("inverted",)
+    assert flags((4000 - cells()).astype(np.float32)) == ("inverted",)
+
+
+def test_a_veil_over_a_part_of_the_frame_is_uneven():
+    frame = cells().astype(np.float64)
+    across = np.linspace(0, 1, frame.shape[1]) ** 2
+    for dtype in (np.uint16, np.float32):
+        assert "uneven" in flags((frame + 0.5 * np.ptp(frame) * across).astype(dtype), known=None)
+        assert "uneven" in flags((9000 - frame - 0.5 * np.ptp(frame) * across).astype(dtype), known=None)
+        assert "uneven" not in flags((frame + 0.05 * np.ptp(frame) * across).astype(dtype), known=None)
+
+
+def test_padding_is_not_uneven():
+    frame = cells()
+    frame[:100] = 0
+    assert flags(frame, known=None) == ("padding",)
+
+
+def test_white_padding_is_not_saturation():
+    frame = cells()
+    frame[:40] = 65535
+    assert flags(frame, known=None) == ("padding",)
 
 
 def test_soft_edges_are_out_of_focus_unless_pixels_differ():

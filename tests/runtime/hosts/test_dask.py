@@ -98,6 +98,19 @@ def test_an_array_is_segmented_bit_for_bit_as_its_planes(artifact_path: Path, dt
             np.testing.assert_array_equal(found[1, k], whole.core)
 
 
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+def test_padding_and_inversion_are_seen_in_the_whole_plane(artifact_path: Path, dtype: type):
+    padded, inverted = frames()
+    padded[:, :30] = 0
+    stack = np.stack([padded, 60000 - inverted]).astype(dtype)
+    found = segment(da.from_array(stack, chunks=(1, 50, 70)), artifact_path, block=64).compute(scheduler="threads")
+    with Segmenter.open(artifact_path) as segmenter:
+        for k, (frame, flag) in enumerate(zip(stack, ("padding", "inverted"), strict=True)):
+            whole = segmenter(frame)
+            assert flag in whole.flags
+            np.testing.assert_array_equal(found[0, k], whole.probability)
+
+
 def test_a_single_plane_works(artifact_path: Path):
     maps = segment(da.from_array(frames(1)[0]), artifact_path)
     assert maps.shape == (2, 150, 210)
@@ -219,6 +232,21 @@ def test_a_tiff_stack_keeps_its_pixel_size(artifact_path: Path, tmp_path: Path, 
     assert "2 planes of 150x210" in capsys.readouterr().out
     assert main([*call, "--labels", "--block", "64", "--margin", "64"]) == 0
     assert "24 of them done before" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("workers", ["threads", "processes"])
+def test_flags_of_the_planes_are_told(
+    artifact_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], workers: str
+):
+    stack = frames()
+    stack[0, :, :30] = 0
+    tifffile.imwrite(tmp_path / "in.tif", stack)
+    call = ["segment", str(tmp_path / "in.tif"), str(tmp_path / "out.zarr"), "--artifact", str(artifact_path)]
+    call += ["--labels", "--block", "64", "--margin", "64", "--scheduler", workers, "--workers", "1"]
+    assert main([*call, "--json", str(tmp_path / "s.json")]) == 0
+    assert_as_a_segmenter_gives(tmp_path / "out.zarr", stack, artifact_path)
+    assert "padding" in json.loads((tmp_path / "s.json").read_text())["flags"]
+    assert "padding" in capsys.readouterr().out
 
 
 def test_a_run_that_was_killed_goes_on_where_it_was(source: Path, artifact_path: Path, tmp_path: Path):

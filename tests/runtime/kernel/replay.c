@@ -43,8 +43,7 @@ int main(int count, char **given) {
     LOAD(edgescope_label);
     LOAD(edgescope_measure);
     LOAD(edgescope_tiles);
-    LOAD(edgescope_count_levels);
-    LOAD(edgescope_range);
+    LOAD(edgescope_intensities);
     LOAD(edgescope_scale);
     FILE *in = count == 3 ? fopen(given[1], "rb") : NULL, *out = count == 3 ? fopen(given[2], "wb") : NULL;
     if (!in || !out) return 2;
@@ -68,13 +67,15 @@ int main(int count, char **given) {
         float *weights = calloc((size_t)tiles * TILE, sizeof *weights), *scaled = calloc(size, sizeof *scaled);
         CALL(edgescope_tiles)(width, TILE, OVERLAP, NULL, weights);
         put(out, weights, sizeof *weights, (size_t)tiles * TILE);
-        int64_t *counts = calloc(65536, sizeof *counts);
-        double range[2];
-        CALL(edgescope_count_levels)(frame, EDGESCOPE_UINT16, height, width, 2 * width, counts);
-        CALL(edgescope_range)(counts, 65536, 1.0, 99.8, range);
+        double range[4];
+        int32_t flags = CALL(edgescope_intensities)(frame, EDGESCOPE_UINT16, height, width, 2 * width, 1.0, 99.8, 1, range);
         CALL(edgescope_scale)(frame, EDGESCOPE_UINT16, height, width, 2 * width, range, scaled, height, width);
-        put(out, range, sizeof *range, 2);
+        put(out, range, sizeof *range, 4);
         put(out, scaled, sizeof *scaled, size);
+        for (size_t i = 0; i < size; i++) scaled[i] = i / (size_t)width < 9 ? 7777.0f : (float)frame[i] * 0.37f;
+        flags += 256 * CALL(edgescope_intensities)(scaled, EDGESCOPE_FLOAT32, height, width, 4 * width, 1.0, 99.8, 1, range);
+        put(out, range, sizeof *range, 4);
+        put(out, &flags, sizeof flags, 1);
     }
     return fclose(out) ? 4 : 0;
 }

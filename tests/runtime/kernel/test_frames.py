@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import math
 
 import numpy as np
@@ -40,12 +39,47 @@ def test_levels_of_a_view_are_those_of_its_copy(frame: np.ndarray, rows: int, co
             np.testing.assert_array_equal(levels_of(view), levels_of(view.copy()))
 
 
-@given(INTEGERS, st.floats(0, 100), st.floats(0, 100))
+@given(FRAMES, st.floats(0, 100), st.floats(0, 100))
 def test_the_range_is_that_of_numpy_percentile(frame: np.ndarray, one: float, other: float):
     low, high = sorted((one, other))
-    counts, limits = levels_of(frame), (ctypes.c_double * 2)()
-    assert kernel._library().edgescope_range(counts.ctypes.data, counts.size, low, high, limits) == 0
-    np.testing.assert_array_equal(list(limits), np.percentile(frame.astype(np.float64), (low, high)))
+    limits, flags = kernel.intensities(frame, low, high, is_robust=False)
+    np.testing.assert_array_equal(limits[:2], np.percentile(frame.astype(np.float64), (low, high)))
+    assert math.isnan(limits[2]) and flags == 0
+
+
+@given(FRAMES, st.floats(-100, 70000), st.floats(0, 70000), st.integers(0, 4), st.data())
+def test_pixels_near_some_values_are_marked(
+    frame: np.ndarray, low: float, more: float, reach: int, data: st.DataObject
+):
+    before = data.draw(arrays(np.uint8, frame.shape, elements=st.integers(0, 1)))
+    marks = before.copy()
+    kernel.mark(frame, (low, low + more, reach), marks)
+    values = frame.astype(np.float64)
+    hits = np.pad((values >= low) & (values <= low + more), reach)
+    near = np.lib.stride_tricks.sliding_window_view(hits, (2 * reach + 1,) * 2).any(axis=(2, 3))
+    np.testing.assert_array_equal(marks, near | (before == 1))
+
+
+@given(FRAMES, st.data())
+def test_pixels_that_are_left_out_are_not_counted(frame: np.ndarray, data: st.DataObject):
+    marks = data.draw(arrays(np.uint8, frame.shape, elements=st.integers(0, 1)))
+    counts = np.zeros(256 if frame.dtype == np.uint8 else 65536, np.int64)
+    expected = counts.copy()
+    one_row = frame[marks == 0][None]
+    if frame.dtype == np.float32:
+        kernel.count_keys(frame, counts, (), marks)
+        kernel.count_keys(one_row, expected)
+        uppers = np.flatnonzero(counts)[:3].tolist()
+        if uppers:
+            lower, only = np.zeros((2, len(uppers), 65536), np.int64)
+            kernel.count_keys(frame, lower, uppers, marks)
+            kernel.count_keys(one_row, only, uppers)
+            np.testing.assert_array_equal(lower, only)
+            assert lower.sum() == counts[uppers].sum()
+    else:
+        kernel.count_levels(frame, counts, marks)
+        kernel.count_levels(one_row, expected)
+    np.testing.assert_array_equal(counts, expected)
 
 
 @given(arrays(np.float32, SHAPES, elements=st.floats(-1e6, 1e6, width=32)))
@@ -58,7 +92,7 @@ def test_keys_are_counted_by_halves_and_sort_like_their_floats(frame: np.ndarray
     assert (np.diff(keys.astype(np.int64)) >= 0).all()
     np.testing.assert_array_equal(upper, np.bincount(keys >> 16, minlength=65536))
     lower = np.zeros(65536, np.int64)
-    kernel.count_keys(frame, lower, int(keys[0] >> 16))
+    kernel.count_keys(frame, lower, (int(keys[0] >> 16),))
     np.testing.assert_array_equal(lower, np.bincount(keys[keys >> 16 == keys[0] >> 16] & 65535, minlength=65536))
 
 
@@ -75,7 +109,7 @@ def test_scaling_is_that_of_numpy(frame: np.ndarray, low: float, high: float, mo
     kernel.scale(frame, (low, high), result)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         shares = ((frame.astype(np.float64) - low) / (high - low)).clip(0, 1)
-    expected = shares if high > low else np.zeros(frame.shape)
+    expected = shares if high != low else np.zeros(frame.shape)
     padded = np.pad(expected.astype(np.float32), [(0, more_rows), (0, more_cols)], mode="symmetric")
     np.testing.assert_array_equal(result, padded)
 
@@ -124,6 +158,16 @@ def test_negative_places_are_refused():
     ones = np.ones(4, np.float32)
     with pytest.raises(InputError, match="out of its range"):
         kernel.blend(np.ones((4, 4), np.float32), ones, ones, np.zeros((4, 4), np.float32), (-1, 0), ALL)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_one_value_is_taken_for_another(dtype: type):
+    frame = np.array([[1, 2, 3, 200]], dtype).repeat(9, 0)
+    result = np.zeros(frame.shape, np.float32)
+    kernel.scale(frame, (1, 3, 200, 1.5), result)
+    np.testing.assert_array_equal(result[0], [0, 0.5, 1, 0.25])
+    kernel.scale(frame, (3, 1, 1, 3), result)
+    np.testing.assert_array_equal(result[0], [0, 0.5, 0, 0])
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

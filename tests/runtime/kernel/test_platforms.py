@@ -6,7 +6,6 @@ they change only with the kernel's definition. The emulated platforms run where 
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import importlib.util
 import shutil
@@ -30,10 +29,10 @@ RULES = {
     "distance": (0.3, 0.5, 0.0, 0.0, 4),
 }
 CHECKSUMS = {
-    "summits": "27ee66acb179c60387666dc119b8b260daab7e24b99b1af4392928dff8fbdb57",
-    "summits without smoothing": "7827123bc24f3cf4bbe7191732dd722d320ddf27661af1e5a38991bd7fd5c7ff",
-    "threshold": "67203ade223215ccdfa24cae9d1d5906b07c1b4daaa39a8eee8633d37e103d20",
-    "distance": "bc8b71f513382b1c314b37c6afb9a9179a76ae475664c310c03d5a6dd161aaa3",
+    "summits": "2cffaa7b859b8468f5f4124a36d88df3dcc3aee801e144fcd46947f52035daed",
+    "summits without smoothing": "cec144b954073874f8f8191f587506c50d671ca8826e63036310e411a4e09b5e",
+    "threshold": "defc4d919506dcacc89966919dcba50c7e4d1c5e4ee9f03b144588e28986164d",
+    "distance": "aea3377d48fceede2a340cce1a4fdef96564216a9a9faf4d0c47c7d9ac1ba40d",
 }
 WINE = next((path for name in ("wine64", "wine", "/usr/lib/wine/wine64") if (path := shutil.which(name))), None)
 QEMU = next((path for name in ("qemu-aarch64-static", "qemu-aarch64") if (path := shutil.which(name))), None)
@@ -68,11 +67,13 @@ def through_the_binding(name: str) -> bytes:
     probability, core, frame = maps(name)
     labels, count = kernel.label(probability, core, kernel.Rule(*RULES[name]))
     assert count > 20
-    limits, counts = (ctypes.c_double * 2)(), np.zeros(65536, np.int64)
-    kernel.count_levels(frame, counts)
-    kernel._library().edgescope_range(counts.ctypes.data, counts.size, 1.0, 99.8, limits)
+    limits, flags = kernel.intensities(frame, 1.0, 99.8)
     scaled = np.empty(frame.shape, np.float32)
-    kernel.scale(frame, tuple(limits), scaled)
+    kernel.scale(frame, limits, scaled)
+    padded = frame * np.float32(0.37)
+    padded[:9] = 7777
+    limits_of_padded, flags_of_padded = kernel.intensities(padded, 1.0, 99.8)
+    assert flags_of_padded & 1
     parts = (
         np.int32(count),
         labels,
@@ -81,6 +82,8 @@ def through_the_binding(name: str) -> bytes:
         kernel.tiles(frame.shape[1], TILE, OVERLAP)[1],
         np.array(limits),
         scaled,
+        np.array(limits_of_padded),
+        np.int32(flags + 256 * flags_of_padded),
     )
     return b"".join(part.tobytes() for part in parts)
 
