@@ -10,7 +10,7 @@ from ..artifact.artifact import open_artifact
 from ..hosts.mqtt import MqttHost, parse_broker
 from ..segmenter import Segmenter
 from ..system import extras
-from .options import add_execution, add_trust, execution_of
+from .options import add_diameter, add_execution, add_trust, execution_of
 from .output import write_json
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--broker", default="localhost", metavar="HOST[:PORT]", help="of MQTT (default: localhost)")
     parser.add_argument("--tls", action="store_true", help="encrypt, with the system's certificates")
     parser.add_argument("--channel", type=int, metavar="N", help="which channel, from 0, of images with several")
+    add_diameter(parser)
     add_trust(parser)
     add_execution(parser)
 
@@ -35,7 +36,8 @@ def run(args: argparse.Namespace) -> int:
     broker = parse_broker(args.broker, tls=args.tls)
     for module, extra in (("paho.mqtt.client", "mqtt"), ("tifffile", "io")):
         extras.load(module, extra=extra)  # better now than with the first command
-    with Segmenter.of(open_artifact(args.artifact, args.trust), execution_of(args)) as segment:
+    artifact = open_artifact(args.artifact, args.trust)
+    with Segmenter.of(artifact, execution_of(args), diameter=args.diameter) as segment:
         host = MqttHost(segment, args.folder, args.channel)
 
         def end(*_: object) -> None:

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from ..errors import EdgescopeError, InputError
+from ..frames.scale import SEEN
 from ..images.planes import read_planes
 from ..objects.files import PlaneObjects, write_csv
 from ..system import atomic, extras
@@ -36,6 +37,7 @@ from ..system import atomic, extras
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from ..frames.scale import Scale
     from ..segmenter import Segmenter
 
 log = logging.getLogger(__name__)
@@ -192,8 +194,10 @@ class MqttHost:
 
     def _image(self, path: Path) -> None:
         planes: list[PlaneObjects] = []
+        scale: Scale | None = None  # the first plane whose objects are seen decides for all
         for plane in read_planes(path, self._channel):
-            result = self._segment(plane.frame, plane.pixel_size_um)
+            result = self._segment(plane.frame, plane.pixel_size_um, scale=scale)
+            scale = result.scale if result.scale.source == SEEN else scale
             planes.append(PlaneObjects(result.labels(), result.table(), plane.label, plane.time, plane.focus))
         write_csv(path.with_name(path.name + OBJECTS), planes)
         for plane in planes:

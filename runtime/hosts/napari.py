@@ -23,6 +23,7 @@ from ..artifact import installed
 from ..artifact.artifact import open_artifact
 from ..errors import EdgescopeError, InputError
 from ..execution import DEFAULT
+from ..frames.scale import DiameterRequest
 from ..frames.tiling import Grid
 from ..live import LiveSegmenter
 from ..live.worker import Beating
@@ -232,6 +233,8 @@ class Panel:
         browse.setMaximumWidth(browse.sizeHint().height())
         self.layer, self.shown = qt.QComboBox(), qt.QComboBox()
         self.shown.addItems(list(SHOWN))
+        self.diameter = qt.QLineEdit("auto")
+        self.diameter.setToolTip("Of the objects: auto, pixels such as 24, micrometres such as 8um, or off")
         self.segment, self.live = qt.QPushButton("Segment"), qt.QCheckBox("live: segment what comes into the layer")
         self.progress, self.status = qt.QProgressBar(), qt.QLabel("")
         self.progress.setVisible(False)
@@ -240,7 +243,12 @@ class Panel:
         row.addWidget(self.artifact, 1)
         row.addWidget(browse)
         form = qt.QFormLayout(self.widget)
-        for label, field in (("Artefact", row), ("Image", self.layer), ("Show", self.shown)):
+        for label, field in (
+            ("Artefact", row),
+            ("Image", self.layer),
+            ("Diameter", self.diameter),
+            ("Show", self.shown),
+        ):
             form.addRow(label, field)
         for field in (self.segment, self.live, self.progress, self.status):
             form.addRow(field)
@@ -272,7 +280,7 @@ class Panel:
         try:
             layer, path = self._chosen(), self._artifact_path()
             plane = plane_of(layer, self._viewer.dims.current_step)
-            size, shown = pixel_size_of(layer), self.shown.currentText()
+            size, diameter, shown = pixel_size_of(layer), self._diameter(), self.shown.currentText()
         except EdgescopeError as error:
             self.status.setText(str(error))
             return
@@ -281,7 +289,7 @@ class Panel:
             segmenter = self._open(path)
             self._tiles.expect(plane.shape, segmenter.manifest)
             start = time.perf_counter()
-            result = segmenter(plane, size)
+            result = segmenter(plane, size, diameter)
             array = array_of(result, shown)
             return array, describe(result, time.perf_counter() - start)
 
@@ -350,7 +358,7 @@ class Panel:
             if self.busy:
                 msg = "A frame is being segmented; begin live when it is done."
                 raise InputError(msg)
-            layer, path = self._chosen(), self._artifact_path()
+            layer, path, diameter = self._chosen(), self._artifact_path(), self._diameter()
         except EdgescopeError as error:
             self.live.setChecked(False)
             self.status.setText(str(error))
@@ -370,7 +378,9 @@ class Panel:
             self._submit()
 
         until = "labels" if shown == "labels" else "mask"
-        self._begin("opening a worker", lambda: LiveSegmenter(path, spare=False, until=until), follow)
+        self._begin(
+            "opening a worker", lambda: LiveSegmenter(path, spare=False, until=until, diameter=diameter), follow
+        )
 
     def _note(self, result: LiveResult) -> None:
         """Keep what the status line says of a live result; in the thread that takes results."""
@@ -405,6 +415,11 @@ class Panel:
             msg = "There is no image to segment; open one first."
             raise InputError(msg)
         return self._viewer.layers[name]
+
+    def _diameter(self) -> str:
+        text = self.diameter.text().strip() or "auto"
+        DiameterRequest.of(text)  # refuses what is none
+        return text
 
     def _artifact_path(self) -> Path:
         text = self.artifact.currentText().strip()

@@ -158,6 +158,7 @@ def test_the_status_line_has_count_time_pixel_size_and_flags(app: Any, viewer: A
     text = panel.status.text()
     assert re.match(r"\d objects? in [\d.e-]+ s; ", text)
     assert "0.5 um a pixel" in text
+    assert re.search("as it is|resized by", text)
     assert "saturated" in text
 
 
@@ -172,6 +173,16 @@ def test_a_frame_is_segmented_while_napari_goes_on_and_can_be_cancelled(app: Any
     assert panel.status.text() == "cancelled"
     assert [layer.name for layer in viewer.layers] == ["large"]
     assert not panel.progress.isVisibleTo(panel.widget)
+
+
+def test_the_diameter_is_asked_for_and_a_wrong_one_is_told(app: Any, viewer: Any, panel: Panel):
+    viewer.add_image(spots(), name="image")
+    panel.diameter.setText("big")
+    segment(app, panel)
+    assert "The diameter is 'big'" in panel.status.text()
+    panel.diameter.setText("off")
+    segment(app, panel)
+    assert "; as it is; " in panel.status.text()
 
 
 def test_the_result_lies_on_a_rotated_image(app: Any, viewer: Any, panel: Panel):
