@@ -9,12 +9,14 @@ import queue
 import signal
 import sys
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from runtime import EdgescopeError, InputError, Segmenter
+from runtime.artifact.manifest import ObjectSize
 from runtime.live import LiveSegmenter, RingOverflow, RingTimeout
 
 if TYPE_CHECKING:
@@ -203,6 +205,36 @@ def test_the_ring_holds_as_many_objects_as_a_frame_can_have(live, manifest):
         (result,) = segmenter.results()
     assert result.error is None
     assert len(result.segmentation.table()) == (0 if manifest.objects.min_area > 4 else 120)
+
+
+def test_a_frame_that_is_enlarged_may_hold_more_objects(made, tmp_path: Path):
+    """A frame that is enlarged may hold smaller objects than the rule says, and so more of them."""
+    rule, size = replace(made.manifest.objects, min_area=60), ObjectSize(12, 10, 14)
+    path = replace(made, manifest=replace(made.manifest, objects=rule, object_diameter=size)).write(tmp_path / "many")
+    frame = np.zeros((40, 48), np.uint16)
+    for row, col in np.ndindex(6, 8):
+        frame[row * 6 + 1 : row * 6 + 5, col * 6 + 1 : col * 6 + 5] = 4000
+    with Segmenter.open(path, diameter=3.0) as segment:
+        expected = segment(frame, 0.5)
+    assert len(expected.table()) > frame.size // 60 + 1
+    with LiveSegmenter(path, policy="block", spare=False, until="objects", track=0.3, diameter=3.0) as live:
+        live.submit(frame, pixel_size_um=0.5)
+        live.drain()
+        (result,) = live.results()
+    np.testing.assert_array_equal(result.segmentation.table(), expected.table())
+    np.testing.assert_array_equal(result.segmentation.labels(), expected.labels())
+    assert result.segmentation.ids.tolist() == list(range(1, len(expected.table()) + 1))
+
+
+def test_the_worker_s_flags_are_those_of_segmenter_with_its_objects(artifact_path: Path, spots):
+    with Segmenter.open(artifact_path) as segment:
+        expected = segment(spots())
+        expected.labels()
+    with LiveSegmenter(artifact_path, policy="block", spare=False, until="labels") as live:
+        live.submit(spots())
+        live.drain()
+        (result,) = live.results()
+    assert result.flags == result.segmentation.flags == expected.flags
 
 
 def test_objects_keep_their_numbers_from_frame_to_frame_and_past_a_worker(live, spots, until):
