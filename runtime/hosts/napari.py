@@ -9,6 +9,7 @@ with "live", every image that someone puts into the layer, as napari's camera pl
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time
@@ -190,6 +191,21 @@ def pixel_size_of(layer: Any) -> float | None:
     return scale * NAMED[unit] if unit in NAMED else None
 
 
+def choices() -> list[str]:
+    """The names of the artefacts that are listed here: first those whose own backend is installed."""
+
+    def is_foreign(path: Path) -> bool:
+        try:
+            name = json.loads((path / installed.MANIFEST).read_text(encoding="utf-8"))["backend"]
+        except (OSError, ValueError, KeyError, TypeError):  # a .zip, or one that opening it will tell about
+            return False
+        own = backends.find(str(name))
+        return own is None or own.library() is None
+
+    places = installed.listed()
+    return sorted(places, key=lambda name: (is_foreign(places[name]), name))
+
+
 def make_widget(napari_viewer: Any = None) -> Any:
     """The plugin's widget, a QWidget. napari's menu calls a function without a viewer: it is then the current one."""
     viewer = napari_viewer or extras.load("napari", extra="napari").current_viewer()
@@ -227,7 +243,7 @@ class Panel:
         self.widget.panel = self  # as long as the widget lives, so does what is behind it
         self.artifact, browse = qt.QComboBox(), qt.QPushButton("...")
         self.artifact.setEditable(True)
-        self.artifact.addItems(list(installed.listed()))
+        self.artifact.addItems(choices())
         self.artifact.lineEdit().setPlaceholderText("artefact: name, folder or .zip")
         browse.setToolTip("Choose the folder of an artefact")
         browse.setMaximumWidth(browse.sizeHint().height())

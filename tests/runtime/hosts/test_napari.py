@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 
 from runtime import InputError
-from runtime.hosts.napari import LiveLayer, Panel, make_widget, pixel_size_of, plane_of, put_layer
+from runtime.hosts.napari import LiveLayer, Panel, choices, make_widget, pixel_size_of, plane_of, put_layer
 from runtime.live import LiveSegmenter
 
 if TYPE_CHECKING:
@@ -199,6 +200,18 @@ def test_the_widget_lists_the_artefacts_that_are_here(
     panel = Panel(viewer)
     assert artifact_path.name in [panel.artifact.itemText(i) for i in range(panel.artifact.count())]
     discard(app, panel)
+
+
+def test_artefacts_for_a_backend_that_is_not_installed_are_listed_last(
+    made: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for name, backend in (("a", "not_there"), ("b", "onnxruntime"), ("c", "not_there"), ("d", "onnxruntime")):
+        replace(made, manifest=replace(made.manifest, backend=backend)).write(tmp_path / "all" / name)
+    (tmp_path / "all" / "e").mkdir()
+    (tmp_path / "all" / "e" / "manifest.json").write_text("[]")
+    monkeypatch.setenv("EDGESCOPE_ARTIFACTS", str(tmp_path / "all"))
+    monkeypatch.chdir(tmp_path)
+    assert choices() == ["b", "d", "e", "a", "c"]
 
 
 def test_the_widget_offers_images_and_not_its_own_results(app: Any, viewer: Any, panel: Panel):
