@@ -8,6 +8,7 @@ PYTHON  ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
              $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 UV      := uv==$(shell sed -n 's/^uv==//p' requirements.lock)
 STUDENT := configs/nuclei_fast.toml
+BASE    := configs/nuclei_fast_base.toml
 TEACHERS := a b c d
 STUDENTS := nuclei-fast nuclei-accurate tissue-accurate
 
@@ -102,7 +103,8 @@ student: $(READY)
 	for name in $(TEACHERS); do \
 	  test -e runs/teachers/$$name || $(BIN)/python -m distill fit configs/teachers/$$name.toml --out runs/teachers/$$name $(IMAGES_OF) || exit; \
 	done
-	$(BIN)/python -m distill fit $(STUDENT) --out runs/nuclei-fast $(IMAGES_OF)
+	test -e runs/nuclei-fast-base || $(BIN)/python -m distill fit $(BASE) --out runs/nuclei-fast-base $(IMAGES_OF)
+	$(BIN)/python -m distill fit $(STUDENT) --out runs/nuclei-fast $(subst 200@1,400@1,$(IMAGES_OF))
 
 # Each in an environment of its own, so that none of them changes ours; the figures land in build/, too.
 rivals: $(READY)

@@ -41,7 +41,8 @@ def lineage(config: Config, train: Sequence[Dataset], weights: Mapping[str, Tens
         sources += [source for source in begun.lineage.data if source not in sources]
         licences += begun.lineage.licences
         seen.update(begun.lineage.trained_on)
-    licences = (*(source.licence for source in sources), *licences)
+    each = (part.strip() for source in sources for part in source.licence.split(";"))  # a student's are several
+    licences = (*each, *licences)
     if config.student.init_from:
         sources.append(_begun(begun))
     return Lineage(

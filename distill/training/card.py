@@ -85,10 +85,14 @@ def _use(student: Student) -> str:
 
 
 def _limits(student: Student, config: Config) -> str:
-    pixel = student.spec.pixel_size_um
+    pixel, size = student.spec.pixel_size_um, student.spec.object_diameter
     seen = OBJECTS[config.data.labels]
     scale = (
-        f"- It was trained at {pixel:g} um per pixel, and between {1 / config.augment.scale:g} and "
+        f"- It works at objects of {size.median_px:g} pixels: frames whose objects are not between {size.low_px:g} and "
+        f"{size.high_px:g} pixels wide are resized for it (`diameter`, by default as seen in the frame), and "
+        "`result.scale` says by how much."
+        if size
+        else f"- It was trained at {pixel:g} um per pixel, and between {1 / config.augment.scale:g} and "
         f"{config.augment.scale:g} times that size."
         if pixel
         else f"- It knows no pixel size; its training images were scaled by up to {config.augment.scale:g} both ways. "

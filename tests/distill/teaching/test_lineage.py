@@ -51,16 +51,17 @@ def test_the_licence_of_the_teacher_joins_those_of_the_data(config: Config, fiel
     assert found.teacher.startswith("masks (")
 
 
-def test_what_a_student_begins_with_is_part_of_where_it_comes_from(config: Config, field: Path):
-    before = load("nuclei-fast").lineage
-    found = of(replace(config, student=StudentSection(init_from="nuclei-fast")), f"multiplex:{field}?licence=MIT")
+@pytest.mark.parametrize("name", ["nuclei-fast", "nuclei-accurate"])
+def test_what_a_student_begins_with_is_part_of_where_it_comes_from(config: Config, field: Path, name: str):
+    before = load(name).lineage
+    found = of(replace(config, student=StudentSection(init_from=name)), f"multiplex:{field}?licence=MIT")
     assert found.licences == tuple(dict.fromkeys(["MIT", *before.licences]))
     assert set(before.data) < set(found.data)
     assert set(before.trained_on) < set(found.trained_on)
     assert found.teacher is None
-    assert found.data[-1].name == "nuclei-fast"
+    assert found.data[-1].name == name
     assert before.weights_sha256[:12] in found.data[-1].note
-    assert str(before.teacher) in found.data[-1].note
+    assert (f"whose teacher was {before.teacher}" in found.data[-1].note) == (before.teacher is not None)
 
 
 def test_the_teacher_is_named_without_a_path(config: Config, field: Path):
