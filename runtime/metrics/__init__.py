@@ -18,12 +18,14 @@ from ._interval import RESAMPLES, interval, resamples
 from ._outline import TOLERANCE, boundary_f1, outline
 from ._overlap import (
     ObjectCounts,
+    ObjectPairs,
     confusion,
     dice,
     dice_of,
     iou,
     iou_of,
     match_objects,
+    match_pairs,
     matched_objects,
     panoptic_quality,
 )
@@ -41,6 +43,7 @@ __all__ = [
     "Metric",
     "MetricScore",
     "ObjectCounts",
+    "ObjectPairs",
     "boundary_f1",
     "confusion",
     "dice",
@@ -50,6 +53,7 @@ __all__ = [
     "iou_of",
     "load",
     "match_objects",
+    "match_pairs",
     "matched_objects",
     "names",
     "outline",

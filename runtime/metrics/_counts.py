@@ -1,9 +1,11 @@
-"""Metrics that are one formula of counts: of pixels, or of objects that match at IoU > 0.5."""
+"""Metrics that are one formula of counts: of pixels, or of objects that match at an IoU."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
+
+import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,7 +18,11 @@ MATCHED = "labelled objects of any size count, and match at IoU > 0.5"
 
 @dataclass(frozen=True)
 class Counted:
-    """See runtime.metrics.Metric. formula : true positives, false positives and false negatives to a value in [0, 1]"""
+    """See runtime.metrics.Metric.
+
+    formula : true positives, false positives and false negatives to a value in [0, 1]
+    iou : objects match above it; at least 0.5
+    """
 
     name: str
     title: str
@@ -26,11 +32,15 @@ class Counted:
     decimals: int = 4
     better: Literal["higher", "lower"] = "higher"
     unit: str = ""
+    iou: float = 0.5
 
     def parts(self, image: Comparison) -> Parts:
         """True positives, false positives and false negatives."""
-        counts = image.matches[0]
-        return (counts.tp, counts.fp, counts.fn) if self.objects else image.pixels
+        if not self.objects:
+            return image.pixels
+        counts, ious = image.matches
+        tp = int(np.count_nonzero(ious > self.iou))
+        return tp, counts.fp + counts.tp - tp, counts.fn + counts.tp - tp
 
     def of_image(self, parts: Parts) -> float:
         """In [0, 1]."""

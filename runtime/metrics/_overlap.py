@@ -78,6 +78,29 @@ def matched_objects(
     labels_true: NDArray[Any], labels_pred: NDArray[Any], iou: float = 0.5
 ) -> tuple[ObjectCounts, NDArray[np.float64]]:
     """What match_objects counts, and the intersection over union of each object found."""
+    pairs = match_pairs(labels_true, labels_pred, iou)
+    tp = len(pairs.ious)
+    return ObjectCounts(tp, len(pairs.pred_areas) - tp, len(pairs.true_areas) - tp), pairs.ious
+
+
+@dataclass(frozen=True, eq=False)
+class ObjectPairs:
+    """Which labelled object matches which predicted one.
+
+    true_areas, pred_areas : int64 (n,) and (m,), pixels of each object, by ascending label
+    true, pred : int64 (k,), the objects of each pair, as positions in the areas
+    ious : float64 (k,), intersection over union of each pair
+    """
+
+    true_areas: NDArray[np.int64]
+    pred_areas: NDArray[np.int64]
+    true: NDArray[np.int64]
+    pred: NDArray[np.int64]
+    ious: NDArray[np.float64]
+
+
+def match_pairs(labels_true: NDArray[Any], labels_pred: NDArray[Any], iou: float = 0.5) -> ObjectPairs:
+    """The pairs that match_objects counts; its arguments and errors."""
     if not 0.5 <= iou < 1:
         msg = f"The IoU threshold is {iou}; it must be at least 0.5, where matches are unique, and under 1."
         raise InputError(msg)
@@ -86,12 +109,10 @@ def matched_objects(
     pred, pred_areas = _objects(labels_pred)
     shared = (true >= 0) & (pred >= 0)
     pairs, both = np.unique(true[shared] * len(pred_areas) + pred[shared], return_counts=True)
-    if not len(pairs):
-        return ObjectCounts(0, len(pred_areas), len(true_areas)), np.zeros(0)
-    union = true_areas[pairs // len(pred_areas)] + pred_areas[pairs % len(pred_areas)] - both
+    first, second = np.divmod(pairs, max(1, len(pred_areas)))
+    union = true_areas[first] + pred_areas[second] - both
     matched = both > iou * union
-    found = int(np.count_nonzero(matched))
-    return ObjectCounts(found, len(pred_areas) - found, len(true_areas) - found), both[matched] / union[matched]
+    return ObjectPairs(true_areas, pred_areas, first[matched], second[matched], both[matched] / union[matched])
 
 
 def panoptic_quality(tp: float, fp: float, fn: float, matched_iou: float) -> float:

@@ -90,6 +90,23 @@ def test_a_mask_may_differ_from_the_labels():
     assert metrics.load("ap50").of_image(metrics.load("ap50").parts(image)) == 0.5
 
 
+def test_a_loose_outline_counts_at_iou_050_and_not_at_075():
+    truth = two_squares()
+    loose = truth.copy()
+    loose[14:18, 4:14] = 1  # IoU 100 / 140
+    scores = summarize([parts_of(Comparison(loose, truth))])
+    assert (scores["ap50"].pooled, scores["ap75"].pooled) == (1.0, 1 / 3)
+
+
+def test_pairs_say_which_objects_match():
+    truth = two_squares()
+    labels = np.where(truth == 2, 5, 0)
+    labels[0:2, 30:40] = 1
+    pairs = metrics.match_pairs(truth, labels)
+    assert (pairs.true_areas.tolist(), pairs.pred_areas.tolist()) == ([100, 144], [20, 144])
+    assert (pairs.true.tolist(), pairs.pred.tolist(), pairs.ious.tolist()) == ([1], [1], [1.0])
+
+
 def test_the_signed_count_error_is_of_all_objects_together():
     metric = metrics.load("count_error")
     assert metric.pooled((9.0, 10.0)) == pytest.approx(-0.1)
