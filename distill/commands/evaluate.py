@@ -1,22 +1,34 @@
 """`python -m distill evaluate STUDENT`: how well a student segments labelled images."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from distill.commands.console import Data, IncludeTrained, JsonFile, StudentName, trainer_libraries
+from distill.commands.console import IncludeTrained, JsonFile, StudentName, trainer_libraries
 from distill.evaluation.scored_data import Labels, Split, scoring
 from runtime import metrics
 from runtime.commands.output import write_json
+from runtime.errors import InputError
 
 
 def evaluate(
     student: StudentName,
-    data: Data,
-    split: Annotated[Split, typer.Option(help="Which part of the data.")] = Split.all,
+    data: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME:PATH", help="Labelled data, e.g. synthetic:6@7; several with --suite."),
+    ] = None,
+    suite: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Score every sub-folder with images/ and labels/, at several scales."),
+    ] = None,
+    scale: Annotated[
+        list[float] | None, typer.Option(help="Of --suite: resize images by this; left out: 0.25, 0.5, 1, 2 and 4.")
+    ] = None,
+    split: Annotated[Split, typer.Option(help="Which part of --data.")] = Split.all,
     labels: Annotated[
         Labels | None, typer.Option(help="Which objects; left out: those that the student was trained on.")
     ] = None,
@@ -25,18 +37,27 @@ def evaluate(
     json_file: JsonFile = None,
 ) -> int:
     """Score a student on labelled images."""
-    with trainer_libraries():
-        from distill.evaluation.evaluate import evaluate as score
-    scores = score(
-        student,
-        data,
-        split=split.value,
-        labels=labels.value if labels else None,
-        quantized=quantized,
-        include_trained=include_trained,
-        progress=scoring,
-    )
-    _show(scores)
+    sources = data or []
+    options = {
+        "split": split.value,
+        "labels": labels.value if labels else None,
+        "quantized": quantized,
+        "include_trained": include_trained,
+        "progress": scoring,
+    }
+    if suite is not None:
+        with trainer_libraries():
+            from distill.evaluation.suite import SCALES, evaluate_suite
+        scores = evaluate_suite(student, suite, sources, scales=tuple(dict.fromkeys(scale or SCALES)), **options)
+        _show_suite(scores)
+    elif len(sources) != 1 or scale:
+        msg = "Give one --data, or several sources and scales with --suite DIR."
+        raise InputError(msg)
+    else:
+        with trainer_libraries():
+            from distill.evaluation.evaluate import evaluate as score
+        scores = score(student, sources[0], **options)
+        _show(scores)
     write_json(json_file, scores)
     return 0
 
@@ -57,8 +78,51 @@ def _show(scores: Mapping[str, Any]) -> None:
 
 
 def _cells(score: Mapping[str, Any], decimals: int) -> tuple[str, str, str]:
-    def figure(value: float | None) -> str:
-        return "-" if value is None else f"{value:.{decimals}f}"
+    within = "-" if score["interval"] is None else " to ".join(_figure(end, decimals) for end in score["interval"])
+    return _figure(score["mean"], decimals), within, _figure(score["pooled"], decimals)
 
-    within = "-" if score["interval"] is None else " to ".join(map(figure, score["interval"]))
-    return figure(score["mean"]), within, figure(score["pooled"])
+
+def _figure(value: float | None, decimals: int = 3) -> str:
+    return "-" if value is None else f"{value:.{decimals}f}"
+
+
+def _show_suite(scores: Mapping[str, Any]) -> None:
+    """The table as Markdown, for a terminal and for a page."""
+    print(f"{scores['student']}, {scores['precision']}, weights {scores['weights_sha256'][:12]}, {scores['labels']}\n")
+    small, large = scores["sizes_px"]
+    sizes = (f"AP <{small:g} px", f"{small:g}-{large:g}", f">{large:g}")
+    heads = (
+        *("source", "by", "scale", "diameter", "images", "Dice", "AP 0.5", "AP 0.75", "F1", "count error", *sizes),
+        *("px", "seen px", "lose AP", "no flag", "flags", "worst"),
+    )
+    for line in _aligned([heads, *(_suite_cells(row) for row in scores["rows"])]):
+        print(line)
+    print(
+        "\nDice and count error: mean over images; AP and F1: of all objects together. px: median diameter of the "
+        "labelled objects; seen px: the diameter that the runtime used.\nlose AP: images whose AP 0.5 is over 0.05 "
+        "below that at scale 1; no flag: those of them without a flag. worst: least AP 0.5."
+    )
+    for reason in scores["left_out"]:
+        print(f"left out: {reason}")
+
+
+def _suite_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+    score = row["scores"]
+    return (
+        *(row["source"], row["method"], f"{row['scale']:g}", row["diameter"], str(row["images"])),
+        _figure(score["dice"]["mean"]),
+        *(_figure(score[name]["pooled"]) for name in ("ap50", "ap75", "object_f1")),
+        _figure(score["count_error"]["mean"]),
+        *(_figure(value) for value in row["ap50_by_size"].values()),
+        *(_figure(row[name], 1) for name in ("labelled_px", "seen_px")),
+        *("-" if row[name] is None else str(row[name]) for name in ("lost", "lost_without_flag")),
+        ", ".join(f"{flag} {count}" for flag, count in row["flags"].items()) or "-",
+        f"{row['worst']['name'][:16]} {row['worst']['ap50']:.3f}",
+    )
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows]
+    lines.insert(1, ["-" * width for width in widths])
+    return [f"| {' | '.join(line)} |" for line in lines]

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from distill import datasets
 from distill.evaluation.predict import seen, segmenting
-from distill.evaluation.scored_data import labelled, unseen
+from distill.evaluation.scored_data import labelled, silent, unseen
 from distill.student.student import Student, load
 from runtime import metrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from distill.datasets import Sample
+    from distill.evaluation.scored_data import Progress
     from distill.networks.spec import StudentSpec
     from runtime.segmentation.result import Segmentation
-
-    Progress = Callable[[int], AbstractContextManager[Callable[[], None]]]
 
 
 @dataclass(frozen=True)
@@ -69,10 +66,6 @@ class Evaluation:
         }
 
 
-def _silent(count: int) -> AbstractContextManager[Callable[[], None]]:
-    return nullcontext(lambda: None)
-
-
 def evaluate(
     student: Student | str | Path,
     data: str,
@@ -81,7 +74,7 @@ def evaluate(
     labels: str | None = None,
     quantized: bool = False,
     include_trained: bool = False,
-    progress: Progress = _silent,
+    progress: Progress = silent,
 ) -> dict[str, Any]:
     """Score a student on labelled images that it was not trained on; a JSON-ready result.
 

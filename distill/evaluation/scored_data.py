@@ -1,15 +1,17 @@
-"""What `evaluate` and `gallery` have in common: labelled images that the student was not trained on, one by one."""
+"""What the commands that score share: labelled images that the student was not trained on, one by one."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from enum import Enum
 from typing import Any
 
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import Progress as Bar
 
 from distill import datasets
 from runtime.errors import InputError
+
+Progress = Callable[[int], AbstractContextManager[Callable[[], None]]]  # see distill.evaluation.evaluate.evaluate
 
 
 class Split(str, Enum):
@@ -47,10 +49,15 @@ def labelled(samples: datasets.Dataset, labels: str) -> Iterator[datasets.Sample
         yield sample
 
 
+def silent(total: int) -> AbstractContextManager[Callable[[], None]]:
+    """Progress that nobody sees."""
+    return nullcontext(lambda: None)
+
+
 @contextmanager
 def scoring(total: int) -> Iterator[Callable[[], None]]:
     """A bar on standard error, where that is a terminal."""
     console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("scoring", total=total)
-        yield lambda: progress.advance(task)
+    with Bar(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("scoring", total=total)
+        yield lambda: bar.advance(task)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+import tifffile
 
 from distill import datasets
 from distill.__main__ import main
@@ -93,6 +94,9 @@ def test_a_wrong_call_of_fit_is_one_line_and_writes_nothing(call, tmp_path: Path
         (("STUDENT", "--data", DATA, "--labels", "mitochondria"), "mitochondria"),
         (("STUDENT", "--data", "synthetic:1@1?size=64", "--split", "val"), "no images in that split"),
         (("STUDENT",), "--data"),
+        (("STUDENT", "--data", DATA, "--data", DATA), "--suite"),
+        (("STUDENT", "--data", DATA, "--scale", "2"), "--suite"),
+        (("STUDENT", "--suite", "nowhere"), "There is no folder 'nowhere'"),
     ],
 )
 def test_a_wrong_call_of_evaluate_is_one_line_and_writes_nothing(
@@ -118,6 +122,23 @@ def test_evaluate_prints_and_writes_the_same_figures(call, student_folder: Path,
     for name, score in found["scores"].items():
         assert metrics.load(name).title in ended.out
         assert f"{score['mean']:.{metrics.load(name).decimals}f}" in ended.out
+
+
+def test_a_suite_prints_and_writes_the_same_figures(call, student_folder: Path, tmp_path: Path):
+    sample = datasets.open(DATA)[0]
+    for kind, image in (("images", sample.frame), ("labels", sample.labels["nuclei"])):
+        (tmp_path / "sources" / "made" / kind).mkdir(parents=True)
+        tifffile.imwrite(tmp_path / "sources" / "made" / kind / "one.tif", image.astype("uint16"))
+    options = ("--suite", "sources", "--data", DATA, "--scale", "1", "--scale", "2", "--quantized")
+    ended = call("evaluate", student_folder, *options, "--json", "suite.json")
+    assert ended.code == 0, ended.err
+    result = json.loads((tmp_path / "suite.json").read_text())
+    assert {row["source"] for row in result["rows"]} == {"made", "synthetic 3@9"}
+    lines = [line for line in ended.out.splitlines() if line.startswith("|")][2:]
+    for line, row in zip(lines, result["rows"], strict=True):
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        assert cells[:5] == [row["source"], row["method"], f"{row['scale']:g}", row["diameter"], str(row["images"])]
+        assert cells[5:7] == [f"{row['scores']['dice']['mean']:.3f}", f"{row['scores']['ap50']['pooled']:.3f}"]
 
 
 def test_whole_cells_are_scored_when_asked_for(call, student_folder: Path, tmp_path: Path):
