@@ -1,7 +1,10 @@
 """Lower a student to the devices in the lab, and prove that it still is what was trained.
 
-Nothing is imported here until it is asked for: `import compile` is free of torch.
+Nothing else is imported here until it is asked for: `import compile` is free of torch. The runtime comes first, because
+it keeps onnxruntime, which onnxsim imports, from reporting to its vendor.
 """
+
+import runtime as _runtime  # noqa: F401
 
 TYPE_CHECKING = False  # typing is not imported either
 if TYPE_CHECKING:

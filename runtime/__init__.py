@@ -6,6 +6,8 @@ The names below are the package's public ones: what a host calls, and the types 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .system import telemetry
+
 if TYPE_CHECKING:
     from .artifact.artifact import Artifact, open_artifact
     from .artifact.manifest import Manifest, Normalization, Objects, ObjectSize
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from .objects.measure import MeasuredObject
     from .segmentation.result import Segmentation
     from .segmenter import Segmenter
+
+telemetry.set_variables()  # before anything imports a library that reads them
 
 __version__ = "0.1.0"
 __all__ = [

@@ -26,9 +26,11 @@ from runtime.artifact.manifest import (
 from runtime.artifact.probes import ProbeSet
 from runtime.kernel import LIBRARY
 from runtime.kernel.build import build, is_stale
+from runtime.system import telemetry
 
-# Tests that import OpenVINO themselves do not report to its vendor either; see runtime.backends.openvino.
-sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+# Tests that import OpenVINO or onnxruntime themselves do not report to their vendors either.
+os.environ.update(telemetry.VARIABLES)
+sys.modules.update(dict.fromkeys(telemetry.PACKAGES))  # type: ignore[arg-type]
 
 # Busy machines are slow, which is no finding; the same examples every time, so that a failure can be repeated.
 settings.register_profile("edgescope", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
-import onnxruntime
 
 from distill import datasets
 from distill.evaluation.evaluate import Evaluation, score
@@ -28,6 +27,7 @@ from runtime.frames.flags import describe
 from runtime.frames.normalize import normalize
 from runtime.metrics import HEADLINES, dice, dice_of, interval
 from runtime.segmenter import Segmenter
+from runtime.system import extras
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -69,6 +69,7 @@ def make_probes(graph: QuantizedGraph) -> ProbeSet:
 
 def reference(model: onnx.ModelProto) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
     """Run a model in onnxruntime with nothing optimised: float32 (1, 1, h, w) -> float32 (1, C, h, w)."""
+    onnxruntime = extras.load("onnxruntime", extra="onnxruntime")
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 3

@@ -57,8 +57,13 @@ def _check(text: str, name: str, files: Mapping[str, bytes]) -> None:
         warnings.simplefilter("ignore", ResourceWarning)
         for file, data in files.items():
             (Path(folder) / file).write_bytes(data)
+        # bioimageio.spec draws covers in a folder of its own that it leaves behind: it lies in this one.
+        before, tempfile.tempdir = tempfile.tempdir, folder
         context = ValidationContext(root=Path(folder), file_name=FILE, perform_io_checks=True)
-        summary = validate_format(content, context=context)
+        try:
+            summary = validate_format(content, context=context)
+        finally:
+            tempfile.tempdir = before
         gc.collect()  # bioimageio.spec leaves files open, which Windows does not remove
     if summary.status == "failed":
         problems = "; ".join(f"{'.'.join(map(str, item.loc))}: {item.msg}" for item in summary.errors)

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from ..errors import EdgescopeError
+from .telemetry import hidden_packages
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,11 +24,12 @@ def install(extra: str) -> str:
 
 
 def load(module: str, *, extra: str) -> ModuleType:
-    """Import an optional module; EdgescopeError names the extra when it is not installed."""
+    """Import an optional module, without its telemetry; EdgescopeError names the extra when it is not installed."""
     if not available(module):
         msg = f"{module.partition('.')[0]} is not installed; run: {install(extra)}"
         raise EdgescopeError(msg)
-    return import_module(module)
+    with hidden_packages():
+        return import_module(module)
 
 
 def require(*needed: tuple[str, str], besides: Sequence[tuple[str, str]] = ()) -> None:

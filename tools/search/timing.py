@@ -18,6 +18,7 @@ from compile.accuracy.verify import not_runnable
 from runtime.artifact.artifact import open_artifact
 from runtime.execution import Execution
 from runtime.segmenter import Segmenter
+from runtime.system import extras
 from runtime.system.rounds import in_rounds
 
 if TYPE_CHECKING:
@@ -97,8 +98,7 @@ def _open(artifact: Artifact, threads: int | None, opened: ExitStack) -> Callabl
 
 
 def _onnxruntime(model: bytes, threads: int | None) -> Callable[[np.ndarray], Any]:
-    import onnxruntime
-
+    onnxruntime = extras.load("onnxruntime", extra="onnxruntime")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = threads or 0
