@@ -12,6 +12,7 @@ import json
 import math
 import types
 from collections.abc import Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from .errors import InputError
@@ -50,7 +51,7 @@ class Record:
     def from_dict(cls: type[R], value: object, path: str = "") -> R:
         """Build the record; InputError names the dotted path of whatever does not fit."""
         fields = _object(value, path)
-        hints = get_type_hints(cls)
+        hints = _hints(cls)
         known = dataclasses.fields(cast("Any", cls))
         names = [f.name for f in known]
         for name in fields:
@@ -83,6 +84,11 @@ def parse_json(text: str) -> Any:
     except (json.JSONDecodeError, RecursionError) as error:
         msg = f"The text is no JSON: {error}."
         raise InputError(msg) from error
+
+
+@cache
+def _hints(cls: type[Record]) -> dict[str, Any]:
+    return get_type_hints(cls)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

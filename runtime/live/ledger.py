@@ -146,6 +146,12 @@ class Ledger:
             self._release()
             self._failed += 1
 
+    def spoil(self) -> None:
+        """A frame that was segmented is lost on the way, and its loss is going to be told."""
+        with self._changed:
+            self._done -= 1
+            self._failed += 1
+
     def overtake(self) -> None:
         """A result that waited to be handed over was replaced by a newer one: its frame counts as dropped."""
         with self._changed:

@@ -191,6 +191,9 @@ class Outbox:
                 if self._discard:
                     log.warning("the queue is full: result %d and later ones were not handed over", result.index)
                     return
+            except BaseException:  # a queue that was shut down, or of the host's own making
+                log.exception("the queue did not take result %d", result.index)
+                return
             else:
                 return
 

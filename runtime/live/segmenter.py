@@ -142,6 +142,7 @@ class LiveSegmenter:
             self._ledger,
             on_event,
             until,
+            tracked=track is not None,
         )
         overtaken = self._ledger.overtake if policy == "latest" else None
         self._outbox = Outbox(on_result, queue, backlog_bytes, self._supervisor.wake, overtaken)

@@ -12,19 +12,21 @@ import queue
 import threading
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 
-from ..errors import EdgescopeError
+from ..errors import EdgescopeError, InputError
 from ..frames.scale import SEEN, Scale
 from ..objects.instances import scaled_rule
 from ..objects.measure import TABLE
+from .process import Answer, Refusal
 from .result import LiveEvent, LiveResult, LiveSegmentation, ResultLayout, now_ns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from ..frames.scale import Source
     from .chain import Link
     from .ledger import Ledger, Ticket
     from .memory import RingLayout, SharedBlock
@@ -36,6 +38,8 @@ log = logging.getLogger(__name__)
 
 RESULTS = 2  # slots for results: the worker fills one while the other is copied
 LOOK_S = 0.2  # how often a busy worker is looked at
+OPEN_AGAIN_S = 30.0  # least time to open a model that was opened before, which says how long it takes
+STOP_S = 20.0  # for the thread to end its workers; a host's on_event may never return
 
 
 # Starts a worker for a link; what it says goes to the second argument; the third is whether it is the very first.
@@ -74,6 +78,8 @@ class Supervisor:
         ledger: Ledger,
         on_event: Callable[[LiveEvent], object] | None,
         until: Until = "mask",
+        *,
+        tracked: bool = False,
     ) -> None:
         self.opened: Future[None] = Future()
         self.layout: RingLayout | None = None  # set before the first frame is committed
@@ -85,11 +91,13 @@ class Supervisor:
         self._ledger = ledger
         self._on_event = on_event
         self._until: Until = until
+        self._tracked = tracked
         self._last_id = 0  # of the tracks, which a new worker goes on from
         self._events: queue.SimpleQueue[tuple[Worker, Message | None] | None] = queue.SimpleQueue()
         self._worker: Worker | None = None
         self._spare: Worker | None = None
-        self._spare_failed = False
+        self._spare_failures = 0  # since it was asked for; after max_failures there is none
+        self._took_s: dict[str, float] = {}  # to open a model, by backend
         self._taken: Ticket | None = None
         self._returned: Ticket | None = None  # given to a worker that died before it began with it
         self._turn = 0
@@ -114,8 +122,14 @@ class Supervisor:
         """End the workers; returns when they are gone."""
         self._stopping.set()
         self.wake()
-        if self._thread.ident is not None and threading.current_thread() is not self._thread:
-            self._thread.join()
+        if self._thread.ident is None or threading.current_thread() is self._thread:
+            return
+        self._thread.join(STOP_S)
+        if self._thread.is_alive():
+            log.error("the supervisor of the live segmenter does not end after %g s: does on_event return?", STOP_S)
+            for worker in (self._worker, self._spare):
+                if worker is not None:
+                    worker.kill("the live segmenter was closed")
 
     def refuse_own_thread(self, what: str) -> None:
         """EdgescopeError in on_event, from where nothing can be waited for."""
@@ -137,22 +151,44 @@ class Supervisor:
     # The flow: one event after the other.
 
     def _run(self) -> None:
-        self._replace_worker(first=True)
-        while not self._stopping.is_set():
+        """An error of ours ends the workers, and frames come back with it. A second one ends this thread."""
+        try:
             try:
-                self._next_event()
-                self._watch()
-                self._give()
-            except Exception as error:  # an error of ours: no frame may be left without an answer
+                self._replace_worker(first=True)
+                self._go_on()
+            except Exception as error:
                 log.exception("the supervisor of the live segmenter failed")
                 self._dismiss()
-                self._give_up(f"the supervisor failed: {error}")
+                self._give_up(f"the supervisor failed: {error!r}")
+                self._go_on()
+        except BaseException:
+            log.exception("the supervisor of the live segmenter failed again, and ends")
+        finally:
+            self._leave()
+
+    def _go_on(self) -> None:
+        while not self._stopping.is_set():
+            self._next_event()
+            self._watch()
+            self._give()
             if self._taken is None:
                 self._outbox.stir()
-        self._dismiss()
+
+    def _leave(self) -> None:
+        """Nobody may wait for this thread any more, whatever has ended it."""
+        reason = EdgescopeError("The live segmenter has ended; open another one.")
+        try:
+            self._dismiss()
+        finally:
+            if not self.opened.done():
+                self.opened.set_exception(reason)
+            self._ledger.close(reason)
+            self._ledger.abandon()
+            self._outbox.stir()
 
     def _next_event(self) -> None:
-        watched = self._taken is not None or (self._worker is not None and not self._worker.ready)
+        opening = any(worker is not None and not worker.ready for worker in (self._worker, self._spare))
+        watched = self._taken is not None or opening
         try:
             event = self._events.get(timeout=LOOK_S if watched else None)
         except queue.Empty:
@@ -163,14 +199,27 @@ class Supervisor:
     def _hear(self, worker: Worker, message: Message | None) -> None:
         if worker is not self._worker and worker is not self._spare:
             return  # one that was replaced
-        if message is None:
-            self._ended(worker)
-        elif "ready" in message:
-            self._ready(worker)
-        elif "refused" in message:
-            self._refused(worker, message)
-        else:
-            self._answered(message)
+        try:
+            if message is None:
+                self._ended(worker)
+            elif "ready" in message:
+                self._ready(worker)
+            elif "refused" in message:
+                self._refused(worker, Refusal.from_dict(message))
+            else:
+                self._answered(self._read(message))
+        except InputError as error:  # its end, which is heard next, is a failure like any other
+            worker.kill(f"the worker sent what is no answer: {error}")
+
+    def _read(self, message: Message) -> Answer:
+        """InputError for an answer that cannot be one; nothing is changed before it is known to be one."""
+        answer = Answer.from_dict(message)
+        if (ticket := self._taken) is not None and answer.index == ticket.index:
+            places = ResultLayout.of(self._until, self._chain[0].manifest)
+            pixels = ticket.frame.shape[0] * ticket.frame.shape[1]
+            most = None if self._until == "mask" else places.most_objects(pixels)
+            answer.check(most, tracked=self._tracked)
+        return answer
 
     def _give(self) -> None:
         """Give the worker the next frame, if it is free and there is one; with no worker left, give them back."""
@@ -208,47 +257,60 @@ class Supervisor:
         ticket, self._returned = self._returned, None
         return ticket or self._ledger.take()
 
-    def _answered(self, answer: Message) -> None:
+    def _answered(self, answer: Answer) -> None:
         ticket = self._taken
-        if ticket is None or answer["index"] != ticket.index:
+        if ticket is None or answer.index != ticket.index:
             return
-        if "error" in answer:
-            self._lose(answer["error"], answer)
-            if not answer["input"]:  # the frame is not to blame
-                self._failed(answer["error"], worker_is_gone=False)
+        if answer.error is not None:
+            self._lose(answer.error, answer)
+            if not answer.input:  # the frame is not to blame
+                self._failed(answer.error, worker_is_gone=False)
             return
         self._failures = 0
         self._taken = None
         self._turn_over(ticket, answer)
+        if self._spare_failures:
+            self._start_spare()
 
-    def _turn_over(self, ticket: Ticket, answer: Message) -> None:
+    def _turn_over(self, ticket: Ticket, answer: Answer) -> None:
         """Let the worker begin the next frame before this one's result is copied out of its slot."""
         turn, link = self._turn, self._chain[0]
-        if answer["scale"][2] == SEEN:
-            self._scales.setdefault(ticket.frame.pixel_size_um, tuple(answer["scale"]))
+        if answer.scale[2] == SEEN:
+            self._scales.setdefault(ticket.frame.pixel_size_um, answer.scale)
         with self._outbox.preparing():
-            deliver = self._ledger.finish(answer["finished"])
-            self._give()
-            if deliver:
-                found = self._segmentation(ticket.frame, turn, link, answer)
-                self._outbox.put(self._result(ticket, link.backend, answer, found))
+            deliver = self._ledger.finish(answer.finished)
+            try:
+                self._give()
+            finally:
+                if deliver:
+                    self._outbox.put(self._copied(ticket, turn, link, answer))
 
-    def _segmentation(self, picture: Picture, turn: int, link: Link, answer: Message) -> LiveSegmentation:
+    def _copied(self, ticket: Ticket, turn: int, link: Link, answer: Answer) -> LiveResult:
+        try:
+            found = self._segmentation(ticket.frame, turn, link, answer)
+        except Exception as error:  # no memory for the copy, for one: the frame is lost, the next one may do
+            log.exception("the result of frame %d could not be copied", ticket.index)
+            self._ledger.spoil()
+            reason = f"the result could not be copied: {error!r}"
+            return self._result(ticket, link.backend, answer, None, error=reason)
+        return self._result(ticket, link.backend, answer, found)
+
+    def _segmentation(self, picture: Picture, turn: int, link: Link, answer: Answer) -> LiveSegmentation:
         assert self.layout is not None
-        scale = Scale(*answer["scale"])
+        scale = Scale(answer.scale[0], answer.scale[1], cast("Source", answer.scale[2]))
         channels, start = link.manifest.channels, self.layout.result(turn)
-        copy, pixels, count = self._block.copy_out, picture.shape[0] * picture.shape[1], answer.get("count", 0)
+        copy, pixels, count = self._block.copy_out, picture.shape[0] * picture.shape[1], answer.count or 0
         places = ResultLayout.of(self._until, link.manifest)
         maps = copy(start, (len(channels), *picture.shape), np.float32)
-        has_labels, has_ids = "count" in answer, "last_id" in answer
-        self._last_id = answer.get("last_id", self._last_id)
+        has_labels, has_ids = answer.count is not None, answer.last_id is not None
+        self._last_id = answer.last_id or self._last_id
         return LiveSegmentation(
             probability=maps[channels.index("foreground")],
             core=maps[channels.index("core")] if "core" in channels else None,
             threshold=link.manifest.threshold,
             rule=scaled_rule(link.manifest.objects, scale.factor),
             pixel_size_um=picture.pixel_size_um,
-            frame_flags=tuple(answer["flags"]),
+            frame_flags=answer.flags,
             scale=scale,
             object_diameter=link.manifest.object_diameter,
             labelled=(copy(start + places.labels(pixels), picture.shape, np.int32), count) if has_labels else None,
@@ -259,43 +321,57 @@ class Supervisor:
     # What goes wrong.
 
     def _watch(self) -> None:
+        for worker in (self._worker, self._spare):
+            if worker is not None:
+                self._watch_life(worker)
         worker, now = self._worker, now_ns()
-        if worker is None:
-            return
-        if not worker.ready:
-            if (now - worker.started_ns) / 1e9 > self._care.open_s:
-                worker.kill(f"{worker.link.backend} was not open after {self._care.open_s:g} s")
-        elif self._taken is not None:
+        if worker is not None and worker.ready and self._taken is not None:
             beat = self._heartbeat()
             if beat != self._beat[0]:
                 self._beat = (beat, now)
             elif (now - self._beat[1]) / 1e9 > self._care.hang_s:
                 worker.kill(f"the worker hung: no tile was finished for {self._care.hang_s:g} s")
 
+    def _watch_life(self, worker: Worker) -> None:
+        """Both workers: an end that was not heard, and one that does not open its model."""
+        if worker.is_gone:
+            self._ended(worker)
+            return
+        took_s = self._took_s.get(worker.link.backend)
+        limit_s = self._care.open_s
+        if took_s is not None:
+            limit_s = min(limit_s, max(OPEN_AGAIN_S, 10 * took_s))
+        if not worker.ready and (now_ns() - worker.started_ns) / 1e9 > limit_s:
+            worker.kill(f"{worker.link.backend} was not open after {limit_s:g} s")
+
     def _ready(self, worker: Worker) -> None:
         worker.ready = True
+        backend, took_s = worker.link.backend, (now_ns() - worker.started_ns) / 1e9
+        self._took_s[backend] = max(took_s, self._took_s.get(backend, 0.0))
         if not self.opened.done():
             self.opened.set_result(None)
         if worker is self._worker:
             self._start_spare()
 
-    def _refused(self, worker: Worker, message: Message) -> None:
+    def _refused(self, worker: Worker, refusal: Refusal) -> None:
         """The worker could not open its link, and says why. It ends by itself."""
         worker.stop()
         if worker is self._spare:
-            log.warning("the spare worker could not open %s: %s", worker.link.backend, message["refused"])
-            self._spare, self._spare_failed = None, True
+            log.warning("the spare worker could not open %s: %s", worker.link.backend, refusal.refused)
+            self._spare = None
+            self._spare_failures += 1
             return
         self._worker = None
-        hopeless = message["input"] or not self.opened.done()
-        self._failed(message["refused"], worker_is_gone=True, hopeless=hopeless)
+        hopeless = refusal.input or not self.opened.done()
+        self._failed(refusal.refused, worker_is_gone=True, hopeless=hopeless)
 
     def _ended(self, worker: Worker) -> None:
         reason = worker.describe_end()
         worker.stop()
         if worker is self._spare:
             log.warning("the spare worker ended: %s", reason)
-            self._spare, self._spare_failed = None, True
+            self._spare = None
+            self._spare_failures += 1  # another one is started after the next frame
             return
         self._worker = None
         if self._taken is not None:
@@ -347,20 +423,20 @@ class Supervisor:
 
     def _replace_worker(self, *, first: bool = False) -> None:
         self._worker, self._spare = self._spare or self._start(), None
-        self._spare_failed = False
+        self._spare_failures = 0
         if not first:
             self._ledger.count_restart()
         if self._worker is not None and self._worker.ready:
             self._start_spare()
 
     def _start_spare(self) -> None:
-        if self._care.spare and self._spare is None and not self._spare_failed:
+        if self._care.spare and self._spare is None and self._spare_failures < self._care.max_failures:
             self._spare = self._start()
 
     def _start(self) -> Worker | None:
         try:
             return self._hire(self._chain[0], self._overhear, not self.opened.done())
-        except OSError as error:
+        except Exception as error:  # of the system, which has no process or thread left, or of what was asked for
             log.exception("no worker could be started")
             self._give_up(f"no worker could be started: {error}")
             return None
@@ -369,10 +445,10 @@ class Supervisor:
         """What a worker says, put to the other events. Called in the worker's thread."""
         self._events.put((worker, message))
 
-    def _lose(self, reason: str, answer: Message | None = None) -> None:
+    def _lose(self, reason: str, answer: Answer | None = None) -> None:
         ticket, self._taken = self._taken, None
         assert ticket is not None
-        times = answer or {"started": None, "finished": now_ns()}
+        times = answer or Answer(ticket.index, None, now_ns())
         with self._outbox.preparing():
             self._ledger.fail()
             self._outbox.put(self._result(ticket, self.backend, times, None, error=reason))
@@ -381,7 +457,7 @@ class Supervisor:
         self,
         ticket: Ticket,
         backend: str,
-        times: Message,
+        times: Answer,
         found: LiveSegmentation | None,
         *,
         error: str | None = None,
@@ -391,10 +467,10 @@ class Supervisor:
             metadata=ticket.frame.metadata,
             segmentation=found,
             submitted_ns=ticket.submitted_ns,
-            started_ns=times["started"],
-            finished_ns=times["finished"],
-            delivered_ns=times["finished"],
-            late=ticket.is_late(times["finished"]),
+            started_ns=times.started,
+            finished_ns=times.finished,
+            delivered_ns=times.finished,
+            late=ticket.is_late(times.finished),
             flags=() if found is None else found.flags,
             error=error,
             backend=backend,

@@ -170,11 +170,13 @@ def _open(setup: Mapping[str, Any], beat: Callable[[], None]) -> Segmenter:
 
 
 def _listen(jobs: Jobs) -> None:
-    for line in sys.stdin.buffer:
-        jobs.put(json.loads(line))
-    jobs.put(None)
-    time.sleep(GRACE_S)
-    os._exit(0)
+    try:
+        for line in sys.stdin.buffer:
+            jobs.put(json.loads(line))
+    finally:  # also after half a line from a host that was killed
+        jobs.put(None)
+        time.sleep(GRACE_S)
+        os._exit(0)
 
 
 def _next(jobs: Jobs, parent: int) -> dict[str, Any] | None:

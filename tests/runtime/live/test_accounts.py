@@ -45,6 +45,7 @@ class Impostor:
 
     odds = Odds()
     dice = random.Random(0)
+    is_gone = False
 
     def __init__(self, link: Link, block: Any, options: Any, hear: Any) -> None:
         self.link, self.ready, self.started_ns, self.pid = link, False, now_ns(), 0
