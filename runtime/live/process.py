@@ -15,11 +15,11 @@ import threading
 from dataclasses import dataclass, field
 from operator import methodcaller
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from .. import backends
 from ..errors import InputError
-from ..records import OPTIONAL, Record, parse_json
+from ..records import OPTIONAL, Record
 from ..system import child
 from .result import now_ns
 
@@ -34,7 +34,6 @@ log = logging.getLogger(__name__)
 
 TITLE = "edgescope-live-worker"
 STOP_S = 2.0  # for an idle worker to release its model, and for the system to end a process that was killed
-LONGEST_LINE = 1 << 20  # bytes; an answer has a few hundred
 
 
 @dataclass(frozen=True)
@@ -200,10 +199,8 @@ class Worker:
         try:
             self.say(self._setup)
             with self._process.stdout as lines:
-                while (line := lines.readline(LONGEST_LINE)).endswith(b"\n"):
-                    self._hear(self, _message(line))
-                if len(line) == LONGEST_LINE:
-                    self.kill(f"the worker sent a line of over {LONGEST_LINE} bytes")
+                for message in child.messages(lines):
+                    self._hear(self, message)
         except InputError as error:
             self.kill(f"the worker sent what is no message: {error}")
         except Exception as error:  # also an error of ours ends the worker, and its end is told
@@ -216,19 +213,6 @@ class Worker:
 def _line(message: Message) -> bytes:
     """A message as it is sent. Numbers of numpy, which a host may give, become Python's."""
     return json.dumps(message, default=methodcaller("item")).encode() + b"\n"
-
-
-def _message(line: bytes) -> Message:
-    """Read a line; InputError when it is no JSON object."""
-    try:
-        message = parse_json(line.decode())
-    except UnicodeDecodeError as error:
-        msg = f"The line is no text: {line[:60]!r}."
-        raise InputError(msg) from error
-    if not isinstance(message, dict):
-        msg = f"The line is no JSON object: {line[:60]!r}."
-        raise InputError(msg)
-    return cast("Message", message)
 
 
 def _creation_flags() -> int:

@@ -11,10 +11,13 @@ import os
 import signal
 import sys
 from multiprocessing.spawn import get_executable
-from typing import TYPE_CHECKING, Any, cast
+from typing import IO, TYPE_CHECKING, Any, cast
+
+from ..errors import InputError
+from ..records import parse_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 # The same package as here, from the same place, whatever the working folder has become.
 START = """
@@ -30,6 +33,7 @@ import_module(setup["package"] + setup["main"]).main(setup)
 """
 
 Message = dict[str, Any]
+LONGEST_LINE = 1 << 20  # bytes; a message has a few hundred
 
 
 def command(title: str) -> list[str]:
@@ -42,6 +46,26 @@ def origin(main: str) -> Message:
     root = __name__.partition(".")[0]
     path = [entry for entry in sys.path if isinstance(cast("object", entry), str)]
     return {"path": path, "package": root, "file": sys.modules[root].__file__, "main": main}
+
+
+def messages(lines: IO[bytes]) -> Iterator[Message]:
+    """What a child says, until its pipe ends; half a line, of a child that died meanwhile, is its end.
+
+    InputError for a line that is no JSON object, or over LONGEST_LINE: what runs in the child may write to its pipe.
+    """
+    while (line := lines.readline(LONGEST_LINE)).endswith(b"\n"):
+        try:
+            message = parse_json(line.decode())
+        except UnicodeDecodeError as error:
+            msg = f"The line is no text: {line[:60]!r}."
+            raise InputError(msg) from error
+        if not isinstance(message, dict):
+            msg = f"The line is no JSON object: {line[:60]!r}."
+            raise InputError(msg)
+        yield cast("Message", message)
+    if len(line) == LONGEST_LINE:
+        msg = f"The line is over {LONGEST_LINE} bytes."
+        raise InputError(msg)
 
 
 def quiet_output() -> Callable[[Message], None]:

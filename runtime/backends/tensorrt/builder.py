@@ -6,6 +6,7 @@ What fails is tried again with less memory and a shorter search; what TensorRT c
 from __future__ import annotations
 
 import json
+import logging
 import queue
 import subprocess
 import tempfile
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from ...artifact.artifact import Artifact
     from ...system.child import Message
     from .api import Recipe
+
+log = logging.getLogger(__name__)
 
 TITLE = "edgescope-engine-builder"
 # Megabytes that a build takes besides its workspace and the network: TensorRT's libraries with a CUDA context and the
@@ -165,10 +168,15 @@ def _listen(process: subprocess.Popen[bytes]) -> queue.SimpleQueue[Message | Non
 
     def listen() -> None:
         assert process.stdout is not None
-        with process.stdout as lines:
-            for line in lines:
-                heard.put(json.loads(line))
-        heard.put(None)
+        try:
+            with process.stdout as lines:
+                for message in child.messages(lines):
+                    heard.put(message)
+        except Exception:  # nonsense: it is not heard any more, and ended
+            log.exception("the builder's process sent what is no message")
+            process.kill()
+        finally:
+            heard.put(None)
 
     threading.Thread(target=listen, name="edgescope-builder-ear", daemon=True).start()
     return heard
