@@ -49,7 +49,7 @@ BASELINE, SPECK_PX = "Otsu + watershed", 30  # smaller components are no objects
 
 
 @dataclass
-class Row:
+class SuiteRow:
     """One source at one scale, segmented in one way.
 
     diameter : "given", "auto", or "off" for a student that does not say which size of object it was made for
@@ -84,7 +84,7 @@ class Row:
         of_image = metrics.load(metric).of_image
         return [value for image in self.parts if (value := of_image(image[metric])) is not None]
 
-    def compare(self, original: Row) -> None:
+    def compare(self, original: SuiteRow) -> None:
         """Count the images that lose against the same images at scale 1."""
         before = dict(zip(original.names, original.values("ap50"), strict=True))
         pairs = zip(self.names, self.values("ap50"), self.flags, strict=True)
@@ -160,7 +160,7 @@ def evaluate_suite(
         for name, spec, part in _sources(folder, data, split, kind)
     }
     segment = _Segment(loaded, quantized)
-    rows: list[Row] = []
+    rows: list[SuiteRow] = []
     left_out: list[str] = []
     with progress(sum(map(len, sources.values()))) as step:
         for name, samples in sources.items():
@@ -225,14 +225,14 @@ def _rows_of(
     scales: Sequence[float],
     left_out: list[str],
     step: Callable[[], None],
-) -> list[Row]:
+) -> list[SuiteRow]:
     """The rows of one source; those without any image are left out, and what is left out is noted."""
     rows = {
-        (scale, diameter): Row(source, segment.spec.name, scale, diameter)
+        (scale, diameter): SuiteRow(source, segment.spec.name, scale, diameter)
         for scale in scales
         for diameter in segment.diameters
     }
-    baselines = [Row(source, BASELINE, 1.0, diameter) for diameter in ("given", "auto")]
+    baselines = [SuiteRow(source, BASELINE, 1.0, diameter) for diameter in ("given", "auto")]
     small: Counter[float] = Counter()
     for sample in samples:
         truth = sample.labels_of(kind, "choose with --labels, or leave this source out")

@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from distill import datasets
 from distill.evaluation import suite
-from distill.evaluation.suite import Row, counts_by_size, evaluate_suite, otsu_watershed, resized_pair
+from distill.evaluation.suite import SuiteRow, counts_by_size, evaluate_suite, otsu_watershed, resized_pair
 from runtime.artifact.manifest import ObjectSize
 from runtime.errors import InputError
 from runtime.frames.scale import median_diameter
@@ -154,7 +154,7 @@ def test_objects_are_counted_by_their_size():
 
 def test_images_that_lose_are_counted_with_and_without_a_flag():
     _, labels = discs(20)
-    original, resized = (Row("s", "m", scale, "auto") for scale in (1.0, 2.0))
+    original, resized = (SuiteRow("s", "m", scale, "auto") for scale in (1.0, 2.0))
     for name, found, flags in (
         ("kept", labels, ()),
         ("lost", labels * 0, ()),
