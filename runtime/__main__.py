@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from .commands import doctor, info, predict, prewarm, segment, serve, verify
+from .commands.output import open_streams
 from .errors import InputError, report
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ COMMANDS = (predict, segment, serve, verify, prewarm, info, doctor)
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 1 the work failed, 2 the call or its input was wrong."""
     arguments = sys.argv[1:] if argv is None else argv
+    open_streams()
     logging.basicConfig(format="%(levelname)s: %(message)s")
     try:
         args = _parser().parse_args(arguments)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import traceback
+from contextlib import suppress
 
 
 class EdgescopeError(Exception):
@@ -31,10 +32,11 @@ class BackendFailed(EdgescopeError):
 
 def report(error: BaseException, *, debug: bool) -> int:
     """Print the error as one line on standard error, with a traceback only if asked; return the exit code."""
-    if debug:
-        traceback.print_exception(type(error), error, error.__traceback__)
     line = " ".join(_describe(error).split())
-    sys.stderr.write(f"error: {line}\n")
+    with suppress(OSError, ValueError):  # nobody reads it any more
+        if debug:
+            traceback.print_exception(type(error), error, error.__traceback__)
+        sys.stderr.write(f"error: {line}\n")
     return error.exit_code if isinstance(error, EdgescopeError) else 1
 
 

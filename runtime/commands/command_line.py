@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import EdgescopeError, InputError, report
 from ..system.extras import install
+from .output import open_streams
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,6 +26,7 @@ def run(load: Callable[[], Callable[..., Any]], package: str, extra: str, argume
     load : imports and returns the Typer application; a library that it misses is named with the extra that brings it
     arguments : --debug is taken out of them here, wherever it stands, and no command declares it; see EPILOG
     """
+    open_streams()
     own = list(arguments[: arguments.index("--")] if "--" in arguments else arguments)
     rest = [word for word in own if word != DEBUG] + list(arguments[len(own) :])
     try:

@@ -1,8 +1,12 @@
-"""What a command printed, as files."""
+"""What a command prints, on streams that may be closed or know few characters, and as files."""
 
 from __future__ import annotations
 
 import json
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..records import Record
@@ -10,7 +14,33 @@ from ..system import atomic
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
+    from typing import TextIO
+
+
+def open_streams() -> None:
+    """Let this process print whatever it is started with: closed streams lead nowhere, odd characters are escaped.
+
+    A descriptor below 3 that is closed would go to the next file that is opened, and libraries print into it.
+    """
+    if os.name == "posix":
+        while (opened := os.open(os.devnull, os.O_RDWR)) <= 2:
+            pass
+        os.close(opened)
+    for name in ("stdout", "stderr"):
+        stream: TextIO | None = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # pyright: ignore
+
+
+def say(text: str) -> None:
+    """Print a line of a longer work, which goes on when nobody reads it any more."""
+    try:
+        print(text, flush=True)
+    except (OSError, ValueError):
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def write_json(path: Path | None, content: Mapping[str, Any] | Sequence[Any] | Record) -> None:
@@ -22,4 +52,5 @@ def write_json(path: Path | None, content: Mapping[str, Any] | Sequence[Any] | R
 def write_text(path: Path | None, text: str) -> None:
     """Write a table or a page to the file that an option names, if it does."""
     if path is not None:
-        atomic.write_bytes(path, text.encode())
+        # The bytes of a file's name that are no text are escapes in Python, and so they are in JSON.
+        atomic.write_bytes(path, text.encode(errors="backslashreplace"))

@@ -6,6 +6,7 @@ A bad image does not stop the others: they are written, the bad ones are named, 
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
@@ -22,7 +23,7 @@ from ..objects.files import PlaneObjects, write_csv, write_geojson, write_parque
 from ..segmenter import Segmenter
 from ..system import extras
 from .options import add_diameter, add_execution, add_trust, execution_of
-from .output import write_json
+from .output import say, write_json
 
 if TYPE_CHECKING:
     import argparse
@@ -61,46 +62,52 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Segment every image; exit code 0, or 2 when an image was not usable."""
+    """Segment every image, whatever one of them is; exit code 0, 2 for one that is no use, 1 for another failure."""
     jobs = output_stems(find_images(args.images))
     artifact = open_artifact(args.artifact, args.trust)
     _check_surroundings(args, artifact.manifest)
     done: list[dict[str, Any]] = []
     failed: list[dict[str, str]] = []
+    codes: set[int] = set()
     with Segmenter.of(artifact, execution_of(args), diameter=args.diameter) as segment:
         for number, (path, stem) in enumerate(jobs.items(), 1):
             _progress(f"{number}/{len(jobs)} {path.name}")
             try:
                 done.append(_predict(segment, path, args.out / stem, args))
-            except InputError as error:
+            except Exception as error:  # of the image, of writing its results, or ours: the next one may do
                 _progress("")
                 failed.append({"image": str(path), "error": str(error)})
-                report(error, debug=args.debug)
+                codes.add(report(error, debug=args.debug))
             else:
                 _progress("")
-                print(_line(done[-1]))
+                say(_line(done[-1]))
         found = {"artifact": str(args.artifact), "backend": segment.backend, **segment.description}
     write_json(args.json, {**found, "images": done, "failed": failed})
-    return InputError.exit_code if failed else 0
+    return min(codes, default=0)
 
 
 def find_images(given: Iterable[str]) -> list[Path]:
     """The files behind paths, folders and patterns (which Windows' shells leave alone), each once, in order."""
     found: dict[Path, None] = {}
     for text in given:
-        path = Path(text)
-        if path.is_dir():
-            matches = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and not _is_output(p))
-        elif not path.exists() and any(sign in text for sign in "*?["):
-            pattern = path.relative_to(path.anchor)
-            matches = sorted(p for p in Path(path.anchor).glob(str(pattern)) if not _is_output(p))
-        else:
-            matches = [path]
+        try:
+            matches = _matches(Path(text))
+        except OSError:  # a name that is too long, a folder that may not be read: said when it is its turn
+            matches = [Path(text)]
         if not matches:
             msg = f"{text} holds no image ({', '.join(SUFFIXES)}); give a file, a folder or a pattern."
             raise InputError(msg)
         found.update(dict.fromkeys(matches))
     return list(found)
+
+
+def _matches(path: Path) -> list[Path]:
+    if path.is_dir():
+        return sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and not _is_passed_over(p))
+    if not path.exists() and any(sign in str(path) for sign in "*?["):
+        pattern = path.relative_to(path.anchor)
+        return sorted(p for p in Path(path.anchor).glob(str(pattern)) if not _is_passed_over(p))
+    return [path]
 
 
 def output_stems(paths: Iterable[Path]) -> dict[Path, str]:
@@ -206,8 +213,9 @@ def _stem(path: Path) -> str:
     return stem[: -len(".ome")] if stem.lower().endswith(".ome") else stem
 
 
-def _is_output(path: Path) -> bool:
-    return path.name.lower().endswith(OUTPUTS)
+def _is_passed_over(path: Path) -> bool:
+    """Outputs of ours, and what macOS puts beside a file on a foreign disk: "._" and its name."""
+    return path.name.lower().endswith(OUTPUTS) or path.name.startswith("._")
 
 
 def _line(row: Mapping[str, Any]) -> str:
@@ -224,6 +232,7 @@ def _line(row: Mapping[str, Any]) -> str:
 
 def _progress(text: str) -> None:
     """One line that is written over, on a terminal only."""
-    if sys.stderr.isatty():
-        sys.stderr.write(f"\r\x1b[K{text}")
-        sys.stderr.flush()
+    with suppress(OSError, ValueError):  # closed meanwhile
+        if sys.stderr.isatty():
+            sys.stderr.write(f"\r\x1b[K{text}")
+            sys.stderr.flush()

@@ -15,11 +15,11 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from ..errors import InputError
+from ..errors import EdgescopeError, InputError
 from ..system import extras
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -51,6 +51,9 @@ class ImageFile:
 def read_image(path: Path) -> ImageFile:
     """Read a PNG or a TIFF, known by its first bytes; InputError when it is neither, empty or damaged."""
     try:
+        if path.is_fifo():
+            msg = f"{path} is a pipe; give a file."
+            raise InputError(msg)
         with path.open("rb") as file:
             start = file.read(32)
     except OSError as error:
@@ -60,16 +63,31 @@ def read_image(path: Path) -> ImageFile:
         msg = f"{path} is empty (0 bytes); copy it again."
         raise InputError(msg)
     if start.startswith(PNG):
-        return _read_png(path, start)
+        return _parsed(path, lambda: _read_png(path, start))
     if start.startswith(TIFF):
-        return _read_tiff(path)
+        return _parsed(path, lambda: _read_tiff(path))
     msg = f"{path} is neither a PNG nor a TIFF (it starts with {start[:4]!r}); convert it to TIFF."
     raise InputError(msg)
 
 
+def _parsed(path: Path, parse: Callable[[], ImageFile]) -> ImageFile:
+    """Whatever a library throws at a foreign file is one error that names the file."""
+    try:
+        return parse()
+    except EdgescopeError:
+        raise
+    except MemoryError as error:
+        msg = f"{path} does not fit the memory ({error or 'none was left'}); cut it into smaller images."
+        raise InputError(msg) from error
+    except Exception as error:  # of many kinds, among them those of the codecs
+        msg = f"{path} is damaged or cut short ({type(error).__name__}: {error}); copy it again."
+        raise InputError(msg) from error
+
+
 def _read_png(path: Path, start: bytes) -> ImageFile:
     if len(start) < 26:
-        raise _damaged(path, ValueError("its header ends early"))
+        msg = "its header ends early"
+        raise ValueError(msg)
     bits, colour_type = start[24], start[25]
     if bits == 16 and colour_type != 0:
         msg = f"{path} is a 16-bit PNG with colour or transparency, which would lose bits; save it as TIFF."
@@ -83,8 +101,6 @@ def _read_png(path: Path, start: bytes) -> ImageFile:
     except image.DecompressionBombError as error:
         msg = f"{path} has too many pixels for a PNG ({error}); save it as TIFF."
         raise InputError(msg) from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        raise _damaged(path, error) from error
 
 
 def _png_pixels(opened: Any) -> ImageFile:
@@ -97,18 +113,13 @@ def _png_pixels(opened: Any) -> ImageFile:
 
 def _read_tiff(path: Path) -> ImageFile:
     tifffile = extras.load("tifffile", extra="io")
-    try:
-        with _strictly(), tifffile.TiffFile(path) as file:
-            series = file.series[0]
-            _check_complete(file, series)
-            if len(file.series) > 1:
-                logging.getLogger(__name__).warning("%s: only the first of %d images", path, len(file.series))
-            data = series.asarray(out="memmap" if series.nbytes > MAPPED else None)
-            return ImageFile(data, series.axes, _tiff_pixel_size(file), _tiff_channels(file, series))
-    except (MemoryError, InputError):
-        raise
-    except Exception as error:  # of many kinds, among them those of the codecs
-        raise _damaged(path, error) from error
+    with _strictly(), tifffile.TiffFile(path) as file:
+        series = file.series[0]
+        _check_complete(file, series)
+        if len(file.series) > 1:
+            logging.getLogger(__name__).warning("%s: only the first of %d images", path, len(file.series))
+        data = series.asarray(out="memmap" if series.nbytes > MAPPED else None)
+        return ImageFile(data, series.axes, _tiff_pixel_size(file), _tiff_channels(file, series))
 
 
 @contextmanager
@@ -175,7 +186,3 @@ def _ome_pixels(xml: str) -> ElementTree.Element:
 
 def _positive(size: float) -> float | None:
     return size if math.isfinite(size) and size > 0 else None
-
-
-def _damaged(path: Path, error: BaseException) -> InputError:
-    return InputError(f"{path} is damaged or cut short ({type(error).__name__}: {error}); copy it again.")

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from runtime.__main__ import main
+from runtime.commands import predict
 from runtime.commands.predict import find_images, output_stems
+from runtime.errors import InputError
 from runtime.images.planes import read_planes
 from runtime.system import extras
 from runtime.system.processor import cpu_flags
@@ -147,6 +152,74 @@ def test_predict_goes_on_after_a_bad_image_and_names_it(artifact_path: Path, ima
     assert [Path(row["image"]).name for row in json.loads(report.read_text())["failed"]] == ["aa.tif"]
 
 
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(KeyError("x"), 1), (OSError(36, "File name too long"), 1), (MemoryError(), 1), (InputError("odd"), 2)],
+)
+def test_predict_goes_on_whatever_happens_to_one_image(
+    artifact_path: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, code: int
+):
+    write = predict.write_mask_ome_tiff
+
+    def fail(path: Path, *rest: Any) -> None:
+        if path.name.startswith("a-"):
+            raise error
+        write(path, *rest)
+
+    monkeypatch.setattr(predict, "write_mask_ome_tiff", fail)
+    out = tmp_path / "out"
+    assert main(["predict", str(artifact_path), str(images), "--out", str(out)]) == code
+    assert names(out) == ["b-mask.ome.tif", "stack-mask.ome.tif"]
+
+
+def test_predict_goes_on_after_names_that_are_too_long(artifact_path: Path, images: Path, tmp_path: Path, capsys):
+    shutil.copy(images / "a.tif", images / ("a" * 245 + ".tif"))
+    out = tmp_path / "out"
+    given = [str(images), str(images / ("b" * 300))]
+    assert main(["predict", str(artifact_path), *given, "--out", str(out)]) == 1
+    errors = capsys.readouterr().err.splitlines()
+    assert [line.startswith("error: ") for line in errors] == [True, True]
+    assert names(out) == ["a-mask.ome.tif", "b-mask.ome.tif", "stack-mask.ome.tif"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="names are text there, and streams are closed in another way")
+@pytest.mark.parametrize(
+    ("name", "redirection"),
+    [
+        (b"\xff\xfe.tif", ""),
+        ("\N{GREEK SMALL LETTER MU}\N{SNOWMAN}.tif".encode(), ""),
+        (b"x.tif", "2>&-"),
+        (b"x.tif", ">&- 2>&-"),
+        (b"x.tif", "<&- >&- 2>&-"),
+        (b"x.tif", ">/dev/full"),
+        (b"x.tif", "2>/dev/full"),
+    ],
+)
+def test_a_console_that_cannot_print_does_not_end_the_batch(
+    artifact_path: Path, images: Path, tmp_path: Path, name: bytes, redirection: str
+):
+    (images / "aa.tif").touch()  # a line on standard error, before the others
+    shutil.copy(images / "a.tif", os.fsencode(images) + b"/" + name)
+    out, report = tmp_path / "out", tmp_path / "report.json"
+    words = ["-m", "runtime", "predict", str(artifact_path), str(images), "--out", str(out), "--json", str(report)]
+    command = f"{shlex.join([sys.executable, *words])} {redirection}"
+    environment = os.environ | {"PYTHONIOENCODING": "ascii", "LC_ALL": "C.UTF-8"}
+    assert subprocess.run(["sh", "-c", command], env=environment, capture_output=True, check=False).returncode == 2
+    assert len(names(out)) == 4
+    assert len(json.loads(report.read_text())["images"]) == 4
+
+
+def test_a_reader_that_has_gone_does_not_end_the_batch(artifact_path: Path, images: Path, tmp_path: Path):
+    reader, writer = os.pipe()
+    os.close(reader)
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "runtime", "predict", str(artifact_path), str(images), "--out", str(out)]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert len(names(out)) == 3
+
+
 def bad_image(folder: Path, kind: str) -> Path:
     path = folder / f"{kind}.tif"
     arrays = {
@@ -206,6 +279,13 @@ def test_masks_in_a_folder_are_no_images(images: Path):
     (images / "a-mask.ome.tif").touch()
     (images / "notes.txt").touch()
     assert [path.name for path in find_images([str(images)])] == ["a.tif", "b.tif", "stack.ome.tif"]
+
+
+def test_what_other_systems_leave_in_a_folder_is_no_image(images: Path):
+    for litter in ("._a.tif", ".DS_Store", "Thumbs.db", "desktop.ini"):
+        (images / litter).touch()
+    for given in (images, images / "*.tif"):
+        assert [path.name for path in find_images([str(given)])] == ["a.tif", "b.tif", "stack.ome.tif"]
 
 
 def test_an_image_given_twice_is_segmented_once(images: Path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -274,6 +275,28 @@ def test_another_kind_of_file_is_refused_whatever_its_name(tmp_path: Path):
 def test_what_is_no_file_is_refused(tmp_path: Path, name: str):
     with pytest.raises(InputError, match="cannot be read"):
         read_planes(tmp_path / name)
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path):
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("needs named pipes")
+    os.mkfifo(tmp_path / "a.tif")
+    with pytest.raises(InputError, match="is a pipe"):
+        read_planes(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("error", [KeyError("x"), RecursionError(), AssertionError(), MemoryError(), TypeError("odd")])
+@pytest.mark.parametrize("name", ["a.tif", "a.png"])
+def test_whatever_a_parser_throws_is_one_error_that_names_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, error: Exception
+):
+    def fail(*_: Any) -> None:
+        raise error
+
+    path = tiff(tmp_path / name, GREY8) if name == "a.tif" else png(tmp_path / name, GREY8)
+    monkeypatch.setattr(image_files, "_tiff_pixel_size" if name == "a.tif" else "_png_pixels", fail)
+    with pytest.raises(InputError, match=name):
+        read_planes(path)
 
 
 def test_without_the_library_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
