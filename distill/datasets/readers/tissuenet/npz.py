@@ -2,17 +2,19 @@
 
 `numpy.load` reads a member whole, and reads object arrays by running whatever pickle says. Here a stored
 member is memory-mapped where it lies in the zip, a large compressed one is unpacked once to an anonymous
-temporary file (in TMPDIR) and mapped there, and pickles may build arrays, strings and numbers, no more.
+temporary file (in TMPDIR) and mapped there, and a pickle may describe a table of strings and numbers, no more.
 """
 
 import io
 import math
 import os
 import pickle
+import re
 import shutil
 import tempfile
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -61,7 +63,7 @@ class Npz:
         return self._open[key]
 
     def objects(self, key: str) -> NDArray[Any]:
-        """An array of objects, through an unpickler that knows arrays, strings and numbers only."""
+        """An array of objects, through an unpickler that knows tables of strings and numbers only."""
         info = self._members[key]
         if info.file_size > LARGEST_PICKLE:
             msg = f"{key!r} in {str(self.path)!r} is {info.file_size} bytes of pickle; do not trust this file."
@@ -70,7 +72,7 @@ class Npz:
             with zipfile.ZipFile(self.path) as archive:
                 stream = io.BytesIO(archive.read(info))
             shape, _, dtype = _read_header(stream)
-            loaded = TableUnpickler(stream).load() if dtype.hasobject else np.frombuffer(stream.read(), dtype)
+            loaded = TableUnpickler(stream).table() if dtype.hasobject else np.frombuffer(stream.read(), dtype)
             return np.asarray(loaded).reshape(shape)
         except pickle.UnpicklingError as error:
             msg = f"{key!r} in {str(self.path)!r} is refused: {error}; do not trust this file."
@@ -126,34 +128,105 @@ class Npz:
 
 
 class TableUnpickler(pickle.Unpickler):
-    """Builds object arrays of strings and numbers; every other name in the pickle is refused."""
+    """Reads a table of strings and numbers as numpy pickles it. Every name in the pickle becomes an object of ours.
+
+    A pickle may call what its names stand for, with any arguments. So no name stands for a type of numpy: an array of
+    objects whose memory it sets is a way into this process. Ours check what they are called with, and build the array
+    themselves when its contents are known to be strings and numbers.
+    """
 
     def find_class(self, module: str, name: str) -> Any:
-        """Only the constructors that numpy itself writes."""
-        module = module.replace("numpy.core", "numpy._core")
-        if (module, name) in {("numpy", "ndarray"), ("numpy", "dtype")}:
-            return getattr(np, name)
-        if (module, name) == ("numpy._core.multiarray", "_reconstruct"):
-            return _reconstruct
-        if (module, name) == ("numpy._core.multiarray", "scalar"):
-            return _scalar
-        msg = f"its pickle asks for {module}.{name}"
+        """Only the names that numpy itself writes."""
+        call = CALLS.get((module.replace("numpy.core", "numpy._core"), name))
+        if call is None:
+            msg = f"its pickle asks for {module}.{name}"
+            raise pickle.UnpicklingError(msg)
+        return _Call(call)
+
+    def table(self) -> NDArray[Any]:
+        """The array of objects that the pickle describes."""
+        loaded = self.load()
+        if not isinstance(loaded, _Table) or loaded.values is None:
+            msg = f"its pickle holds {type(loaded).__name__} and no table"
+            raise pickle.UnpicklingError(msg)
+        return loaded.values
+
+
+class _Call:
+    """What a name in a pickle stands for: it can be called, and nothing in it can be set."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: Callable[..., Any]) -> None:
+        self._call = call
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self._call(*arguments)
+
+    def __setstate__(self, state: object) -> None:
+        msg = "its pickle changes what it was not asked to"
         raise pickle.UnpicklingError(msg)
 
 
-def _reconstruct(kind: type, shape: tuple[int, ...], code: bytes) -> NDArray[Any]:
-    """The empty array that numpy's pickles begin with; the real shape follows as state."""
-    if kind is not np.ndarray or math.prod(shape):
-        msg = f"its pickle begins an array of shape {shape}"
-        raise pickle.UnpicklingError(msg)
-    return np.ndarray(shape, np.dtype(code.decode("ascii")))
+class _Kind:
+    """Stands for a numpy.dtype."""
+
+    __slots__ = ("code", "order")
+
+    def __init__(self, code: object, *_: object) -> None:
+        if not (isinstance(code, str) and KIND.fullmatch(code)):
+            msg = f"its pickle holds values of type {code!r}"
+            raise pickle.UnpicklingError(msg)
+        self.code, self.order = code, "="
+
+    def __setstate__(self, state: object) -> None:
+        if not (isinstance(state, tuple) and len(state) > 1 and state[1] in ("<", ">", "|", "=")):
+            msg = "its pickle changes a type"
+            raise pickle.UnpicklingError(msg)
+        self.order = state[1]
 
 
-def _scalar(dtype: np.dtype, data: bytes) -> np.generic:
-    if dtype.hasobject or not isinstance(data, bytes):
+class _Table:
+    """Stands for the empty array that numpy's pickles begin with; shape and contents follow as state."""
+
+    __slots__ = ("values",)
+
+    def __init__(self, *_: object) -> None:
+        self.values: NDArray[Any] | None = None
+
+    def __setstate__(self, state: object) -> None:
+        if not (isinstance(state, tuple) and len(state) == 5 and isinstance(state[4], list)):
+            msg = "its pickle holds an array that is no table"
+            raise pickle.UnpicklingError(msg)
+        _, shape, _, fortran, items = state
+        if odd := {type(item).__name__ for item in items if not isinstance(item, PLAIN)}:
+            msg = f"its pickle holds {', '.join(sorted(odd))} in a table of strings and numbers"
+            raise pickle.UnpicklingError(msg)
+        flat = np.empty(len(items), object)
+        flat[:] = items
+        self.values = flat.reshape(shape, order="F" if fortran else "C")
+
+
+def _scalar(kind: object, data: object) -> np.generic:
+    if not (isinstance(kind, _Kind) and kind.code[0] != "O" and isinstance(data, bytes)):
         msg = "its pickle holds a scalar of objects"
         raise pickle.UnpicklingError(msg)
-    return np.frombuffer(data, dtype, 1)[0]
+    return np.frombuffer(data, np.dtype(kind.order + kind.code), 1)[0]
+
+
+def _never(*_: object) -> None:
+    msg = "its pickle makes an array by itself"
+    raise pickle.UnpicklingError(msg)
+
+
+PLAIN = (str, int, float, np.generic, type(None))
+KIND = re.compile(r"O8?|[biufUS][0-9]{1,4}")
+CALLS: dict[tuple[str, str], Callable[..., Any]] = {
+    ("numpy", "ndarray"): _never,  # named, as an argument of _reconstruct, and never called
+    ("numpy", "dtype"): _Kind,
+    ("numpy._core.multiarray", "_reconstruct"): _Table,
+    ("numpy._core.multiarray", "scalar"): _scalar,
+}
 
 
 def _read_header(stream: Any) -> tuple[tuple[int, ...], bool, np.dtype]:

@@ -122,6 +122,55 @@ def test_a_malicious_table_is_refused_and_not_run(tmp_path, monkeypatch, protoco
     assert not (tmp_path / "pwned").exists()
 
 
+class Calls:
+    """A pickle that calls one of numpy's own names, as numpy would not, and sets the result's state."""
+
+    def __init__(self, call, *arguments, state=None):
+        self.recipe = (call, arguments) if state is None else (call, arguments, state)
+
+    def __reduce__(self):
+        return self.recipe
+
+
+RECONSTRUCT, SCALAR = np._core.multiarray._reconstruct, np._core.multiarray.scalar
+TEXTS = ["a"] * (TILES + 1)
+HOSTILE = {
+    "an array over bytes": Calls(np.ndarray, (TILES + 1, 1), "O", b"x" * 8 * (TILES + 1)),
+    "an array with strides": Calls(np.ndarray, (TILES + 1, 1), "f8", b"x" * 8, 0, (1 << 40, 8)),
+    "no array": Calls(RECONSTRUCT, np.ndarray, (0,), b"b"),
+    "an array of bytes": Calls(RECONSTRUCT, np.ndarray, (0,), b"b", state=(1, (2, 1), np.dtype("O"), False, b"x" * 16)),
+    "too few items": Calls(RECONSTRUCT, np.ndarray, (0,), b"b", state=(1, (9, 9), np.dtype("O"), False, TEXTS)),
+    "a negative shape": Calls(RECONSTRUCT, np.ndarray, (0,), b"b", state=(1, (-5, -1), np.dtype("O"), False, TEXTS)),
+    "a state of no array": Calls(RECONSTRUCT, np.ndarray, (0,), b"b", state={"values": 3}),
+    "a scalar of objects": Calls(SCALAR, np.dtype("O"), "x"),
+    "a scalar too short": Calls(SCALAR, np.dtype("f8"), b"x"),
+    "a type": np.dtype("f8"),
+    "a structured type": Calls(np.dtype, [("a", "O")]),
+    "a table in a table": np.array(["a"], dtype=object),
+    "a name alone": np.ndarray,
+}
+
+
+@pytest.mark.parametrize("payload", HOSTILE.values(), ids=HOSTILE.keys())
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_numpy_s_own_names_build_a_table_of_plain_values_and_nothing_else(tmp_path, payload, wrapped):
+    table = payload
+    if wrapped:
+        table = np.empty((TILES + 1, 1), dtype=object)
+        table[:] = "a"
+        table[0, 0] = payload
+    with pytest.raises(InputError, match=r"meta"):
+        datasets.open(with_meta(tmp_path / "a.npz", pickle.dumps(table, 4))).meta()
+
+
+def test_no_name_in_a_pickle_stands_for_a_type():
+    for module, name in npz.CALLS:
+        stands_for = npz.TableUnpickler(io.BytesIO()).find_class(module, name)
+        assert not isinstance(stands_for, type)
+        with pytest.raises(pickle.UnpicklingError):
+            stands_for.__setstate__({})
+
+
 @pytest.mark.parametrize("payload", [b"", b"junk", pickle.dumps([1, 2]), pickle.dumps(np.zeros((2, 2)))[:-9]])
 def test_a_broken_table_is_an_error_of_the_input(tmp_path, payload):
     with pytest.raises(InputError, match="meta"):
