@@ -9,7 +9,7 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from ..errors import EdgescopeError
+from ..errors import EdgescopeError, InputError
 from .atomic import make_folder
 
 if TYPE_CHECKING:
@@ -77,14 +77,17 @@ def _give_back(path: Path, handle: int) -> None:
 
 
 def _take(path: Path) -> int | None:
-    """Open and lock the file; None when somebody else has it."""
+    """Open and lock the file; None when somebody else has it. InputError for a link, which may lead anywhere."""
     while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        if path.is_symlink():
+            msg = f"{path} is a link, where a file of ours is to be; remove it."
+            raise InputError(msg)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
         try:
             if not _lock(handle):
                 os.close(handle)
                 return None
-            if os.path.samestat(os.fstat(handle), path.stat()):
+            if os.path.samestat(os.fstat(handle), path.lstat()):
                 return handle
         except FileNotFoundError:  # removed by who had it, between the opening and the locking
             pass

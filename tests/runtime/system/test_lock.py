@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runtime import EdgescopeError
+from runtime import EdgescopeError, InputError
 from runtime.system.lock import in_turn, only_run
 
 if TYPE_CHECKING:
@@ -64,3 +64,15 @@ def test_one_that_takes_too_long_is_an_error(tmp_path: Path, holder: subprocess.
 def test_without_another_nobody_waits(tmp_path: Path):
     with in_turn(tmp_path / "place", lambda seconds: pytest.fail("waited"), 0):
         pass
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_link_in_the_lock_s_place_is_refused_and_not_followed(tmp_path: Path, exists: bool):
+    victim = tmp_path / "victim"
+    if exists:
+        victim.write_text("kept")
+    (tmp_path / ".place.lock").symlink_to(victim)
+    with pytest.raises(InputError, match="is a link"), only_run(tmp_path / "place"):
+        pass
+    assert (victim.read_text() == "kept") if exists else not victim.exists()
+    assert (tmp_path / ".place.lock").is_symlink()
