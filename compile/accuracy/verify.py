@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from distill.datasets import Sample
     from distill.student.student import Student
     from runtime.artifact.artifact import Artifact
+    from runtime.frames.scale import Scale
     from runtime.segmentation.result import Segmentation
 
     Matrix = dict[str, dict[str, Agreement]]  # whoever ran, and each peer
@@ -131,7 +132,8 @@ class Validation:
 
     def __init__(self, student: Student, spec: str | None) -> None:
         self.student, self.labels = student, labels_of(student)
-        self.masks: dict[str, list[NDArray[np.uint8]]] = {}  # of every target, a bit a pixel
+        self.masks: dict[str, list[NDArray[np.uint8]]] = {}  # of every target at the same scales, a bit a pixel
+        self.scales: list[Scale] = []  # of the images, as the first target saw them
         self.samples, self.note = self._recorded() if spec is None else self._labelled(spec)
 
     @cached_property
@@ -170,7 +172,11 @@ class Validation:
 
             def remember(frame: NDArray[Any]) -> Segmentation:
                 result = segment(frame)
-                masks.append(np.packbits(result.mask))
+                if len(masks) == len(self.scales):
+                    self.scales.append(result.scale)
+                scale = self.scales[len(masks)]
+                same = result if result.scale.factor == scale.factor else segment(frame, scale=scale)
+                masks.append(np.packbits(same.mask))
                 return result
 
             measured = score(remember, self.student.spec, self.samples, self.labels)
@@ -194,7 +200,10 @@ class Validation:
         return describe(frames, self.student.spec.normalization)
 
     def add_agreement(self, matrix: Matrix) -> None:
-        """Add to the matrix of `agreement` the mean mask Dice of every two targets over these images."""
+        """Add to the matrix of `agreement` the mean mask Dice of every two targets over these images.
+
+        At the same scales: two targets may see a size that is just within the student's range and just beyond it.
+        """
         for pair in combinations(self.masks, 2):
             masks = zip(*(self.masks[name] for name in pair), strict=True)
             mean = round(float(np.mean([dice(np.unpackbits(a), np.unpackbits(b)) for a, b in masks])), 6)

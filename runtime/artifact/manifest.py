@@ -261,7 +261,8 @@ class Accuracy(Record):
 class Agreement(Record):
     """How alike two artefacts, or one and the reference, are on the probes.
 
-    images_mask_dice : mean mask Dice over the images of `Accuracy`, of two targets; None where it was not measured
+    images_mask_dice : mean mask Dice over the images of `Accuracy`, of two targets, each image at the same scale; None
+        where it was not measured
     """
 
     probability_max: float

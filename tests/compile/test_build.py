@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import onnx
 import pytest
 import torch
@@ -256,7 +257,10 @@ def test_an_artefact_knows_the_frames_it_was_measured_on(quick, make_student, ou
     with Segmenter.open(artifact.path) as segment:
         for frame, _ in recorded(student):
             assert not {"intensity", "out_of_focus"} & set(segment(frame).flags)
-        assert "intensity" in segment(60000 - recorded(student)[0][0]).flags
+        frame, _ = recorded(student)[0]
+        assert "inverted" in segment(60000 - frame).flags
+        ramp = np.linspace(500, 60000, frame.size).reshape(frame.shape).astype(np.uint16)
+        assert "intensity" in segment(ramp).flags
 
 
 @pytest.mark.slow
