@@ -92,13 +92,15 @@ def _show_suite(scores: Mapping[str, Any]) -> None:
     small, large = scores["sizes_px"]
     sizes = (f"AP <{small:g} px", f"{small:g}-{large:g}", f">{large:g}")
     heads = (
-        *("source", "by", "scale", "diameter", "images", "Dice", "AP 0.5", "AP 0.75", "F1", "count error", *sizes),
+        *("source", "by", "scale", "diameter", "images"),
+        *(metrics.load(name).title for name in scores["metrics"]),
+        *sizes,
         *("px", "seen px", "lose AP", "no flag", "flags", "worst"),
     )
-    for line in _aligned([heads, *(_suite_cells(row) for row in scores["rows"])]):
+    for line in _aligned([heads, *(_suite_cells(row, scores["metrics"]) for row in scores["rows"])]):
         print(line)
     print(
-        "\nDice and count error: mean over images; AP and F1: of all objects together. px: median diameter of the "
+        "\nMasks and errors: mean over images; other metrics of objects: of all together. px: median diameter of the "
         "labelled objects; seen px: the diameter that the runtime used.\nlose AP: images whose AP 0.5 is over 0.05 "
         "below that at scale 1; no flag: those of them without a flag. worst: least AP 0.5."
     )
@@ -106,19 +108,23 @@ def _show_suite(scores: Mapping[str, Any]) -> None:
         print(f"left out: {reason}")
 
 
-def _suite_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
-    score = row["scores"]
+def _suite_cells(row: Mapping[str, Any], shown: Sequence[str]) -> tuple[str, ...]:
     return (
         *(row["source"], row["method"], f"{row['scale']:g}", row["diameter"], str(row["images"])),
-        _figure(score["dice"]["mean"]),
-        *(_figure(score[name]["pooled"]) for name in ("ap50", "ap75", "object_f1")),
-        _figure(score["count_error"]["mean"]),
+        *(_suite_figure(name, row["scores"][name]) for name in shown),
         *(_figure(value) for value in row["ap50_by_size"].values()),
         *(_figure(row[name], 1) for name in ("labelled_px", "seen_px")),
         *("-" if row[name] is None else str(row[name]) for name in ("lost", "lost_without_flag")),
         ", ".join(f"{flag} {count}" for flag, count in row["flags"].items()) or "-",
-        f"{row['worst']['name'][:16]} {row['worst']['ap50']:.3f}",
+        f"{row['worst']['name'][:16]} {row['worst'][metrics.HEADLINES[1]]:.3f}",
     )
+
+
+def _suite_figure(name: str, score: Mapping[str, Any]) -> str:
+    """Of all objects together; of masks and of errors the mean over images."""
+    metric = metrics.load(name)
+    together = metric.objects and metric.better == "higher"
+    return _figure(score["pooled" if together else "mean"], metric.decimals)
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:

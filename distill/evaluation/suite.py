@@ -41,11 +41,17 @@ if TYPE_CHECKING:
 
 SCALES = (0.25, 0.5, 1.0, 2.0, 4.0)
 SMALLEST_PX = 8.0  # median diameter: an image is not shrunk further
-METRICS = ("dice", "ap50", "ap75", "object_f1", "count_error")
+WORST_BY = metrics.HEADLINES[1]  # of an image
 BOUNDS_PX = (12.0, 40.0)  # diameters between small, medium and large objects
 SIZES = ("small", "medium", "large")
 LOSS = 0.05  # of AP 0.5 against the same image at scale 1
 BASELINE, SPECK_PX = "Otsu + watershed", 30  # smaller components are no objects
+
+
+def shown() -> list[str]:
+    """The metrics of a row: the headlines, and the others that compare objects."""
+    others = [name for name in metrics.names() if metrics.load(name).objects]
+    return list(dict.fromkeys([*metrics.HEADLINES, *others]))
 
 
 @dataclass
@@ -75,7 +81,7 @@ class SuiteRow:
         """Compare one image with its labels."""
         compared = metrics.Comparison(labels, truth, mask)
         self.names.append(name)
-        self.parts.append({metric: metrics.load(metric).parts(compared) for metric in METRICS})
+        self.parts.append({metric: metrics.load(metric).parts(compared) for metric in shown()})
         self.labelled_px.append(median_diameter(np.bincount(truth.ravel())[1:]))
         self.by_size += counts_by_size(truth, labels)
 
@@ -86,15 +92,15 @@ class SuiteRow:
 
     def compare(self, original: SuiteRow) -> None:
         """Count the images that lose against the same images at scale 1."""
-        before = dict(zip(original.names, original.values("ap50"), strict=True))
-        pairs = zip(self.names, self.values("ap50"), self.flags, strict=True)
+        before = dict(zip(original.names, original.values(WORST_BY), strict=True))
+        pairs = zip(self.names, self.values(WORST_BY), self.flags, strict=True)
         flags = [flags for name, value, flags in pairs if before[name] - value > LOSS]
         self.lost, self.unflagged = len(flags), sum(not one for one in flags)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
-        columns = {metric: self.values(metric) for metric in METRICS}
-        worst = int(np.argmin(columns["ap50"]))
+        columns = {metric: self.values(metric) for metric in shown()}
+        worst = int(np.argmin(columns[WORST_BY]))
         return {
             "source": self.source,
             "method": self.method,
@@ -112,11 +118,11 @@ class SuiteRow:
             "flags": dict(Counter(flag for flags in self.flags for flag in flags).most_common()),
             "lost": self.lost,
             "lost_without_flag": self.unflagged,
-            "worst": {"name": self.names[worst], "ap50": columns["ap50"][worst]},
+            "worst": {"name": self.names[worst], WORST_BY: columns[WORST_BY][worst]},
             "per_image": [
                 {
                     "name": name,
-                    **{metric: columns[metric][number] for metric in METRICS},
+                    **{metric: columns[metric][number] for metric in columns},
                     "labelled_px": self.labelled_px[number],
                     "seen_px": self.seen_px[number] if self.seen_px else None,
                     "flags": list(self.flags[number]) if self.flags else [],
@@ -175,7 +181,8 @@ def evaluate_suite(
         "weights_sha256": loaded.lineage.weights_sha256,
         "precision": "int8 (fake-quantised)" if quantized else "fp32",
         "labels": kind,
-        "protocol": " ".join(f"{metrics.load(name).definition}." for name in METRICS),
+        "metrics": shown(),
+        "protocol": " ".join(f"{metrics.load(name).definition}." for name in shown()),
         "sizes_px": list(BOUNDS_PX),
         "left_out": left_out,
         "rows": [row.to_dict() for row in rows],

@@ -138,7 +138,7 @@ def test_a_suite_prints_and_writes_the_same_figures(call, student_folder: Path, 
     for line, row in zip(lines, result["rows"], strict=True):
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         assert cells[:5] == [row["source"], row["method"], f"{row['scale']:g}", row["diameter"], str(row["images"])]
-        assert cells[5:7] == [f"{row['scores']['dice']['mean']:.3f}", f"{row['scores']['ap50']['pooled']:.3f}"]
+        assert cells[5:7] == [f"{row['scores']['dice']['mean']:.4f}", f"{row['scores']['ap50']['pooled']:.3f}"]
 
 
 def test_whole_cells_are_scored_when_asked_for(call, student_folder: Path, tmp_path: Path):
