@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from runtime.frames.normalize import intensity_range, scale
-from runtime.frames.scale import AUTO, OFF, DiameterRequest, median_diameter
+from runtime.frames.scale import AUTO, OFF, DiameterRequest, median_diameter_of
 from runtime.frames.tiling import Grid
 from runtime.segmentation.path import FramePath
 from runtime.segmentation.result import Segmentation
@@ -63,7 +63,7 @@ def segmenting(
 
 def true_size(labels: NDArray[np.int32], spec: StudentSpec) -> DiameterRequest:
     """The size of the labelled objects, int32 (H, W), to segment their frame at; off for students of any size."""
-    diameter = median_diameter(np.bincount(labels.ravel())[1:]) if spec.object_diameter else None
+    diameter = median_diameter_of(labels) if spec.object_diameter else None
     return OFF if diameter is None else DiameterRequest("px", diameter)
 
 

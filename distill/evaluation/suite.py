@@ -25,7 +25,7 @@ from runtime import metrics
 from runtime.errors import InputError
 from runtime.frames.flags import RESIZED
 from runtime.frames.resize import resize
-from runtime.frames.scale import AUTO, median_diameter, resized_shape
+from runtime.frames.scale import AUTO, median_diameter, median_diameter_of, resized_shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -82,7 +82,7 @@ class SuiteRow:
         compared = metrics.Comparison(labels, truth, mask)
         self.names.append(name)
         self.parts.append({metric: metrics.load(metric).parts(compared) for metric in shown()})
-        self.labelled_px.append(median_diameter(np.bincount(truth.ravel())[1:]))
+        self.labelled_px.append(median_diameter_of(truth))
         self.by_size += counts_by_size(truth, labels)
 
     def values(self, metric: str) -> list[float]:
@@ -244,7 +244,7 @@ def _rows_of(
     for sample in samples:
         truth = sample.labels_of(kind, "choose with --labels, or leave this source out")
         image = seen(sample, segment.spec)
-        size = median_diameter(np.bincount(truth.ravel())[1:])
+        size = median_diameter_of(truth)
         for scale in scales:
             if scale < 1 and size is not None and size * scale < SMALLEST_PX:
                 small[scale] += 1

@@ -20,7 +20,7 @@ from distill.training.crops.host import CropStream, object_zoom, ready
 from distill.training.objective import check_teacher_used, terms_of
 from runtime.artifact.manifest import ObjectSize
 from runtime.errors import InputError
-from runtime.frames.scale import median_diameter
+from runtime.frames.scale import median_diameter_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -79,7 +79,7 @@ class TrainingData(lightning.LightningDataModule):
         if not median:
             return None
         crops = self._stream(CropStream, 0, MEASURED, with_instances=True)
-        diameters = [median_diameter(np.bincount(crops[number].instances.ravel())[1:]) for number in range(MEASURED)]
+        diameters = [median_diameter_of(crops[number].instances.numpy()) for number in range(MEASURED)]
         low, high = np.percentile([each for each in diameters if each is not None] or [median], (5, 95))
         return ObjectSize(median, round(min(median, float(low)), 2), round(max(median, float(high)), 2))
 

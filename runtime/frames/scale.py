@@ -3,7 +3,7 @@
 A student works at one size of object (manifest.ObjectSize). What brings a frame to it is, in this order:
     given        the diameter of the objects in the frame, in pixels, or in micrometres where the pixel size is known
     pixel_size   the pixel size, where the student's own or its objects' size in micrometres is known, too
-    seen         the frame itself; see runtime.frames.seeing
+    seen         the frame itself; see runtime.segmentation.seeing
 A frame whose objects are within the student's range stays as it is.
 """
 
@@ -149,6 +149,11 @@ def median_diameter(areas: NDArray[Any]) -> float | None:
     """
     areas = areas[areas > 0]
     return 2 * math.sqrt(float(np.median(areas)) / math.pi) if areas.size else None
+
+
+def median_diameter_of(labels: NDArray[np.int32]) -> float | None:
+    """median_diameter of the objects of a label image, int32 (H, W), 0 is background."""
+    return median_diameter(np.bincount(labels.ravel())[1:])
 
 
 def is_far(pixel_size_um: float | None, made_for_um: float | None, limit: float = FAR) -> bool:

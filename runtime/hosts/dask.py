@@ -150,13 +150,15 @@ def maps_of_part(plane: Any, part: Part, limits: Any, manifest: Manifest, model:
 class PartPlan:
     """What the maps of a part of a plane are made of.
 
-    shape : (H, W) of the plane; part : of it; resized : (H', W') of the plane as the student sees it
+    shape : (H, W) of the plane; part : of it; factor : by which the student sees the plane resized
+    resized : (H', W') of the plane as the student sees it
     seen : the rows and columns of that which the part needs; tiles : those that their tiles cover
     pixels : the plane's rows and columns that are read
     """
 
     shape: tuple[int, int]
     part: Part
+    factor: float
     resized: tuple[int, int]
     seen: Part
     tiles: Part
@@ -173,7 +175,7 @@ class PartPlan:
             seen = (_wider(rows, margin, resized[0]), _wider(cols, margin, resized[1]))
         tiles = Grid.over(resized, manifest.tile, manifest.overlap).touching(seen).needed
         pixels = tiles if resized == shape else needed_for_part(shape, resized, tiles)
-        return cls(shape, part, resized, seen, tiles, pixels)
+        return cls(shape, part, factor, resized, seen, tiles, pixels)
 
 
 def _wider(side: slice, margin: int, length: int) -> slice:
@@ -352,7 +354,7 @@ def _segment_part(pixels: Frame, plan: PartPlan, limits: Range, model: Model) ->
     if plan.resized == plan.shape:
         return maps
     if "core" in channels:
-        smooth_core(maps[channels.index("core")], manifest.objects, plan.resized[0] / plan.shape[0])
+        smooth_core(maps[channels.index("core")], manifest.objects, plan.factor)
     start = (plan.seen[0].start, plan.seen[1].start)
     return np.stack([resize_part(one, start, plan.resized, plan.shape, plan.part) for one in maps]).clip(0, 1)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..frames.flags import OBJECT_SIZE, SHATTERED
-from ..frames.scale import median_diameter
+from ..frames.scale import median_diameter_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,7 +27,7 @@ def object_flags(labels: NDArray[np.int32], count: int, factor: float, size: Obj
     if count < FEWEST:
         return ()
     flags: list[str] = []
-    diameter = median_diameter(np.bincount(labels.ravel())[1:])
+    diameter = median_diameter_of(labels)
     if size is not None and diameter is not None:
         on_its_grid = diameter * factor
         if not size.low_px / BEYOND <= on_its_grid <= size.high_px * BEYOND:

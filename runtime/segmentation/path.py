@@ -5,7 +5,6 @@ The frame's intensity range and its flags; its scale; the maps, by tiles; and ba
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -38,8 +37,6 @@ if TYPE_CHECKING:
 
     from ..artifact.manifest import Intensity, Manifest, Normalization, Objects, ObjectSize
     from ..frames.normalize import Frame, Limits
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)

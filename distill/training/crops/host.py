@@ -13,7 +13,7 @@ from torch.utils.data import Dataset as TorchDataset
 from distill.training.crops.augmentation import HAZE_KNOTS, SHRUNK, draw_light, draw_place
 from distill.training.crops.training_maps import training_maps
 from runtime.frames.normalize import normalize
-from runtime.frames.scale import LARGEST_FACTOR, SMALLEST_FACTOR, median_diameter
+from runtime.frames.scale import LARGEST_FACTOR, SMALLEST_FACTOR, median_diameter_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -218,7 +218,7 @@ def object_zoom(labels: NDArray[np.int32], object_diameter: float) -> float:
 
     labels : int32 (H, W). Limited to what the runtime resizes by; see runtime.frames.scale.
     """
-    diameter = median_diameter(np.bincount(labels.ravel())[1:])
+    diameter = median_diameter_of(labels)
     if not object_diameter or diameter is None:
         return 1.0
     return float(np.clip(object_diameter / diameter, SMALLEST_FACTOR, LARGEST_FACTOR))
@@ -226,5 +226,5 @@ def object_zoom(labels: NDArray[np.int32], object_diameter: float) -> float:
 
 def _is_fine(labels: NDArray[np.int32]) -> bool:
     """Whether half of a field's objects or more are narrower than SMALL_PX, as discs of their area."""
-    diameter = median_diameter(np.bincount(labels.ravel())[1:])
+    diameter = median_diameter_of(labels)
     return diameter is not None and diameter < SMALL_PX
