@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from distill.commands.console import IncludeTrained, JsonFile, StudentName, trainer_libraries
+from distill.commands.console import IncludeTrained, JsonFile, trainer_libraries
 from distill.evaluation.scored_data import Labels, Split, scoring
 from runtime import metrics
 from runtime.commands.output import write_json
@@ -16,7 +16,10 @@ from runtime.errors import InputError
 
 
 def evaluate(
-    student: StudentName,
+    student: Annotated[
+        str,
+        typer.Argument(metavar="STUDENT", help="A bundled student's name, or a folder; with --suite also an artefact."),
+    ],
     data: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME:PATH", help="Labelled data, e.g. synthetic:6@7; several with --suite."),

@@ -21,11 +21,12 @@ from distill import datasets
 from distill.evaluation.predict import seen, segmenting, true_size
 from distill.evaluation.scored_data import silent
 from distill.student.student import Student, load
-from runtime import metrics
+from runtime import Segmenter, metrics
+from runtime.artifact.artifact import MANIFEST
 from runtime.errors import InputError
 from runtime.frames.flags import RESIZED
 from runtime.frames.resize import resize
-from runtime.frames.scale import AUTO, median_diameter, median_diameter_of, resized_shape
+from runtime.frames.scale import AUTO, OFF, median_diameter, median_diameter_of, resized_shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -146,6 +147,7 @@ def evaluate_suite(
 ) -> dict[str, Any]:
     """Score a student on sources of labelled images at several scales; a JSON-ready result.
 
+    student : or an artefact, folder or zip, which is run by its backend
     folder : each of its sub-folders with images/ and labels/ is a source; data : more sources, NAME:PATH
     split : the part of `data` that is used; sub-folders are used whole
     scales : new side over old side, over 0 and at most 16; an image is not shrunk to objects under SMALLEST_PX
@@ -158,14 +160,13 @@ def evaluate_suite(
         if not 0 < scale <= 16:
             msg = f"Scale {scale:g} is not over 0 and at most 16; give for example 0.5."
             raise InputError(msg)
-    loaded = student if isinstance(student, Student) else load(student)
-    kind = labels or str(loaded.metrics.get("labels", "nuclei"))
-    trained_on = frozenset() if include_trained else frozenset(loaded.lineage.trained_on)
+    segment = _Compiled(Path(student)) if is_artifact(student) else _InTorch(student, quantized)
+    kind = labels or segment.labels
+    trained_on = frozenset() if include_trained else frozenset(segment.lineage.trained_on)
     sources = {
         name: datasets.unseen(datasets.open(spec, part), trained_on)
         for name, spec, part in _sources(folder, data, split, kind)
     }
-    segment = _Segment(loaded, quantized)
     rows: list[SuiteRow] = []
     left_out: list[str] = []
     with progress(sum(map(len, sources.values()))) as step:
@@ -177,9 +178,9 @@ def evaluate_suite(
         msg = f"No image is left to score: {'; '.join(left_out) or 'the sources are empty'}; give others."
         raise InputError(msg)
     return {
-        "student": loaded.spec.name,
-        "weights_sha256": loaded.lineage.weights_sha256,
-        "precision": "int8 (fake-quantised)" if quantized else "fp32",
+        "student": segment.name,
+        "weights_sha256": segment.lineage.weights_sha256,
+        "precision": segment.precision,
         "labels": kind,
         "metrics": shown(),
         "protocol": " ".join(f"{metrics.load(name).definition}." for name in shown()),
@@ -210,32 +211,65 @@ def _sources(folder: Path, data: Sequence[str], split: str, kind: str) -> list[t
     return named
 
 
-class _Segment:
+def is_artifact(student: Student | str | Path) -> bool:
+    """Whether this names an artefact, and no student."""
+    return not isinstance(student, Student) and ((path := Path(student)).is_file() or (path / MANIFEST).is_file())
+
+
+class _InTorch:
     """A student's graph, and how it is asked for the size of objects."""
 
-    def __init__(self, student: Student, quantized: bool) -> None:
-        self.spec = student.spec
-        self.graph = student.quantized() if quantized else student.graph()
-        resizes = self.spec.object_diameter is not None and len(self.spec.channels) == 1
-        self.diameters = ("given", "auto") if resizes else ("off",)
+    def __init__(self, student: Student | str | Path, quantized: bool) -> None:
+        loaded = student if isinstance(student, Student) else load(student)
+        self.name, self.lineage = loaded.spec.name, loaded.lineage
+        self.labels = str(loaded.metrics.get("labels", "nuclei"))
+        self.precision = "int8 (fake-quantised)" if quantized else "fp32"
+        self.diameters = _diameters(loaded.spec.object_diameter is not None and len(loaded.spec.channels) == 1)
+        self._spec, self._graph = loaded.spec, loaded.quantized() if quantized else loaded.graph()
+
+    def sees(self, sample: datasets.Sample) -> Image:
+        return seen(sample, self._spec)
 
     def __call__(self, image: Image, truth: Labels, diameter: str) -> Segmentation:
-        request: DiameterRequest = true_size(truth, self.spec) if diameter == "given" else AUTO
-        return segmenting(self.graph, self.spec, request=request)(image)
+        request: DiameterRequest = true_size(truth, self._spec) if diameter == "given" else AUTO
+        return segmenting(self._graph, self._spec, request=request)(image)
+
+
+class _Compiled:
+    """An artefact, run by its backend as at deployment."""
+
+    def __init__(self, path: Path) -> None:
+        self._segmenter = Segmenter.open(path)
+        manifest = self._segmenter.manifest
+        self.name, self.lineage = manifest.student, manifest.lineage
+        self.labels = manifest.accuracy.labels if manifest.accuracy else "nuclei"
+        self.precision = f"{manifest.precision}, compiled for {manifest.target}, run by {self._segmenter.backend}"
+        self.diameters = _diameters(manifest.object_diameter is not None)
+
+    def sees(self, sample: datasets.Sample) -> Image:
+        return sample.frame
+
+    def __call__(self, image: Image, truth: Labels, diameter: str) -> Segmentation:
+        size = median_diameter_of(truth) if diameter == "given" else AUTO.kind
+        return self._segmenter(image, diameter=OFF.kind if size is None or diameter == "off" else size)
+
+
+def _diameters(resizes: bool) -> tuple[str, ...]:
+    return ("given", "auto") if resizes else ("off",)
 
 
 def _rows_of(
     source: str,
     samples: datasets.Dataset,
     kind: str,
-    segment: _Segment,
+    segment: _InTorch | _Compiled,
     scales: Sequence[float],
     left_out: list[str],
     step: Callable[[], None],
 ) -> list[SuiteRow]:
     """The rows of one source; those without any image are left out, and what is left out is noted."""
     rows = {
-        (scale, diameter): SuiteRow(source, segment.spec.name, scale, diameter)
+        (scale, diameter): SuiteRow(source, segment.name, scale, diameter)
         for scale in scales
         for diameter in segment.diameters
     }
@@ -243,7 +277,7 @@ def _rows_of(
     small: Counter[float] = Counter()
     for sample in samples:
         truth = sample.labels_of(kind, "choose with --labels, or leave this source out")
-        image = seen(sample, segment.spec)
+        image = segment.sees(sample)
         size = median_diameter_of(truth)
         for scale in scales:
             if scale < 1 and size is not None and size * scale < SMALLEST_PX:

@@ -8,6 +8,7 @@ import pytest
 import tifffile
 from scipy import ndimage
 
+from compile import compile_student
 from distill import datasets
 from distill.evaluation import suite
 from distill.evaluation.suite import SuiteRow, counts_by_size, evaluate_suite, otsu_watershed, resized_pair
@@ -175,3 +176,15 @@ def test_the_result_says_what_the_baseline_scores(student, sources: Path):
         (source, diameter) for source in ("large", "small") for diameter in ("given", "auto")
     ]
     assert min(row["scores"]["ap50"]["pooled"] for row in baseline) > 0.9
+
+
+def test_an_artefact_is_scored_by_its_backend(sized, sources: Path, tmp_path: Path):
+    (artefact,) = compile_student(sized, "intel", "fp32", out=tmp_path / "out").artifacts
+    result = evaluate_suite(artefact.path, sources, scales=(1.0,))
+    assert result["precision"] == "fp32, compiled for intel, run by openvino"
+    assert result["weights_sha256"] == sized.lineage.weights_sha256
+    in_torch = evaluate_suite(sized, sources, scales=(1.0,))
+    assert len(student_rows(result)) == 4
+    for compiled, torch in zip(student_rows(result), student_rows(in_torch), strict=True):
+        assert (compiled["source"], compiled["diameter"]) == (torch["source"], torch["diameter"])
+        assert compiled["scores"]["dice"]["mean"] == pytest.approx(torch["scores"]["dice"]["mean"], abs=0.01)
