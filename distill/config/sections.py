@@ -229,12 +229,14 @@ class AugmentSection(Section):
     """Largest height of a smooth background that is added, as from out-of-focus light."""
     texture: float = 0.0
     """Largest standard deviation of correlated noise: a textured background, and chromatin inside nuclei."""
+    hot: float = 0.0
+    """Largest share of single bright pixels, as a camera's hot pixels and cosmic rays make them."""
     drop: float = 0.0
     """How often a channel besides the first is blanked, for teachers that see several."""
 
     LIMITS: ClassVar[Mapping[str, tuple[int, int]]] = {
         "scale": (1, 16), "gamma": (1, 16), "contrast": (0, 1), "noise": (0, 1), "blur": (0, 64), "haze": (0, 1),
-        "texture": (0, 1), "drop": (0, 1),
+        "texture": (0, 1), "hot": (0, 1), "drop": (0, 1),
     }  # fmt: skip
 
     def __post_init__(self) -> None:

@@ -37,6 +37,7 @@ class Light:
     texture : standard deviation of noise that is correlated over `grain` pixels (a Gaussian's deviation); the share
         `speckle` of it grows with the intensity, as chromatin does, the rest is added everywhere
     gamma : exponent; gain, lift : factor and summand; noise : standard deviation
+    hot : share of the pixels that are as bright as the range allows
     """
 
     blur: float = 0.0
@@ -49,6 +50,7 @@ class Light:
     gain: float = 1.0
     lift: float = 0.0
     noise: float = 0.0
+    hot: float = 0.0
 
 
 def draw_place(
@@ -89,4 +91,5 @@ def draw_light(augment: AugmentSection, rng: np.random.Generator) -> Light:
         gain = 1 + augment.contrast * rng.uniform(-1, 0.6)
         lift = rng.uniform(0, 0.5) * max(0.0, 1 - gain)
     noise = rng.uniform(0, augment.noise) if augment.noise and rng.random() < 0.5 else 0.0
-    return Light(blur, haze, knots, texture, grain, speckle, gamma, gain, lift, noise)
+    hot = rng.uniform(0, augment.hot) if augment.hot and rng.random() < 0.25 else 0.0
+    return Light(blur, haze, knots, texture, grain, speckle, gamma, gain, lift, noise, hot)

@@ -36,7 +36,7 @@ class CropPlan(NamedTuple):
 
     field : int64, number among all fields; number : int64, of the crop in its stream
     matrix, offset, zoom : float32 (2, 2), (2,) and (), see distill.training.crops.augmentation.Place
-    light : float32 (planes, 9), blur, haze, texture, grain, speckle, gamma, gain, lift and noise of each plane, see
+    light : float32 (planes, 10), blur, haze, texture, grain, speckle, gamma, gain, lift, noise, hot of each plane, see
         distill.training.crops.augmentation.Light
     knots : float32 (planes, 4, 4), of the haze; kept : bool (planes,), false for a plane that is blanked
     """
@@ -86,6 +86,7 @@ class DeviceCrops:
         self.with_instances = stream.with_instances
         self.sharp = stream.core != "distance"
         self.widest_blur, self.textured = stream.augment.blur, stream.augment.texture > 0
+        self.may_be_hot = stream.augment.hot > 0
         sides = torch.tensor([field.labels.shape for field in fields])
         self.sides = sides.to(device)
         self.begins = (sides.prod(1).cumsum(0) - sides.prod(1)).to(device)
@@ -167,7 +168,7 @@ class DeviceCrops:
     def _change(self, image: Tensor, plan: CropPlan) -> Tensor:
         """Intensities (N, C, crop, crop) in [0, 1], as distill.training.crops.host.change_intensities does."""
         values = (value[..., None, None] for value in plan.light.unbind(2))
-        blur, haze, texture, grain, speckle, gamma, gain, lift, noise = values
+        blur, haze, texture, grain, speckle, gamma, gain, lift, noise, hot = values
         generator = torch.Generator(self.device).manual_seed(self.seed << 32 | int(plan.number[0]))
         if self.widest_blur:
             image = self._blurred(image, blur, self.widest_blur)
@@ -180,6 +181,8 @@ class DeviceCrops:
             image = (image + texture * smooth * weight_of(image, speckle)).clamp_min(0)
         image = image**gamma * gain + lift
         image = image + noise * torch.randn(image.shape, generator=generator, device=self.device)
+        if self.may_be_hot:
+            image = torch.where(torch.rand(image.shape, generator=generator, device=self.device) < hot, 1.0, image)
         return image.clamp(0, 1) * plan.kept[..., None, None]
 
     def _blurred(self, image: Tensor, deviation: Tensor, widest: float) -> Tensor:
@@ -207,7 +210,7 @@ def _mirrored(place: Tensor, side: Tensor) -> Tensor:
 
 def _numbers(light: Light) -> list[float]:
     texture = [light.texture, light.grain, light.speckle]
-    return [light.blur, light.haze, *texture, light.gamma, light.gain, light.lift, light.noise]
+    return [light.blur, light.haze, *texture, light.gamma, light.gain, light.lift, light.noise, light.hot]
 
 
 def _knots(light: Light) -> np.ndarray:

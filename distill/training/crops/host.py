@@ -159,7 +159,7 @@ def _drop_planes(image: NDArray[np.float32], chance: float, rng: np.random.Gener
 def change_intensities(
     image: NDArray[np.float32], augment: AugmentSection, rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Haze, texture, gamma, contrast, blur and noise; float32 in [0, 1] in and out."""
+    """Blur, haze, texture, gamma, contrast, noise and hot pixels; float32 in [0, 1] in and out."""
     light = draw_light(augment, rng)
     if light.blur:
         image = ndimage.gaussian_filter(image, light.blur)
@@ -173,6 +173,8 @@ def change_intensities(
         image = image * np.float32(light.gain) + np.float32(light.lift)
     if light.noise:
         image = image + rng.normal(0, light.noise, image.shape).astype(np.float32)
+    if light.hot:
+        image = np.where(rng.random(image.shape) < light.hot, np.float32(1), image)
     return np.clip(image, 0, 1, dtype=np.float32)
 
 

@@ -102,3 +102,9 @@ def test_texture_is_as_strong_as_on_the_host():
     plain = both()[1]
     assert (device.image - plain.image).abs().mean() > 0.005
     assert float((device.image - plain.image).std()) == pytest.approx(float((host.image - plain.image).std()), rel=0.2)
+
+
+def test_hot_pixels_are_as_many_as_on_the_host():
+    host, device = both(replace(QUIET, hot=0.2))
+    assert float((host.image == 1).float().mean()) > 0.001
+    assert float((device.image == 1).float().mean()) == pytest.approx(float((host.image == 1).float().mean()), rel=0.2)

@@ -91,7 +91,8 @@ def test_intensities_stay_as_they_are_when_all_is_off():
 
 
 @pytest.mark.parametrize(
-    "change", [{"gamma": 2.0}, {"contrast": 0.5}, {"noise": 0.3}, {"blur": 3.0}, {"haze": 0.4}, {"texture": 0.2}]
+    "change",
+    [{"gamma": 2.0}, {"contrast": 0.5}, {"noise": 0.3}, {"blur": 3.0}, {"haze": 0.4}, {"texture": 0.2}, {"hot": 0.2}],
 )
 def test_every_change_of_intensity_changes_and_stays_in_range(change: dict[str, float]):
     image = np.random.default_rng(0).random((16, 16), np.float32)
@@ -287,6 +288,15 @@ def test_texture_is_correlated_and_grows_with_the_intensity():
     assert min(neighbours) > 0.3
     dim = [change_intensities(0.1 * bright, textured, np.random.default_rng(seed)) - 0.1 * bright for seed in range(60)]
     assert np.mean([image.std() for image in changed]) > 1.5 * np.mean([image.std() for image in dim if image.any()])
+
+
+def test_hot_pixels_are_as_many_as_was_drawn_and_fully_bright():
+    dim = np.full((64, 96), 0.2, np.float32)
+    results = [change_intensities(dim, replace(STILL, hot=0.1), np.random.default_rng(seed)) for seed in range(60)]
+    shares = [float((image == 1).mean()) for image in results]
+    assert 6 <= sum(share > 0 for share in shares) <= 24  # one in four
+    assert 0.05 < max(shares) < 0.12
+    assert all(((image == 1) | (image == np.float32(0.2))).all() for image in results)
 
 
 @pytest.mark.parametrize("diameter", [8, 24])
