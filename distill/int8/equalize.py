@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SMALLEST = 1e-3  # of the tensor's largest value: a channel that is never more than that is taken for this large
+SELDOM = 1 / 8  # of the median channel: what looks smaller may just fire seldom, and must not overflow when it does
 ALPHA = 0.5  # how much of the difference between channels goes into the weights that read them
 
 
@@ -70,7 +71,8 @@ def joints(graph: GraphModule) -> Iterator[Joint]:
 
 def _factors(graph: GraphModule, joint: Joint, sizes: Tensor) -> Tensor:
     """What each channel is divided by, (C,), their geometric mean 1: the weights keep their order of magnitude."""
-    factors = sizes.clamp_min(SMALLEST * sizes.max().clamp_min(SMALLEST))
+    least = torch.maximum(SELDOM * sizes.median(), SMALLEST * sizes.max().clamp_min(SMALLEST))
+    factors = sizes.maximum(least)
     shared = [_weight(graph, reader) for reader in joint.readers if not _is_depthwise(graph, reader)]
     if shared:
         read = torch.stack([_reach(weight) for weight in shared]).amax(0)

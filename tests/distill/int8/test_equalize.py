@@ -10,6 +10,7 @@ from torch.fx import GraphModule
 from distill import students
 from distill.int8.equalize import equalize, joints
 from distill.int8.graph import flatten, tensor_name
+from distill.int8.magnitudes import largest
 from distill.int8.quantize import prepare, stop_observing
 
 TILE = (64, 64)
@@ -55,6 +56,20 @@ def test_every_family_computes_what_it_did(family: str, build: Build, images: Te
         expected = graph(images)
         equalize(graph, images)
         torch.testing.assert_close(graph(images), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_a_channel_that_seldom_fires_does_not_take_the_range_when_it_does(images: Tensor):
+    graph = flatten(Chain(), TILE)
+    weight, bias = graph.get_parameter("stem.weight"), graph.get_parameter("stem.bias")
+    with torch.no_grad():
+        weight[5], bias[5] = 1.0, -8.5  # nine pixels of at most 1: silent on these images, 0.5 on a bright place
+        equalize(graph, images)
+        bright = torch.cat([images, torch.ones(1, 1, *TILE)])
+        usual = largest(graph, images, [next(joints(graph)).tensor])
+        seldom = largest(graph, bright, [next(joints(graph)).tensor])
+    (before,), (after,) = usual.values(), seldom.values()
+    assert before[5] == 0
+    assert after[5] < 20 * before.max()
 
 
 @pytest.mark.parametrize("size", [30.0, 300.0])
