@@ -20,7 +20,7 @@ KERNEL_SOURCES := $(wildcard runtime/kernel/*.c runtime/kernel/*.h runtime/kerne
 KERNEL  := build/.kernel
 PLATFORMS = linux-x86_64 linux-aarch64 windows-x86_64 macos-arm64 macos-x86_64
 
-.PHONY: help setup demo test kernel wheels artifacts arm test-arm test-hosts lint student rivals lock clean
+.PHONY: help setup demo test kernel wheels artifacts arm test-arm test-hosts lint docs student rivals lock clean
 help:
 	@echo 'make demo [IMAGES="FILE..."]  compile the bundled student, segment images, print what it costs and is worth'
 	@echo 'make test                     run the tests'
@@ -30,6 +30,7 @@ help:
 	@echo 'make test-arm                 run the INT8 artefact on an emulated arm64 board (needs qemu-user-static)'
 	@echo 'make test-hosts               run the adapters against pycro-manager and acquire themselves, in build/hosts'
 	@echo 'make lint                     ruff, pyright, import-linter'
+	@echo 'make docs                     build the documentation site, in build/site'
 	@echo 'make student DATA=ZIP         retrain the default student and its teachers on BBBC038 (see $(STUDENT))'
 	@echo 'make rivals                   time StarDist, InstanSeg, Cellpose 3 and ours to objects; installs gigabytes in build/rivals'
 	@echo 'make lock                     write requirements.lock anew from pyproject.toml'
@@ -97,6 +98,11 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+
+# The site, in build/site. A broken link or an unknown name ends the build.
+docs: $(READY) $(KERNEL)
+	$(BIN)/python -m tools.reference docs/reference
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
 
 student: $(READY)
 	@test -n "$(DATA)" || { echo 'error: make student needs the images: make student DATA=path/to/stage1_train.zip' >&2; exit 2; }

@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     open_streams()
     logging.basicConfig(format="%(levelname)s: %(message)s")
     try:
-        args = _parser().parse_args(arguments)
+        args = make_parser().parse_args(arguments)
         return args.run(args)
     except (Exception, KeyboardInterrupt) as error:
         return report(error, debug="--debug" in arguments)
@@ -42,7 +42,7 @@ class Parser(argparse.ArgumentParser):
         raise InputError(msg)
 
 
-def _parser() -> Parser:
+def make_parser() -> Parser:
     parser = Parser(prog="python -m runtime", description="Run edgescope artefacts.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in COMMANDS:
