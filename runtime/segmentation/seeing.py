@@ -2,8 +2,8 @@
 
 On a level that is too coarse the objects are too small to be found; on one that is too fine, their texture is. Coming
 from the coarse side, the first level on which objects have the size that the student was made for, and on which the
-network is sure of them, shows their size to about a tenth. The two coarsest levels are looked at whole, which costs
-1/64 + 1/16 of the frame; the finer ones in a few windows where most is to be seen.
+network is sure of them, shows their size to about a tenth. The three coarsest levels are looked at whole, which costs
+1/256 + 1/64 + 1/16 of the frame; the finer ones in a few windows where most is to be seen.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..artifact.manifest import Objects, ObjectSize
     from ..frames.normalize import Frame, Limits
 
-LEVELS = (1 / 8, 1 / 4, 1 / 2, 1.0, 2.0)
+LEVELS = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0, 2.0)
 LEAST_SIDE = 48  # pixels: a coarser level of a small frame shows nothing
 WINDOWS = 2  # of a tile each, of a level over WHOLE_LEVEL of which more than WHOLE tiles would be needed
 WHOLE, WHOLE_LEVEL = 4, 1 / 4

@@ -59,6 +59,12 @@ def test_the_diameter_is_seen_within_a_tenth(diameter: int):
     assert seen.diameter_px == pytest.approx(diameter, rel=0.12)
 
 
+def test_objects_of_a_tenfold_magnification_are_seen():
+    seen, _ = look(Network(), discs((1920, 1920), 350))
+    assert seen is not None
+    assert seen.diameter_px == pytest.approx(350, rel=0.12)
+
+
 def test_large_objects_are_seen_on_a_coarse_level_alone():
     frame = discs((640, 640), 110)
     network = Network()
@@ -72,7 +78,7 @@ def test_fine_levels_are_looked_at_in_windows():
     network = Network()
     seen, _ = look(network, frame)
     assert seen is not None
-    assert network.pixels <= 128**2 + 256**2 + 3 * 2 * 128**2
+    assert network.pixels <= 64**2 + 128**2 + 256**2 + 3 * 2 * 128**2
 
 
 def test_nothing_is_seen_in_an_empty_frame():
