@@ -123,10 +123,6 @@ def colour(root):
     write(root / "images" / "a.tif", np.random.default_rng(0).integers(0, 255, (90, 30, 3), np.uint8))
 
 
-def doubles(root):
-    write(root / "images" / "a.tif", FRAME.astype(np.float64))
-
-
 def deep(root):
     write(root / "images" / "a.tif", np.zeros((2, 5, 20, 30), np.uint8))
 
@@ -160,10 +156,9 @@ def no_images(root):
         (other_size, r"have \(7, 30\) pixels, their image 'images/a.tif' has \(20, 30\)"),
         (two_of_a_stem, "have the same stem"),
         (colour, "is a colour picture"),
-        (doubles, "is float64; save it as one of uint8, uint16, float32"),
         (deep, r"has shape \(2, 5, 20, 30\)"),
         (empty_tiff, r"'images/a.tif' is empty \(0 bytes\)"),
-        (half_tiff, "'images/a.tif' is not a whole image"),
+        (half_tiff, "'images/a.tif' is damaged or cut short"),
         (empty_png, r"'labels/a.png' is empty \(0 bytes\)"),
         (negative, "hold -1 to"),
         (no_images, "holds no images/"),
