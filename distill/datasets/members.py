@@ -11,8 +11,9 @@ import zlib
 from pathlib import Path, PurePosixPath
 
 from runtime.errors import InputError
-from runtime.images.files import FOLDERS, is_litter, open_bytes, open_image
+from runtime.images.files import FOLDERS, open_bytes, open_image
 from runtime.images.scene import ImageFile
+from runtime.system.places import is_litter
 
 BROKEN = (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
 LARGEST_MEMBER = 1 << 30  # an image file of more than 1 GiB is a mistake or an attack

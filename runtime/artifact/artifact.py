@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import InputError
-from ..system import atomic
+from ..errors import InputError, listed
+from ..system import atomic, memory
 from . import installed, signature
 from .containers import check_name, open_container, to_zip
 from .manifest import FileEntry, Manifest
@@ -142,6 +142,11 @@ def _read_verified(container: Container) -> tuple[Manifest, dict[str, bytes]]:
     if SIGNATURE in container.names:
         files[SIGNATURE] = container.read(SIGNATURE, signature.LIMIT)
     for name, entry in manifest.files.items():
+        if (size := container.size(name)) != entry.bytes:
+            msg = f"{name} has {size} bytes, and was written with {entry.bytes}; copy the artefact again."
+            raise InputError(msg)
+    memory.claim(sum(entry.bytes for entry in manifest.files.values()), "It", "it is no artefact of ours")
+    for name, entry in manifest.files.items():
         files[name] = container.read(name, max(entry.bytes, 0))
         _check_sum(name, files[name], entry.sha256)
         _check_sum(name, files[name], sums[name])
@@ -167,21 +172,22 @@ def _check_roles(manifest: Manifest) -> None:
     named = {f"payload.{role}": name for role, name in manifest.payload.items()}
     for where, name in {**named, "probes.file": manifest.probes.file}.items():
         if name not in manifest.files:
-            msg = f"{where} of the manifest is {name}, which is not among its files {', '.join(manifest.files)}."
+            msg = f"{where} of the manifest is {name}, which is not among its files {listed(manifest.files)}."
             raise InputError(msg)
 
 
 def _require_names(due: Iterable[str], names: Iterable[str]) -> None:
-    missing = [name for name in due if name not in names]
+    present = set(names)
+    missing = [name for name in due if name not in present]
     if missing:
-        msg = f"{', '.join(missing)} is missing; copy the whole artefact, or compile it again."
+        msg = f"{listed(missing)} is missing; copy the whole artefact, or compile it again."
         raise InputError(msg)
 
 
 def _refuse_extra(names: Iterable[str], declared: Mapping[str, FileEntry]) -> None:
     extra = sorted(set(names) - {MANIFEST, SUMS, SIGNATURE, *declared})
     if extra:
-        msg = f"{', '.join(extra)} does not belong there; move it elsewhere."
+        msg = f"{listed(extra)} does not belong there; move it elsewhere."
         raise InputError(msg)
 
 
@@ -228,7 +234,7 @@ def _refuse_foreign(path: Path, *, zipped: bool) -> None:
                 foreign = sorted(set(container.names) - {SUMS, SIGNATURE, *known})
             if MANIFEST in known and not foreign:
                 return
-            reason = f"it holds {', '.join(foreign)}" if foreign else "it is no artefact"
+            reason = f"it holds {listed(foreign)}" if foreign else "it is no artefact"
         except InputError as error:
             reason = str(error)
     msg = f"{path} is in the way and is not overwritten: {reason}; move it, or write elsewhere."

@@ -6,6 +6,7 @@ compile, runtime and benchmarks replay the same probes with the same comparison.
 from __future__ import annotations
 
 import io
+import math
 import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..metrics import confusion, dice_of
+from ..system import memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,13 +54,31 @@ class ProbeSet:
     def from_bytes(cls, data: bytes) -> ProbeSet:
         """Read such bytes, never a pickle; InputError when they hold anything else."""
         try:
+            _check_claims(data)
             with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
                 inputs: NDArray[Any] = arrays["inputs"]
                 outputs: NDArray[Any] = arrays["outputs"]
-        except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
-            msg = f"The probes cannot be read: {error}."
+        except InputError:
+            raise
+        except Exception as error:  # of many kinds: numpy parses the headers of arrays as Python
+            msg = f"The probes cannot be read ({type(error).__name__}: {error}); copy the artefact again."
             raise InputError(msg) from error
         return cls(inputs, outputs)
+
+
+def _check_claims(data: bytes) -> None:
+    """ValueError where an array's header claims more than its member holds, or InputError, more than the memory."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        for name in ("inputs.npy", "outputs.npy"):
+            info = archive.getinfo(name)
+            with archive.open(info) as file:
+                version = np.lib.format.read_magic(file)
+                read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+                shape, _, dtype = read(file)
+            if math.prod(shape) * dtype.itemsize > info.file_size:
+                msg = f"{name} claims the shape {shape} and has {info.file_size} bytes"
+                raise ValueError(msg)
+            memory.claim(info.file_size, f"The probes' {name}", "copy the artefact again")
 
 
 @dataclass(frozen=True)

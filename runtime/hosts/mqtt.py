@@ -34,6 +34,7 @@ from ..images import files as images
 from ..images.planes import Choice, planes_of
 from ..objects.files import PlaneObjects, write_csv
 from ..system import atomic, extras
+from ..system.places import is_litter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -184,7 +185,7 @@ class MqttHost:
         if (folder / DONE).exists() and not force:
             return True
         files = sorted(
-            path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not images.is_litter(path.name)
+            path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not is_litter(path.name)
         )
         for number, path in enumerate(files, 1):
             if self._stop.is_set():

@@ -12,6 +12,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from ..errors import EdgescopeError, InputError
+from ..system.places import is_litter
 from .formats import czi, lif, nd2, png, tiff, zarr
 from .ome_zarr import METADATA
 
@@ -32,7 +33,6 @@ SUFFIXES = (
     *(".png", ".tif", ".tiff", ".btf", ".tf8", ".lsm", ".stk", ".qptiff", ".svs", ".scn", ".ndpi"),
     *(".czi", ".nd2", ".lif", *FOLDERS),
 )
-LITTER = ("._", ".DS_Store", "Thumbs.db", "ehthumbs.db", "desktop.ini", "__MACOSX")
 
 
 def open_image(path: Path, name: str | None = None) -> ImageFile:
@@ -98,12 +98,6 @@ def _ends(path: Path, outputs: tuple[str, ...]) -> bool:
 def is_image_folder(path: Path) -> bool:
     """Whether a folder is one image, an OME-Zarr, and not a folder of images."""
     return path.suffix.lower() in FOLDERS or any((path / name).is_file() for name in METADATA)
-
-
-def is_litter(name: str) -> bool:
-    """Whether a file is what macOS and Windows leave in folders, and no image."""
-    base = PurePath(name).name
-    return base.startswith("._") or base.lower() in {litter.lower() for litter in LITTER[1:]}
 
 
 def stem_of(name: str | PurePath) -> str:

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from runtime import InputError
-from runtime.images.files import find_images, is_litter, open_bytes, open_image, stem_of
+from runtime.images.files import find_images, open_bytes, open_image, stem_of
 from runtime.images.planes import Choice, choose_channel, number_or_name, planes_of, read_planes, write_mask_ome_tiff
 from runtime.images.scene import Spacing, micrometres, seconds
 from runtime.system import memory
+from runtime.system.places import is_litter
 
 if TYPE_CHECKING:
     from pathlib import Path
