@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from .manifest import Tolerance
 
+    Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
 
 @dataclass(frozen=True)
 class ProbeSet:
@@ -66,6 +68,20 @@ class ProbeSet:
         return cls(inputs, outputs)
 
 
+@dataclass(frozen=True)
+class Opening:
+    """What one probe showed when an artefact was opened; `misses` is empty where it was reproduced."""
+
+    replay: Replay
+    misses: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """In words, e.g. for `description`."""
+        if self.misses:
+            return f"missed: {'; '.join(self.misses)}"
+        return f"reproduced: max |dp| {self.replay.probability_max:.4f}, mask Dice {self.replay.mask_dice:.4f}"
+
+
 def _check_claims(data: bytes) -> None:
     """ValueError where an array's header claims more than its member holds, or InputError, more than the memory."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -103,8 +119,16 @@ class Replay:
         )
 
 
+def check_one(run: Run, probes: ProbeSet, tolerance: Tolerance, threshold: float, channel: int = 0) -> Opening:
+    """Replay one probe, the one with the most foreground, as an artefact is opened; see replay."""
+    number = int((probes.outputs[:, channel] > threshold).sum(axis=(1, 2)).argmax())
+    one = ProbeSet(probes.inputs[number : number + 1], probes.outputs[number : number + 1])
+    result = replay(run, one, threshold, channel)
+    return Opening(result, result.misses(tolerance))
+
+
 def replay(
-    run: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+    run: Run,
     probes: ProbeSet,
     threshold: float,
     channel: int = 0,
