@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import InputError, listed
 from ..system import atomic, memory
+from ..system.lock import in_turn
 from . import installed, signature
 from .containers import check_name, open_container, to_zip
 from .manifest import FileEntry, Manifest
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json"
 SUMS = "SHA256SUMS"
+TURN_S = 120.0  # to wait for another process that writes the same artefact
 TEXT_LIMIT = 16 << 20  # bytes of manifest.json and SHA256SUMS, whose sizes nothing declares
 
 
@@ -110,15 +112,17 @@ def write_artifact(
     if sign is not None:
         contents[SIGNATURE] = sign(contents[SUMS])
     _refuse_foreign(path, zipped=zip)
-    with atomic.replacing(path) as partial:
-        if zip:
-            partial.write_bytes(to_zip(contents))
-        else:
-            partial.mkdir()
-            for name, data in contents.items():
-                (partial / name).write_bytes(data)
-        written = _open(partial, None)
-    atomic.sweep(path)
+    with in_turn(path, lambda _: None, TURN_S):  # of two at once the last one is what stays
+        atomic.sweep_folder(path.parent)
+        with atomic.replacing(path) as partial:
+            if zip:
+                partial.write_bytes(to_zip(contents))
+            else:
+                partial.mkdir()
+                for name, data in contents.items():
+                    (partial / name).write_bytes(data)
+            written = _open(partial, None)
+        atomic.sweep(path)
     return replace(written, path=path)
 
 

@@ -22,7 +22,7 @@ from ..images.files import find_images, open_image, stem_of
 from ..images.planes import Choice, Stack, stack_of, write_mask_ome_tiff
 from ..objects.files import PlaneObjects, write_csv, write_geojson, write_parquet
 from ..segmenter import Segmenter
-from ..system import extras, memory
+from ..system import atomic, extras, memory
 from .options import add_diameter, add_execution, add_reading, add_trust, execution_of, reading_of
 from .output import say, write_json
 
@@ -68,6 +68,7 @@ def run(args: argparse.Namespace) -> int:
     _check_outputs(jobs, args.out)
     artifact = open_artifact(args.artifact, args.trust)
     _check_surroundings(args, artifact.manifest)
+    atomic.sweep_folder(args.out)
     done: list[dict[str, Any]] = []
     failed: list[dict[str, str]] = []
     codes: set[int] = set()

@@ -197,9 +197,7 @@ def foreign_path(made: Made, probes: ProbeSet, tmp_path: Path) -> Path:
 
 
 def test_a_model_that_is_not_that_of_its_probes_is_refused_at_open(foreign_path: Path):
-    with pytest.raises(
-        EdgescopeError, match=r"does not reproduce its probe here: max \|dp\| is 0\.\d+, due at"
-    ):
+    with pytest.raises(EdgescopeError, match=r"does not reproduce its probe here: max \|dp\| is 0\.\d+, due at"):
         Segmenter.open(foreign_path)
 
 

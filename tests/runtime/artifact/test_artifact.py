@@ -11,6 +11,7 @@ import stat
 import subprocess
 import sys
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import replace
 from hashlib import sha256
@@ -468,3 +469,12 @@ def test_probes_never_come_from_a_pickle():
     np.savez(buffer, inputs=np.array([{}], object), outputs=np.zeros(1))
     with pytest.raises(InputError, match="cannot be read"):
         ProbeSet.from_bytes(buffer.getvalue())
+
+
+def test_two_writers_of_one_artefact_do_not_remove_each_others_work(made: Made, tmp_path: Path):
+    path = tmp_path / "a"
+    with ThreadPoolExecutor(4) as pool:
+        written = list(pool.map(lambda _: made.write(path), range(12)))
+    assert written == [path] * 12
+    assert open_artifact(path).manifest.student == made.manifest.student
+    assert names(tmp_path) == ["a"]
