@@ -18,7 +18,7 @@ from .. import backend
 from ..artifact.artifact import open_artifact
 from ..errors import InputError, report
 from ..frames.scale import AS_IT_IS, SEEN, Scale
-from ..images.files import find_images, open_image, stem_of
+from ..images.files import OUTPUTS, find_images, open_image, stem_of
 from ..images.planes import Choice, Stack, stack_of, write_mask_ome_tiff
 from ..objects.files import PlaneObjects, write_csv, write_geojson, write_parquet
 from ..segmenter import Segmenter
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from ..segmentation.result import Segmentation
 
 NAME = "predict"
-OUTPUTS = ("-mask.ome.tif", "-labels.ome.tif", "-probability.ome.tif")
 OBJECT_FILES = {"csv": write_csv, "geojson": write_geojson, "parquet": write_parquet}
 
 
@@ -64,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Segment every image, whatever one of them is; exit code 0, 2 for one that is no use, 1 for another failure."""
     choice = reading_of(args)
-    jobs = output_stems(find_images(args.images, OUTPUTS))
+    jobs = output_stems(find_images(args.images))
     _check_outputs(jobs, args.out)
     artifact = open_artifact(args.artifact, args.trust)
     _check_surroundings(args, artifact.manifest)

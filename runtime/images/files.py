@@ -29,6 +29,7 @@ FORMATS: tuple[tuple[tuple[bytes, ...], Callable[[Any, str], ImageFile]], ...] =
     ((lif.MAGIC,), lif.open_scenes),
 )
 FOLDERS = (".zarr",)
+OUTPUTS = ("-mask.ome.tif", "-labels.ome.tif", "-probability.ome.tif")  # how the results of `predict` end
 SUFFIXES = (
     *(".png", ".tif", ".tiff", ".btf", ".tf8", ".lsm", ".stk", ".qptiff", ".svs", ".scn", ".ndpi"),
     *(".czi", ".nd2", ".lif", *FOLDERS),
@@ -64,15 +65,15 @@ def open_bytes(data: bytes, name: str) -> ImageFile:
     return _open(io.BytesIO(data), data[:32], name)
 
 
-def find_images(paths: Iterable[str], outputs: tuple[str, ...] = ()) -> list[Path]:
+def find_images(paths: Iterable[str]) -> list[Path]:
     """The images behind paths, folders and patterns (which Windows' shells leave alone), each once, in order.
 
-    outputs : how the names of results end, which are passed over in folders, like what macOS and Windows leave there
+    In folders, results of `predict` are passed over, and what macOS and Windows leave there.
     """
     found: dict[Path, None] = {}
     for text in paths:
         try:
-            matches = [path for path in _matches(Path(text)) if path == Path(text) or not _ends(path, outputs)]
+            matches = _matches(Path(text))
         except OSError:  # a name that is too long, a folder that may not be read: said when it is its turn
             matches = [Path(text)]
         if not matches:
@@ -84,15 +85,15 @@ def find_images(paths: Iterable[str], outputs: tuple[str, ...] = ()) -> list[Pat
 
 def _matches(path: Path) -> list[Path]:
     if path.is_dir() and not is_image_folder(path):
-        return sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and not is_litter(p.name))
+        return sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and not _is_passed_over(p))
     if not path.exists() and any(sign in str(path) for sign in "*?["):
         pattern = path.relative_to(path.anchor)
-        return sorted(p for p in Path(path.anchor).glob(str(pattern)) if not is_litter(p.name))
+        return sorted(p for p in Path(path.anchor).glob(str(pattern)) if not _is_passed_over(p))
     return [path]
 
 
-def _ends(path: Path, outputs: tuple[str, ...]) -> bool:
-    return bool(outputs) and path.name.lower().endswith(outputs)
+def _is_passed_over(path: Path) -> bool:
+    return path.name.lower().endswith(OUTPUTS) or is_litter(path.name)
 
 
 def is_image_folder(path: Path) -> bool:
