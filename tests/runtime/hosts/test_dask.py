@@ -19,6 +19,7 @@ from runtime import EdgescopeError, InputError, Scale, Segmenter
 from runtime.__main__ import main
 from runtime.artifact.manifest import ObjectSize
 from runtime.bulk import Wanted, segment_image
+from runtime.bulk import source as bulk_source
 from runtime.execution import Execution
 from runtime.hosts import dask as host
 from runtime.hosts.dask import Model, describe, opened, scheduler, segment
@@ -467,3 +468,44 @@ def test_an_artefact_that_changed_is_another_run(made: Made, source: Path, tmp_p
     two = replace(made, manifest=replace(made.manifest, threshold=0.9)).write(tmp_path / "two")
     with pytest.raises(InputError, match="was not made by this call"):
         segment_image(source, tmp_path / "out.zarr", Wanted(two, choice=Choice(1)), nothing)
+
+
+# What is read
+
+
+def test_an_ome_zarr_that_was_rewritten_in_place_is_another_run(source: Path, artifact_path: Path, tmp_path: Path):
+    wanted, out = Wanted(artifact_path, choice=Choice(1), scheduler="synchronous"), tmp_path / "out.zarr"
+    segment_image(source, out, wanted, nothing)
+    assert segment_image(source, out, wanted, nothing)["found_done"] > 0
+    first = bulk_source.open_source(source, Choice(1)).generation
+    chunk = next(path for path in sorted(source.rglob("*")) if path.is_file() and path.name.isdigit())
+    os.utime(chunk, ns=(1, 1))
+    assert bulk_source.open_source(source, Choice(1)).generation != first
+    with pytest.raises(InputError, match="was not made by this call"):
+        segment_image(source, out, wanted, nothing)
+
+
+def test_a_large_tiff_is_read_in_parts_with_the_same_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    tifffile = pytest.importorskip("tifffile")
+    array = np.random.default_rng(0).integers(0, 60000, (2, 200, 150)).astype(np.uint16)
+    tifffile.imwrite(
+        tmp_path / "a.ome.tif", array, ome=True, tile=(64, 64), compression="zlib", metadata={"axes": "ZYX"}
+    )
+    monkeypatch.setattr(bulk_source, "LARGE", 0)
+    found = bulk_source.open_source(tmp_path / "a.ome.tif", block=70)
+    assert found.array.chunks[-1] == (70, 70, 10)
+    np.testing.assert_array_equal(found.array.compute(scheduler="synchronous"), array)
+
+
+@pytest.mark.parametrize(("z", "shape"), [("max", (4, 60, 50)), (1, (4, 60, 50)), ("all", (4, 3, 60, 50))])
+def test_planes_along_z_of_a_file_and_of_a_store_are_taken_alike(tmp_path: Path, z: int | str, shape: tuple[int, ...]):
+    tifffile, zarr = pytest.importorskip("tifffile"), pytest.importorskip("zarr")
+    array = np.random.default_rng(0).integers(-60000, 60000, (4, 3, 60, 50)).astype(np.int32)
+    tifffile.imwrite(tmp_path / "a.ome.tif", array, ome=True, metadata={"axes": "TZYX"})
+    zarr.save_array(str(tmp_path / "a.zarr"), array)
+    for path in (tmp_path / "a.ome.tif", tmp_path / "a.zarr"):
+        found = bulk_source.open_source(path, Choice(z=z))
+        expected = {"max": array.max(axis=1), 1: array[:, 1], "all": array}[z]
+        assert found.array.shape == shape
+        assert found.array.dtype == np.float32
+        np.testing.assert_array_equal(found.array.compute(scheduler="synchronous"), expected)
