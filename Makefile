@@ -6,7 +6,6 @@ BIN     := $(VENV)/bin
 READY   := $(VENV)/.ready
 PYTHON  ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
              $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
-UV      := uv==$(shell sed -n 's/^uv==//p' requirements.lock)
 STUDENT := configs/nuclei_fast.toml
 BASE    := configs/nuclei_fast_base.toml
 TEACHERS := a b c d
@@ -39,13 +38,15 @@ help:
 setup: $(READY)
 
 # The stamp is written last: an interrupted installation is taken up again where it stopped.
-# uv installs in seconds what takes pip minutes; pip steps in where uv does not find its way to an index.
+# uv installs in seconds what takes pip minutes; pip steps in where uv does not find its way to an index. Both accept only
+# the files whose hashes are in the lock, uv itself included.
 $(READY): requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo 'error: no Python >= 3.11 found; install one, or: make PYTHON=/path/to/python3.11' >&2; exit 2; }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet $(UV)
-	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.lock \
-	  || $(BIN)/python -m pip install --quiet -r requirements.lock
+	@sed -n '/^uv==/,/[^\]$$/p' requirements.lock > $(VENV)/uv.txt
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r $(VENV)/uv.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock \
+	  || $(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable . \
 	  || $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
@@ -117,7 +118,7 @@ rivals: $(READY)
 	$(BIN)/python -m benchmarks rivals --json build/rivals.json --markdown build/rivals.md
 
 lock: $(READY)
-	$(BIN)/uv pip compile --quiet --python $(BIN)/python --no-annotate --no-header --extra all --extra dev \
+	$(BIN)/uv pip compile --quiet --python $(BIN)/python --no-annotate --no-header --generate-hashes --extra all --extra dev \
 	  --output-file requirements.lock pyproject.toml
 
 clean:

@@ -8,6 +8,10 @@ from __future__ import annotations
 import sys
 import traceback
 from contextlib import suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class EdgescopeError(Exception):
@@ -28,6 +32,13 @@ class BudgetMissed(EdgescopeError):
 
 class BackendFailed(EdgescopeError):
     """A backend that is installed cannot make an artefact run on this device; another backend may. Exit code 1."""
+
+
+def listed(names: Iterable[str], most: int = 8) -> str:
+    """Names for a message: the first ones, and how many more there are."""
+    first = list(names)
+    more = len(first) - most
+    return ", ".join(first[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def report(error: BaseException, *, debug: bool) -> int:

@@ -8,6 +8,7 @@ with Segmenter.open("nuclei-fast-intel-int8") as segment:
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ import numpy as np
 
 from . import backend as backends
 from .artifact.artifact import open_artifact
+from .artifact.probes import check_one
 from .errors import EdgescopeError, InputError
 from .execution import DEFAULT, Execution
 from .frames.flags import PIXEL_SIZE
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from .segmentation.result import Segmentation
 
 log = logging.getLogger(__name__)
+PROBE = "EDGESCOPE_PROBE"  # "off": no probe is replayed when an artefact is opened
 
 
 class Segmenter:
@@ -69,6 +72,7 @@ class Segmenter:
         diameter: Diameter | None = None,
         performance: str = "latency",
         trust: str | Path | None = None,
+        probe: bool = True,
     ) -> Segmenter:
         """Verify the artefact at `path` (folder or .zip) and load it.
 
@@ -82,16 +86,64 @@ class Segmenter:
         performance : "throughput" runs several tiles of a frame at once, each on fewer cores: frames of many tiles get
             done sooner, a single tile later; for backends that can, which is OpenVINO
         trust : file with the public key that must have signed the artefact; see runtime.artifact.signature
-        InputError when the artefact is damaged or cannot run here; EdgescopeError when loading fails.
+        probe : replay one of the artefact's probes, and refuse to open where the outcome is off: a file of another
+            model, or a device that computes wrongly. It takes one tile's time; EDGESCOPE_PROBE=off switches it off.
+            `description["probe"]` says what it showed. With a precision hint a miss is only warned of
+        InputError when the artefact is damaged or cannot run here; EdgescopeError when loading or the probe fails.
         """
         artifact = open_artifact(Path(path), None if trust is None else Path(trust))
-        return cls.of(artifact, Execution(backend, device, threads, precision_hint, performance), diameter=diameter)
+        execution = Execution(backend, device, threads, precision_hint, performance)
+        return cls.of(artifact, execution, diameter=diameter, probe=probe)
 
     @classmethod
-    def of(cls, artifact: Artifact, execution: Execution = DEFAULT, *, diameter: Diameter | None = None) -> Segmenter:
+    def of(
+        cls,
+        artifact: Artifact,
+        execution: Execution = DEFAULT,
+        *,
+        diameter: Diameter | None = None,
+        probe: bool = True,
+    ) -> Segmenter:
         """Load an artefact that is already open; see Segmenter.open."""
         name, session = backends.open_session(artifact, execution)
-        return cls(artifact.manifest, name, session, diameter=diameter)
+        segmenter = cls(artifact.manifest, name, session, diameter=diameter)
+        try:
+            seen = segmenter._probe(artifact, execution) if probe and os.environ.get(PROBE) != "off" else "off"
+        except BaseException:
+            segmenter.close()
+            raise
+        segmenter.description = {**segmenter.description, "probe": seen}
+        return segmenter
+
+    def _probe(self, artifact: Artifact, execution: Execution) -> str:
+        """What one probe shows, in words; EdgescopeError where it is off, and the tolerance is of this execution."""
+        manifest = artifact.manifest
+        channel = manifest.channels.index("foreground")
+        opening = check_one(self._run_probe, artifact.probes(), manifest.tolerance, manifest.threshold, channel)
+        if opening.misses:
+            msg = (
+                f"{artifact.path} does not reproduce its probe here: {'; '.join(opening.misses)}; do not use it here, "
+                f"compile it again, or see `runtime verify` ({PROBE}=off opens it all the same)."
+            )
+            if execution.precision_hint is None:
+                raise EdgescopeError(msg)
+            log.warning("%s", msg)
+        return str(opening)
+
+    def _run_probe(self, tile: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Run a tile; EdgescopeError where the payload is not of the manifest's shape."""
+        expected = (1, len(self.manifest.channels), *self.manifest.tile)
+        try:
+            output = self.run_tile(tile)
+        except EdgescopeError:
+            raise
+        except Exception as error:  # of the library, about shapes and layouts
+            msg = f"The model does not take the manifest's tile {self.manifest.tile}: {error}"
+            raise EdgescopeError(msg) from error
+        if output.shape != expected:
+            msg = f"The model gives {output.shape}, and the manifest says {expected}; compile the artefact again."
+            raise EdgescopeError(msg)
+        return output
 
     def __call__(
         self,

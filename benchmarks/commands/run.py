@@ -19,6 +19,7 @@ from distill import datasets
 from runtime.commands.output import write_json
 from runtime.errors import InputError
 from runtime.execution import Execution
+from runtime.images.planes import number_or_name
 from runtime.system.places import check_file, check_writable
 
 LONGEST = 24 * 60  # minutes of a sustained run
@@ -33,7 +34,10 @@ def run(
     ] = None,
     images: Annotated[list[str] | None, typer.Option(metavar="FILE...", help="Images without labels.")] = None,
     channel: Annotated[
-        int | None, typer.Option(metavar="N", min=0, help="Channel of multi-channel images, from 0.")
+        str | None, typer.Option(metavar="N|NAME", help="Channel of images with several, from 0 or by name.")
+    ] = None,
+    scene: Annotated[
+        str | None, typer.Option(metavar="N|NAME", help="Scene of files with several, from 0 or by name.")
     ] = None,
     labels: Annotated[
         str | None, typer.Option(metavar="KIND", help="nuclei or cells; left out: what the artefacts find.")
@@ -79,7 +83,9 @@ def run(
     if sustain is not None and not 0 < sustain <= LONGEST:
         msg = f"--sustain is {sustain:g} minutes; give more than 0, and at most {LONGEST}."
         raise InputError(msg)
-    selection = Selection(data, tuple(images or ()), channel, labels, limit, include_trained)
+    selection = Selection(
+        data, tuple(images or ()), number_or_name(channel), labels, limit, include_trained, number_or_name(scene)
+    )
     limits = constraint(profile, cores, memory_limit)
     execution = Execution(backend=backend, threads=threads)
     plan = campaign.RunPlan(

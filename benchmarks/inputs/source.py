@@ -2,7 +2,6 @@
 process finds the same images in the same order, and reads them one at a time.
 """
 
-import glob
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,10 +16,9 @@ from distill import datasets
 from runtime.artifact.artifact import Artifact
 from runtime.errors import InputError
 from runtime.frames.normalize import check_frame
-from runtime.images.planes import read_planes
+from runtime.images.files import find_images, stem_of
+from runtime.images.planes import Choice, number_or_name, planes_of
 from runtime.records import Record
-
-IMAGES = (".png", ".tif", ".tiff")
 
 
 @dataclass(frozen=True)
@@ -77,7 +75,8 @@ class Source(Record):
     names: tuple[str, ...] = ()
     labels: str | None = None
     images: tuple[str, ...] = ()
-    channel: int | None = None
+    channel: str | None = None
+    scene: str | None = None
 
     def __iter__(self) -> Iterator[Field]:
         return self._samples() if self.data else self._planes()
@@ -87,9 +86,10 @@ class Source(Record):
             yield Field(sample.name, sample.frame, sample.labels.get(self.labels or ""))
 
     def _planes(self) -> Iterator[Field]:
-        stems = unique_names(Path(image).stem for image in self.images)  # a.png, other/a.png
+        stems = unique_names(stem_of(image) for image in self.images)  # a.png, other/a.png
+        choice = Choice(number_or_name(self.channel), number_or_name(self.scene))
         for path, stem in zip(self.images, stems, strict=True):
-            for plane in read_planes(Path(path), self.channel):
+            for plane in planes_of(Path(path), choice):
                 yield Field("-".join(filter(None, (stem, plane.label))), plane.frame, None)
 
 
@@ -98,8 +98,8 @@ class Selection:
     """Which images to measure on: either `data` or `images`.
 
     data : labelled data, "NAME:PATH"
-    images : files, folders (their PNG and TIFF files) and glob patterns, which Windows' shells leave to us
-    channel : of multi-channel images, from 0
+    images : files, folders (the images in them) and glob patterns, which Windows' shells leave to us
+    channel, scene : of files with several, from 0 or by name
     labels : "nuclei" or "cells"; None takes what all artefacts find, else nuclei where there are some
     limit : use this many images at most
     include_trained : use images that a student was trained on, too
@@ -107,10 +107,11 @@ class Selection:
 
     data: str | None = None
     images: tuple[str, ...] = ()
-    channel: int | None = None
+    channel: int | str | None = None
     labels: str | None = None
     limit: int | None = None
     include_trained: bool = False
+    scene: int | str | None = None
 
     def __post_init__(self) -> None:
         check_one(self.data, self.images)
@@ -137,8 +138,9 @@ class Selection:
         return Source(data=self.data, names=dataset.names, labels=kind), data
 
     def _of_files(self) -> tuple[Source, Data]:
-        paths = [path for pattern in self.images for path in _expand(pattern)][: self.limit]
-        source = Source(images=tuple(map(str, paths)), channel=self.channel)
+        paths = find_images(self.images)[: self.limit]
+        channel, scene = (None if one is None else str(one) for one in (self.channel, self.scene))
+        source = Source(images=tuple(map(str, paths)), channel=channel, scene=scene)
         data = Data(" ".join(self.images), _checked(source), None, f"{len(paths)} files without labels", {}, None)
         return source, data
 
@@ -168,17 +170,3 @@ def _checked(source: Source) -> int:
             raise InputError(msg) from error
         count += 1
     return count
-
-
-def _expand(pattern: str) -> list[Path]:
-    path = Path(pattern)
-    if path.is_dir():
-        paths = sorted(child for child in path.iterdir() if child.suffix.lower() in IMAGES)
-    elif path.exists():
-        paths = [path]
-    else:
-        paths = sorted(Path(match) for match in glob.glob(pattern))  # noqa: PTH207 - Path.glob takes no absolute pattern
-    if not paths:
-        msg = f"No image {pattern!r}; give PNG or TIFF files, a folder of them, or a pattern."
-        raise InputError(msg)
-    return paths

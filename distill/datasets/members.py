@@ -11,6 +11,9 @@ import zlib
 from pathlib import Path, PurePosixPath
 
 from runtime.errors import InputError
+from runtime.images.files import FOLDERS, open_bytes, open_image
+from runtime.images.scene import ImageFile
+from runtime.system.places import is_litter
 
 BROKEN = (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
 LARGEST_MEMBER = 1 << 30  # an image file of more than 1 GiB is a mistake or an attack
@@ -36,6 +39,10 @@ class Members:
         except BROKEN as error:
             msg = f"Cannot read {name!r} in {str(self.path)!r} ({error}); copy or download the data again."
             raise InputError(msg) from error
+
+    def open_image(self, name: str) -> ImageFile:
+        """A member as an image file; of a folder it is read where it is, and an OME-Zarr may be one."""
+        return open_bytes(self.read(name), repr(name)) if self.is_zip else open_image(self.path / name, repr(name))
 
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_zip": None}
@@ -80,11 +87,13 @@ class Members:
         found = []
         for folder, subfolders, files in os.walk(self.path):
             relative = Path(folder).relative_to(self.path)
+            inside = [subfolder for subfolder in subfolders if not subfolder.lower().endswith(FOLDERS)]
             found += [(relative / file).as_posix() for file in files]
             found += [(relative / subfolder).as_posix() + "/" for subfolder in subfolders]
+            subfolders[:] = inside
         return tuple(sorted(name for name in found if not _ignored(name)))
 
 
 def _ignored(name: str) -> bool:
     parts = PurePosixPath(name).parts
-    return any(part in IGNORED or part.startswith(".") for part in parts)
+    return any(part in IGNORED or part.startswith(".") or is_litter(part) for part in parts)

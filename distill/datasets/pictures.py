@@ -1,38 +1,91 @@
-"""Bytes of a PNG or TIFF -> arrays, for the readers. Pillow and tifffile are imported when a file needs them.
+"""Image files of data sets -> arrays, by the readers of the runtime: training and the device see the same pixels.
 
-What a picture of pixels means is the reader's business; labels are read alike by all.
+Labels are read alike by all: what a label image of a palette holds is its numbers, and not what they look like.
 """
 
 import io
-import struct
 import warnings
-import zlib
+from itertools import product
 from pathlib import PurePosixPath
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from runtime.errors import EdgescopeError, InputError
+from runtime.images.files import foreign, open_bytes
+from runtime.images.ome_zarr import choose_scene
+from runtime.images.planes import choose_channel, frame_type
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
     from PIL.Image import Image
+
+    from runtime.images.scene import ImageFile, Scene
 
 MASK_VALUES = (1, 255, 65535)
 PNG = (".png",)
 TIFF = (".tif", ".tiff")
-# tifffile's own error is a ValueError; broken files also surface as the others, from its parser and codecs
-TIFF_ERRORS = (OSError, ValueError, LookupError, RuntimeError, TypeError, struct.error, EOFError, zlib.error)
+ONE_AFTER_THE_OTHER = "TZ"  # axes along which planes are no channels
 
 
 def decode(data: bytes, name: str) -> "NDArray":
-    """Pixels as they are stored: (H, W) or, for colour PNGs and multi-page TIFFs, with one more axis.
+    """Pixels as they are stored, with the axes of the file: (H, W), (C, H, W), (H, W, S), ...; a PNG's palette numbers.
 
-    name : for its suffix and for the error, which says which file is broken"""
-    if PurePosixPath(name).suffix.lower() in TIFF:
-        return _decode_tiff(data, name)
-    return np.asarray(open_png(data, name))
+    For labels; images are read by `channels_of`. name : for its suffix, and for the error, which names the file
+    """
+    if PurePosixPath(name).suffix.lower() in PNG:
+        return np.asarray(open_png(data, name))
+    with open_bytes(data, repr(name)) as image:
+        return pixels_of(image, name)
+
+
+def pixels_of(image: "ImageFile", name: str) -> "NDArray":
+    """All pixels of an open file with one scene, with the axes of the file."""
+    scene = only_scene(image, name)
+    pixels = np.empty(scene.shape, scene.dtype)
+    for index in product(*map(range, scene.loops.values())):
+        at = dict(zip(scene.loops, index, strict=True))
+        with foreign(repr(name)):
+            pixels[tuple(at.get(axis, slice(None)) for axis in scene.axes)] = scene.read(index)
+    return pixels
+
+
+def only_scene(image: "ImageFile", name: str) -> "Scene":
+    """The scene of a file of a data set; InputError where it has several."""
+    names = [scene.name or str(number) for number, scene in enumerate(image.scenes)]
+    return image.scenes[names.index(choose_scene(repr(name), names, None, image.default))]
+
+
+def channels_of(image: "ImageFile", name: str, channel: int | str | None = None) -> "tuple[NDArray, Sequence[str]]":
+    """The channels of an image (C, H, W), the nuclear one first, and their names, "" where the file has none.
+
+    channel : which one is the nuclear one; None takes the one whose name says so, or, without names, the first
+    InputError for time series and stacks, which are no channels, colour pictures, and other types of pixels. Frames are
+    uint8, uint16 or float32, as they are where the student runs.
+    """
+    scene = only_scene(image, name)
+    long = [axis for axis in scene.loops if scene.loops[axis] > 1]
+    if wrong := [axis for axis in long if axis in ONE_AFTER_THE_OTHER]:
+        what = " and ".join({"T": "time points", "Z": "planes along Z"}[axis] for axis in wrong)
+        sizes = " and ".join(str(scene.loops[axis]) for axis in wrong)
+        msg = f"Image {name!r} has {sizes} {what}; save each plane as an image of its own."
+        raise InputError(msg)
+    if len(long) > 1:
+        msg = f"Image {name!r} has shape {scene.shape}; give (H, W), or (C, H, W) with the nucleus first."
+        raise InputError(msg)
+    type_, axis = frame_type(scene.dtype, repr(name)), long[0] if long else None
+    with foreign(repr(name)):
+        count = scene.loops[axis] if axis else 1
+        planes = [scene.read(tuple(k if a == axis else 0 for a in scene.loops)) for k in range(count)]
+    picture = np.stack(planes).astype(type_, copy=False)
+    if axis == "S":
+        return grey_of(np.moveaxis(picture, 0, -1), name)[None], ("",)
+    names = scene.channels if len(scene.channels) == count and any(scene.channels) else ("",) * count
+    first = choose_channel(names, channel, repr(name), "?channel=NAME") if any(names) or channel is not None else 0
+    order = [first, *(k for k in range(count) if k != first)]
+    return picture[order], [names[k] for k in order]
 
 
 def open_png(data: bytes, name: str) -> "Image":
@@ -93,33 +146,12 @@ def grey_of(picture: "NDArray", name: str) -> "NDArray":
 
 def size_of(data: bytes, name: str) -> tuple[int, int]:
     """(height, width) from the header alone: nothing is decoded."""
-    if PurePosixPath(name).suffix.lower() not in TIFF:
+    if PurePosixPath(name).suffix.lower() in PNG:
         if len(data) < 24 or data[12:16] != b"IHDR":
             raise _unreadable(data, name, ValueError("no PNG header"))
         return int.from_bytes(data[20:24], "big"), int.from_bytes(data[16:20], "big")
-    tifffile = _tifffile(name)
-    try:
-        with tifffile.TiffFile(io.BytesIO(data)) as file:
-            return file.pages[0].shape[:2]
-    except TIFF_ERRORS as error:
-        raise _unreadable(data, name, error) from error
-
-
-def _decode_tiff(data: bytes, name: str) -> "NDArray":
-    tifffile = _tifffile(name)
-    try:
-        return tifffile.imread(io.BytesIO(data))
-    except TIFF_ERRORS as error:
-        raise _unreadable(data, name, error) from error
-
-
-def _tifffile(name: str) -> ModuleType:
-    try:
-        import tifffile
-    except ImportError as error:
-        msg = f"Reading {name!r} needs tifffile; pip install 'edgescope[io]'."
-        raise EdgescopeError(msg) from error
-    return tifffile
+    with open_bytes(data, repr(name)) as image:
+        return only_scene(image, name).frame_shape
 
 
 def _unreadable(data: bytes, name: str, error: Exception) -> InputError:

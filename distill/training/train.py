@@ -32,7 +32,7 @@ from distill.training.preflight import check_trainer
 from distill.training.probes import choose_probes
 from distill.training.report import write_report
 from runtime.errors import InputError
-from runtime.system.atomic import make_folder, replacing, write_bytes
+from runtime.system.atomic import make_folder, replacing, sweep_folder, write_bytes
 from runtime.system.lock import only_run
 from runtime.system.places import check_writable
 
@@ -66,6 +66,9 @@ def fit(config: Config, out: Path) -> Student | None:
     probes = choose_probes(config)  # before the hours of training, which a wrong data.record would cost
     data = TrainingData(config)
     with only_run(out) if rank_zero_only.rank == 0 else nullcontext():  # the first speaks for those that train along
+        if rank_zero_only.rank == 0:
+            sweep_folder(out.parent)
+            sweep_folder(work)
         _begin(config, work)
         if config.teacher.name and not is_online(config.teacher) and rank_zero_only.rank == 0:
             log.info("%s", headroom(config, data.validation).sentence())

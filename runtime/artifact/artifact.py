@@ -12,8 +12,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import InputError
-from ..system import atomic
+from ..errors import InputError, listed
+from ..system import atomic, memory
+from ..system.lock import in_turn
 from . import installed, signature
 from .containers import check_name, open_container, to_zip
 from .manifest import FileEntry, Manifest
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json"
 SUMS = "SHA256SUMS"
+TURN_S = 120.0  # to wait for another process that writes the same artefact
 TEXT_LIMIT = 16 << 20  # bytes of manifest.json and SHA256SUMS, whose sizes nothing declares
 
 
@@ -110,15 +112,17 @@ def write_artifact(
     if sign is not None:
         contents[SIGNATURE] = sign(contents[SUMS])
     _refuse_foreign(path, zipped=zip)
-    with atomic.replacing(path) as partial:
-        if zip:
-            partial.write_bytes(to_zip(contents))
-        else:
-            partial.mkdir()
-            for name, data in contents.items():
-                (partial / name).write_bytes(data)
-        written = _open(partial, None)
-    atomic.sweep(path)
+    with in_turn(path, lambda _: None, TURN_S):  # of two at once the last one is what stays
+        atomic.sweep_folder(path.parent)
+        with atomic.replacing(path) as partial:
+            if zip:
+                partial.write_bytes(to_zip(contents))
+            else:
+                partial.mkdir()
+                for name, data in contents.items():
+                    (partial / name).write_bytes(data)
+            written = _open(partial, None)
+        atomic.sweep(path)
     return replace(written, path=path)
 
 
@@ -141,6 +145,11 @@ def _read_verified(container: Container) -> tuple[Manifest, dict[str, bytes]]:
     _check_roles(manifest)
     if SIGNATURE in container.names:
         files[SIGNATURE] = container.read(SIGNATURE, signature.LIMIT)
+    for name, entry in manifest.files.items():
+        if (size := container.size(name)) != entry.bytes:
+            msg = f"{name} has {size} bytes, and was written with {entry.bytes}; copy the artefact again."
+            raise InputError(msg)
+    memory.claim(sum(entry.bytes for entry in manifest.files.values()), "It", "it is no artefact of ours")
     for name, entry in manifest.files.items():
         files[name] = container.read(name, max(entry.bytes, 0))
         _check_sum(name, files[name], entry.sha256)
@@ -167,21 +176,22 @@ def _check_roles(manifest: Manifest) -> None:
     named = {f"payload.{role}": name for role, name in manifest.payload.items()}
     for where, name in {**named, "probes.file": manifest.probes.file}.items():
         if name not in manifest.files:
-            msg = f"{where} of the manifest is {name}, which is not among its files {', '.join(manifest.files)}."
+            msg = f"{where} of the manifest is {name}, which is not among its files {listed(manifest.files)}."
             raise InputError(msg)
 
 
 def _require_names(due: Iterable[str], names: Iterable[str]) -> None:
-    missing = [name for name in due if name not in names]
+    present = set(names)
+    missing = [name for name in due if name not in present]
     if missing:
-        msg = f"{', '.join(missing)} is missing; copy the whole artefact, or compile it again."
+        msg = f"{listed(missing)} is missing; copy the whole artefact, or compile it again."
         raise InputError(msg)
 
 
 def _refuse_extra(names: Iterable[str], declared: Mapping[str, FileEntry]) -> None:
     extra = sorted(set(names) - {MANIFEST, SUMS, SIGNATURE, *declared})
     if extra:
-        msg = f"{', '.join(extra)} does not belong there; move it elsewhere."
+        msg = f"{listed(extra)} does not belong there; move it elsewhere."
         raise InputError(msg)
 
 
@@ -228,7 +238,7 @@ def _refuse_foreign(path: Path, *, zipped: bool) -> None:
                 foreign = sorted(set(container.names) - {SUMS, SIGNATURE, *known})
             if MANIFEST in known and not foreign:
                 return
-            reason = f"it holds {', '.join(foreign)}" if foreign else "it is no artefact"
+            reason = f"it holds {listed(foreign)}" if foreign else "it is no artefact"
         except InputError as error:
             reason = str(error)
     msg = f"{path} is in the way and is not overwritten: {reason}; move it, or write elsewhere."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import stat
+import struct
 import zipfile
 import zlib
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from ..errors import InputError
+from ..system.places import is_litter
 from . import installed
 
 if TYPE_CHECKING:
@@ -27,6 +29,10 @@ class Container(Protocol):
     @property
     def names(self) -> tuple[str, ...]: ...
 
+    def size(self, name: str) -> int:
+        """Bytes of one file, without reading it; 0 for one that is not there."""
+        ...
+
     def read(self, name: str, limit: int) -> bytes:
         """The bytes of one file; InputError when they are damaged or more than `limit`."""
         ...
@@ -40,11 +46,16 @@ def open_container(path: Path) -> Generator[Container]:
     elif not path.exists():
         msg = f"it does not exist. {installed.remedy()}"
         raise InputError(msg)
+    elif not path.is_file():
+        msg = "it is a pipe, a device or a socket; give a folder or a .zip."
+        raise InputError(msg)
     else:
         try:
             with zipfile.ZipFile(path) as archive:
                 yield Zip(archive, _zip_names(archive))
-        except zipfile.BadZipFile as error:
+        except (zipfile.BadZipFile, NotImplementedError, ValueError, LookupError, struct.error) as error:
+            if isinstance(error, InputError):
+                raise
             msg = f"it is no readable zip, perhaps it was cut short ({error}); copy it again."
             raise InputError(msg) from error
 
@@ -55,6 +66,10 @@ class Folder:
 
     path: Path
     names: tuple[str, ...]
+
+    def size(self, name: str) -> int:
+        """See Container."""
+        return (self.path / name).stat().st_size
 
     def read(self, name: str, limit: int) -> bytes:
         """See Container."""
@@ -73,6 +88,10 @@ class Zip:
     def names(self) -> tuple[str, ...]:
         """See Container."""
         return tuple(self.members)
+
+    def size(self, name: str) -> int:
+        """See Container."""
+        return self.members[name].file_size
 
     def read(self, name: str, limit: int) -> bytes:
         """See Container."""
@@ -111,20 +130,22 @@ def check_name(name: str) -> None:
 
 
 def _folder_names(path: Path) -> tuple[str, ...]:
-    for entry in path.iterdir():
+    entries = [entry for entry in path.iterdir() if entry.is_symlink() or not is_litter(entry.name)]
+    for entry in entries:
         if entry.is_symlink() or not entry.is_file():
             kind = "a link" if entry.is_symlink() else "no plain file"
             msg = f"{entry.name} is {kind}, and does not belong there; remove it."
             raise InputError(msg)
-    return tuple(sorted(entry.name for entry in path.iterdir()))
+    return tuple(sorted(entry.name for entry in entries))
 
 
 def _zip_names(archive: zipfile.ZipFile) -> Mapping[str, zipfile.ZipInfo]:
-    names = [info.orig_filename for info in archive.infolist()]  # as stored; .filename is already tidied
+    infos = [info for info in archive.infolist() if not _is_litter_of_a_zip(info.orig_filename)]
+    names = [info.orig_filename for info in infos]  # as stored; .filename is already tidied
     tops = {name.partition("/")[0] for name in names}
     top = f"{tops.pop()}/" if len(tops) == 1 and all("/" in name for name in names) else ""
     members: dict[str, zipfile.ZipInfo] = {}
-    for name, info in zip(names, archive.infolist(), strict=True):
+    for name, info in zip(names, infos, strict=True):
         if top and name == top:
             continue
         inside = name[len(top) :]
@@ -139,6 +160,11 @@ def _zip_names(archive: zipfile.ZipFile) -> Mapping[str, zipfile.ZipInfo]:
     if top:
         check_name(top[:-1])
     return members
+
+
+def _is_litter_of_a_zip(name: str) -> bool:
+    """What macOS adds to a zip, too: such entries are never read."""
+    return name.startswith("__MACOSX/") or is_litter(name)
 
 
 def _limited(name: str, data: bytes, limit: int) -> bytes:

@@ -42,11 +42,17 @@ class TensorSpec(Record):
     def __post_init__(self) -> None:
         _require(self.layout in ("NCHW", "NHWC"), f"layout is {self.layout!r}; it must be NCHW or NHWC")
         _require(len(self.shape) == 4, f"shape has {len(self.shape)} axes; it must have 4 like {self.layout}")
+        _require(min(self.shape) >= 1, f"shape is {self.shape}; every side must be at least 1")
         channels = self.shape[self.layout.index("C")]
         _require(
             len(self.meaning) == channels,
             f"meaning names {len(self.meaning)} channels, but shape {self.shape} in {self.layout} has {channels}",
         )
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.shape[self.layout.index("H")], self.shape[self.layout.index("W")]
 
 
 @dataclass(frozen=True)
@@ -149,6 +155,9 @@ class Probes(Record):
     count: int
     reference: str
 
+    def __post_init__(self) -> None:
+        _require(self.count >= 1, f"count is {self.count}; an artefact proves itself with at least 1 probe")
+
 
 @dataclass(frozen=True)
 class Tolerance(Record):
@@ -157,6 +166,11 @@ class Tolerance(Record):
     probability_max: float
     probability_mean: float
     mask_dice: float
+
+    def __post_init__(self) -> None:
+        for name in ("probability_max", "probability_mean", "mask_dice"):
+            value: float = getattr(self, name)
+            _require(0 <= value <= 1, f"{name} is {value}; it must be in [0, 1]")
 
 
 @dataclass(frozen=True)
@@ -212,6 +226,12 @@ class Intensity(Record):
 
     def __post_init__(self) -> None:
         count = len(self.quantiles)
+        _require(count >= 1, "quantiles is empty; it must name at least one")
+        values = (*self.lowest, *self.highest, self.focus)
+        _require(all(map(math.isfinite, values)), f"the values are {values}; they must be finite")
+        _require(
+            all(0 <= q <= 100 for q in self.quantiles), f"quantiles are {self.quantiles}; they must be in [0, 100]"
+        )
         _require(
             count == len(self.lowest) == len(self.highest),
             f"there are {count} quantiles, {len(self.lowest)} lowest and {len(self.highest)} highest values",
@@ -329,7 +349,13 @@ class Manifest(Record):
             "foreground" in self.channels,
             f"outputs[0].meaning is {self.channels}; 'foreground' must be among it",
         )
+        _require(
+            self.pixel_size_um is None or 0 < self.pixel_size_um < math.inf,
+            f"pixel_size_um is {self.pixel_size_um}; it must be over 0 micrometres, or null",
+        )
         _require(min(self.tile) >= 1, f"tile is {self.tile}; both sides must be at least 1 pixel")
+        for where, tensor in (("inputs[0]", self.inputs[0]), ("outputs[0]", self.outputs[0])):
+            _require(tensor.size == self.tile, f"tile is {self.tile}, and {where} has {tensor.size} pixels")
         _require(
             0 <= self.overlap < min(self.tile),
             f"overlap is {self.overlap} pixels; it must be at least 0 and under the tile {self.tile}",

@@ -6,6 +6,7 @@ compile, runtime and benchmarks replay the same probes with the same comparison.
 from __future__ import annotations
 
 import io
+import math
 import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..metrics import confusion, dice_of
+from ..system import memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .manifest import Tolerance
+
+    Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -52,13 +56,45 @@ class ProbeSet:
     def from_bytes(cls, data: bytes) -> ProbeSet:
         """Read such bytes, never a pickle; InputError when they hold anything else."""
         try:
+            _check_claims(data)
             with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
                 inputs: NDArray[Any] = arrays["inputs"]
                 outputs: NDArray[Any] = arrays["outputs"]
-        except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
-            msg = f"The probes cannot be read: {error}."
+        except InputError:
+            raise
+        except Exception as error:  # of many kinds: numpy parses the headers of arrays as Python
+            msg = f"The probes cannot be read ({type(error).__name__}: {error}); copy the artefact again."
             raise InputError(msg) from error
         return cls(inputs, outputs)
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What one probe showed when an artefact was opened; `misses` is empty where it was reproduced."""
+
+    replay: Replay
+    misses: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """In words, e.g. for `description`."""
+        if self.misses:
+            return f"missed: {'; '.join(self.misses)}"
+        return f"reproduced: max |dp| {self.replay.probability_max:.4f}, mask Dice {self.replay.mask_dice:.4f}"
+
+
+def _check_claims(data: bytes) -> None:
+    """ValueError where an array's header claims more than its member holds, or InputError, more than the memory."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        for name in ("inputs.npy", "outputs.npy"):
+            info = archive.getinfo(name)
+            with archive.open(info) as file:
+                version = np.lib.format.read_magic(file)
+                read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+                shape, _, dtype = read(file)
+            if math.prod(shape) * dtype.itemsize > info.file_size:
+                msg = f"{name} claims the shape {shape} and has {info.file_size} bytes"
+                raise ValueError(msg)
+            memory.claim(info.file_size, f"The probes' {name}", "copy the artefact again")
 
 
 @dataclass(frozen=True)
@@ -83,8 +119,16 @@ class Replay:
         )
 
 
+def check_one(run: Run, probes: ProbeSet, tolerance: Tolerance, threshold: float, channel: int = 0) -> Opening:
+    """Replay one probe, the one with the most foreground, as an artefact is opened; see replay."""
+    number = int((probes.outputs[:, channel] > threshold).sum(axis=(1, 2)).argmax())
+    one = ProbeSet(probes.inputs[number : number + 1], probes.outputs[number : number + 1])
+    result = replay(run, one, threshold, channel)
+    return Opening(result, result.misses(tolerance))
+
+
 def replay(
-    run: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+    run: Run,
     probes: ProbeSet,
     threshold: float,
     channel: int = 0,

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..backend import Backend, refuse_other_than_cpu
 from ..errors import EdgescopeError
-from ..system import extras
+from ..system import extras, first_open
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -59,6 +59,7 @@ class TFLite(Backend):
 
     def _open(self, artifact: Artifact, execution: Execution, batch: int) -> TFLiteSession:
         library, threads = self.library() or LIBRARIES[0], execution.threads or 1
+        first_open.check(artifact.payload("tflite"), library, self.extra)
         module = extras.load(f"{library}.interpreter", extra=self.extra)
         interpreter = module.Interpreter(model_content=artifact.payload("tflite"), num_threads=threads)
         if batch > 1:

@@ -7,7 +7,7 @@ that was killed is taken up by the same call, and only a whole result takes its 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,8 @@ from ..execution import DEFAULT, Execution
 from ..frames.intensities import Range
 from ..frames.scale import Diameter, DiameterRequest, Scale
 from ..hosts import dask as host
-from ..images.ome_zarr import VERSIONS, size_um
+from ..images.ome_zarr import VERSIONS, pixel_size_um
+from ..images.planes import EVERYTHING, Choice
 from ..objects.instances import scaled_rule
 from ..objects.stitching import MARGIN, join
 from ..system import extras
@@ -46,7 +47,7 @@ class Wanted:
     artifact: Path
     labels: bool = False
     probability: bool = False
-    channel: int | None = None
+    choice: Choice = EVERYTHING
     block: int = host.BLOCK
     margin: int = MARGIN
     ngff: str | None = None
@@ -58,7 +59,7 @@ class Wanted:
 
 
 def segment_image(path: Path, out: Path, wanted: Wanted, tell: Tell) -> dict[str, Any]:
-    """Segment the image at `path` (OME-Zarr, TIFF or PNG) into a new OME-Zarr at `out`.
+    """Segment the image at `path` (an OME-Zarr, or a file of any kind that is read here) into a new OME-Zarr at `out`.
 
     The result is an image, the mask (uint8, 0 and 255), with `labels/objects` and `probability` on request, and with
     the axes, pixel sizes and NGFF version of the source.
@@ -69,7 +70,7 @@ def segment_image(path: Path, out: Path, wanted: Wanted, tell: Tell) -> dict[str
     are lost for good: call it again then.
     """
     manifest, model = host.describe(wanted.artifact, wanted.execution, wanted.trust)
-    source = open_source(path, wanted.channel)
+    source = open_source(path, wanted.choice, wanted.block)
     host.check_array(source.array.shape, source.array.dtype, wanted.block)
     run = Run(out, _request(path, source, wanted, model), source, wanted.block, wanted.margin, _images(wanted), tell)
     if (made_by := run.finished()) is not None:
@@ -117,7 +118,7 @@ def _scale(run: Run, wanted: Wanted, manifest: Manifest, model: Model) -> Scale:
     note = run.work / "done" / "scale"
     if note.is_file():
         return Scale(**json.loads(note.read_text("utf-8")))
-    um, request = size_um(run.source.axes[-1]), DiameterRequest.of(wanted.diameter)
+    um, request = pixel_size_um(run.source.axes), DiameterRequest.of(wanted.diameter)
     scale = host.scale_of(run.source.array, manifest, model, request, um, run.block)
     tasks.note(run.work, "scale", asdict(scale))
     return scale
@@ -131,13 +132,15 @@ def _request(path: Path, source: Source, wanted: Wanted, model: Model) -> dict[s
         raise InputError(msg)
     return {
         "image": str(path.resolve()),
-        "changed": path.stat().st_mtime_ns if path.is_file() else None,
+        "generation": source.generation,
+        "axes": [list(astuple(axis)) for axis in source.axes],
         "shape": list(source.array.shape),
         "dtype": str(source.array.dtype),
         "artifact": model.digest,
         "ngff": version,
         "chunk": chunk_of(wanted.block),
-        **{name: getattr(wanted, name) for name in ("channel", "labels", "probability", "block", "margin", "diameter")},
+        "choice": asdict(wanted.choice),
+        **{name: getattr(wanted, name) for name in ("labels", "probability", "block", "margin", "diameter")},
         **{name: getattr(wanted.execution, name) for name in ("backend", "device")},
     }
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 NAME = "doctor"
 LIBRARIES = {
     "io": (("tifffile", "tifffile"), ("PIL", "pillow")),
+    "readers": (("czifile", "czifile"), ("nd2", "nd2"), ("liffile", "liffile"), ("zarr", "zarr")),
     "parquet": (("pyarrow", "pyarrow"),),
     "dask": (("dask", "dask"), ("distributed", "distributed"), ("zarr", "zarr")),
     "pymmcore": (("pymmcore_plus", "pymmcore-plus"),),

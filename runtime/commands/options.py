@@ -1,4 +1,8 @@
-"""Options that several commands have, each declared once: --trust, --diameter, --backend, --device, --threads."""
+"""Options that several commands have, each declared once.
+
+--channel, --scene, --z and --pixel-size say what is read of an image; --max-memory, --trust, --diameter, --backend,
+--device, --threads and --performance are further down.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +12,42 @@ from typing import TYPE_CHECKING
 from ..artifact.signature import SIGNATURE, VARIABLE, Signature, trusted
 from ..errors import InputError
 from ..execution import PERFORMANCE, Execution
+from ..images.planes import Choice, number_or_name
+from ..system import memory
+from ..system.memory import VARIABLE as MAX_MEMORY
 
 if TYPE_CHECKING:
     import argparse
 
     from ..artifact.artifact import Artifact
+
+
+def add_reading(parser: argparse.ArgumentParser) -> None:
+    """Declare what is read of an image file."""
+    parser.add_argument(
+        "--channel",
+        metavar="N|NAME",
+        help="which channel of images with several, from 0 or by name (default: the one that is nuclear by its name)",
+    )
+    parser.add_argument("--scene", metavar="N|NAME", help="which scene of files with several, from 0 or by name")
+    parser.add_argument(
+        "--z", metavar="N|all|max|mean", default="all", help="a plane along Z, all, or a projection (default: all)"
+    )
+    parser.add_argument(
+        "--pixel-size", type=float, metavar="UM", help="micrometres a pixel, instead of what the image says"
+    )
+    parser.add_argument(
+        "--max-memory",
+        metavar="SIZE",
+        help=f"that one image may take, such as 4G (default: ${MAX_MEMORY}, or half of what is free)",
+    )
+
+
+def reading_of(args: argparse.Namespace) -> Choice:
+    """What those options say; the limit of memory is set for this process and its children."""
+    memory.set_limit(args.max_memory)
+    channel, scene, z = (number_or_name(text) for text in (args.channel, args.scene, args.z))
+    return Choice(channel, scene, "all" if z is None else z, args.pixel_size)
 
 
 def add_execution(parser: argparse.ArgumentParser, *, performance: bool = False) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 from contextlib import suppress
@@ -20,12 +21,15 @@ if TYPE_CHECKING:
 def open_streams() -> None:
     """Let this process print whatever it is started with: closed streams lead nowhere, odd characters are escaped.
 
+    What tifffile logs about files is said by our own errors and notes.
+
     A descriptor below 3 that is closed would go to the next file that is opened, and libraries print into it.
     """
     if os.name == "posix":
         while (opened := os.open(os.devnull, os.O_RDWR)) <= 2:
             pass
         os.close(opened)
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     for name in ("stdout", "stderr"):
         stream: TextIO | None = getattr(sys, name)
         if stream is None:

@@ -18,11 +18,12 @@ from .. import backend
 from ..artifact.artifact import open_artifact
 from ..errors import InputError, report
 from ..frames.scale import AS_IT_IS, SEEN, Scale
-from ..images.planes import read_planes, write_mask_ome_tiff
+from ..images.files import OUTPUTS, find_images, open_image, stem_of
+from ..images.planes import Choice, Stack, stack_of, write_mask_ome_tiff
 from ..objects.files import PlaneObjects, write_csv, write_geojson, write_parquet
 from ..segmenter import Segmenter
-from ..system import extras
-from .options import add_diameter, add_execution, add_trust, execution_of
+from ..system import atomic, extras, memory
+from .options import add_diameter, add_execution, add_reading, add_trust, execution_of, reading_of
 from .output import say, write_json
 
 if TYPE_CHECKING:
@@ -35,17 +36,15 @@ if TYPE_CHECKING:
     from ..segmentation.result import Segmentation
 
 NAME = "predict"
-SUFFIXES = (".png", ".tif", ".tiff")
-OUTPUTS = ("-mask.ome.tif", "-labels.ome.tif", "-probability.ome.tif")
 OBJECT_FILES = {"csv": write_csv, "geojson": write_geojson, "parquet": write_parquet}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("artifact", type=Path, help="artefact folder or .zip")
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help="PNG, TIFF, OME-TIFF, a folder or a pattern")
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="image, OME-Zarr, a folder of images or a pattern")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the masks are written")
-    parser.add_argument("--channel", type=int, metavar="N", help="which channel, from 0, of images with several")
+    add_reading(parser)
     parser.add_argument("--labels", action="store_true", help="also write numbered objects")
     parser.add_argument("--probability", action="store_true", help="also write the probability, float32")
     parser.add_argument(
@@ -63,9 +62,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Segment every image, whatever one of them is; exit code 0, 2 for one that is no use, 1 for another failure."""
+    choice = reading_of(args)
     jobs = output_stems(find_images(args.images))
+    _check_outputs(jobs, args.out)
     artifact = open_artifact(args.artifact, args.trust)
     _check_surroundings(args, artifact.manifest)
+    atomic.sweep_folder(args.out)
     done: list[dict[str, Any]] = []
     failed: list[dict[str, str]] = []
     codes: set[int] = set()
@@ -73,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
         for number, (path, stem) in enumerate(jobs.items(), 1):
             _progress(f"{number}/{len(jobs)} {path.name}")
             try:
-                done.append(_predict(segment, path, args.out / stem, args))
+                done.append(_predict(segment, path, args.out / stem, choice, args))
             except Exception as error:  # of the image, of writing its results, or ours: the next one may do
                 _progress("")
                 failed.append({"image": str(path), "error": str(error)})
@@ -86,33 +88,19 @@ def run(args: argparse.Namespace) -> int:
     return min(codes, default=0)
 
 
-def find_images(given: Iterable[str]) -> list[Path]:
-    """The files behind paths, folders and patterns (which Windows' shells leave alone), each once, in order."""
-    found: dict[Path, None] = {}
-    for text in given:
-        try:
-            matches = _matches(Path(text))
-        except OSError:  # a name that is too long, a folder that may not be read: said when it is its turn
-            matches = [Path(text)]
-        if not matches:
-            msg = f"{text} holds no image ({', '.join(SUFFIXES)}); give a file, a folder or a pattern."
-            raise InputError(msg)
-        found.update(dict.fromkeys(matches))
-    return list(found)
-
-
-def _matches(path: Path) -> list[Path]:
-    if path.is_dir():
-        return sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and not _is_passed_over(p))
-    if not path.exists() and any(sign in str(path) for sign in "*?["):
-        pattern = path.relative_to(path.anchor)
-        return sorted(p for p in Path(path.anchor).glob(str(pattern)) if not _is_passed_over(p))
-    return [path]
+def _check_outputs(jobs: Mapping[Path, str], out: Path) -> None:
+    """No image is overwritten by the results of another before it is read, nor by its own."""
+    images = {path.resolve(): path for path in jobs}
+    for path, stem in jobs.items():
+        for ending in OUTPUTS:
+            if (image := images.get((out / f"{stem}{ending}").resolve())) is not None:
+                msg = f"The results of {path} would overwrite {image}, an image to segment; give another --out."
+                raise InputError(msg)
 
 
 def output_stems(paths: Iterable[Path]) -> dict[Path, str]:
     """A name for each image's outputs: its stem, with the folder's name or a number where two would be equal."""
-    stems = {path: _stem(path) for path in paths}
+    stems = {path: stem_of(path) for path in paths}
     plain = [stem.lower() for stem in stems.values()]
     taken: set[str] = set()
     for path, stem in stems.items():
@@ -141,20 +129,27 @@ def _check_surroundings(args: argparse.Namespace, manifest: Manifest) -> None:
     )
 
 
-def _predict(segment: Segmenter, path: Path, target: Path, args: argparse.Namespace) -> dict[str, Any]:
+def _predict(segment: Segmenter, path: Path, target: Path, choice: Choice, args: argparse.Namespace) -> dict[str, Any]:
+    with open_image(path) as image:
+        return _segment_stack(segment, stack_of(image, str(path), choice), target, args)
+
+
+def _segment_stack(segment: Segmenter, stack: Stack, target: Path, args: argparse.Namespace) -> dict[str, Any]:
     start = perf_counter()
-    planes = read_planes(path, args.channel)
+    path, count = stack.path, len(stack.indices)
+    height, width = stack.scene.frame_shape
+    kept = 1 + 4 * (args.labels or bool(args.objects)) + 4 * args.probability
+    memory.claim(count * height * width * kept, f"The result of {path}, {count} planes of {height} x {width},")
     stacks: dict[str, list[NDArray[Any]]] = {}
     flags: dict[str, None] = {}
     tables: list[PlaneObjects] = []
     scale: Scale | None = None
     used = AS_IT_IS
-    for plane in planes:
+    for plane in map(stack.plane, stack.indices):
         try:
             result = segment(plane.frame, plane.pixel_size_um, scale=scale)
         except InputError as error:
-            where = f"{path} {plane.label}".rstrip()
-            msg = f"{where}: {error}"
+            msg = f"{f'{path} {plane.label}'.rstrip()}: {error}"
             raise InputError(msg) from error
         if scale is None and result.scale.source == SEEN:
             scale = result.scale  # the first plane that shows its objects decides for all
@@ -164,20 +159,22 @@ def _predict(segment: Segmenter, path: Path, target: Path, args: argparse.Namesp
             tables.append(PlaneObjects(result.labels(), result.table(), plane.label, plane.time, plane.focus))
         flags.update(dict.fromkeys(result.flags))
         used = result.scale
-    axis = "Z" if planes[0].label.startswith("z") else "T"
-    files = _write(target, stacks, planes[0].pixel_size_um, axis)
+    files = _write(target, stacks, stack)
     for kind in dict.fromkeys(args.objects):
         table = target.with_name(f"{target.name}-objects.{kind}")
         OBJECT_FILES[kind](table, tables)
         files.append(str(table))
     masks = np.asarray(stacks["mask"])
-    height, width = masks.shape[-2:]
     summary: dict[str, Any] = {
-        "image": str(path),
-        "planes": len(planes),
+        "image": path,
+        "scene": stack.scene.name,
+        "channel": stack.channel,
+        "planes": count,
         "height": height,
         "width": width,
-        "pixel_size_um": planes[0].pixel_size_um,
+        "pixel_size_um": stack.spacing.pixel_size_um,
+        "spacing": asdict(stack.spacing),
+        "notes": list(stack.notes),
         "foreground": float(np.count_nonzero(masks) / masks.size),
         "scale": asdict(used),
         "flags": list(flags),
@@ -198,35 +195,32 @@ def _outputs(result: Segmentation, args: argparse.Namespace) -> dict[str, NDArra
     return arrays
 
 
-def _write(target: Path, stacks: Mapping[str, list[NDArray[Any]]], pixel_size_um: float | None, axis: str) -> list[str]:
+def _write(target: Path, stacks: Mapping[str, list[NDArray[Any]]], stack: Stack) -> list[str]:
+    """The results with the axes of the image; pages without a meaning, and more of them, become time points."""
+    loops = {axis: size for axis, size in stack.loops.items() if size > 1}
+    axes = "".join(loops)
+    shape = tuple(loops.values()) if axes in ("T", "Z", "TZ", "ZT") else (len(stack.indices),)
     files: list[str] = []
     for name, planes in stacks.items():
-        array = planes[0] if len(planes) == 1 else np.stack(planes)
+        whole: Any = np.stack(planes)
+        array = planes[0] if len(planes) == 1 else whole.reshape(*shape, *planes[0].shape)
         path = target.with_name(f"{target.name}-{name}.ome.tif")
-        write_mask_ome_tiff(path, array, pixel_size_um, axis)
+        write_mask_ome_tiff(path, array, stack.spacing, axes if len(axes) == len(shape) and axes[0] in "TZ" else "T")
         files.append(str(path))
     return files
 
 
-def _stem(path: Path) -> str:
-    stem = path.stem
-    return stem[: -len(".ome")] if stem.lower().endswith(".ome") else stem
-
-
-def _is_passed_over(path: Path) -> bool:
-    """Outputs of ours, and what macOS puts beside a file on a foreign disk: "._" and its name."""
-    return path.name.lower().endswith(OUTPUTS) or path.name.startswith("._")
-
-
 def _line(row: Mapping[str, Any]) -> str:
     planes = f"{row['planes']} planes, " if row["planes"] > 1 else ""
+    channel = f"channel {row['channel']}, " if row["channel"] else ""
     objects = f", {row['objects']} objects" if "objects" in row else ""
     flags = f", {' '.join(row['flags'])}" if row["flags"] else ""
+    notes = "".join(f"; {note}" for note in row["notes"])
     scale = Scale(**row["scale"])
     resized = "" if scale.factor == 1.0 else f", {scale}"
     return (
-        f"{row['image']} -> {row['files'][0]}  ({planes}{row['height']}x{row['width']}, "
-        f"{100 * row['foreground']:.1f} % foreground{objects}{resized}, {row['seconds']:.2f} s{flags})"
+        f"{row['image']} -> {row['files'][0]}  ({channel}{planes}{row['height']}x{row['width']}, "
+        f"{100 * row['foreground']:.1f} % foreground{objects}{resized}, {row['seconds']:.2f} s{flags}{notes})"
     )
 
 

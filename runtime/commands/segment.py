@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from ..frames.scale import Scale
-from .options import add_diameter, add_execution, add_trust, execution_of
+from .options import add_diameter, add_execution, add_reading, add_trust, execution_of, reading_of
 from .output import write_json
 
 if TYPE_CHECKING:
@@ -25,12 +25,12 @@ LOG_S = 30.0
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("image", type=Path, metavar="IN", help="OME-Zarr folder, TIFF, OME-TIFF or PNG")
+    parser.add_argument("image", type=Path, metavar="IN", help="an OME-Zarr folder or an image file")
     parser.add_argument("out", type=Path, metavar="OUT", help="the OME-Zarr that is written, e.g. masks.ome.zarr")
     parser.add_argument("--artifact", type=Path, required=True, metavar="A", help="artefact folder or .zip")
     parser.add_argument("--labels", action="store_true", help="also write numbered objects, as labels/objects")
     parser.add_argument("--probability", action="store_true", help="also write the probability, float32")
-    parser.add_argument("--channel", type=int, metavar="N", help="which channel, from 0, of images with several")
+    add_reading(parser)
     parser.add_argument(
         "--scheduler",
         default="threads",
@@ -59,8 +59,9 @@ def run(args: argparse.Namespace) -> int:
     from .. import bulk  # here, as it needs numpy's and zarr's time to start only when it is called
 
     _check(args)
-    options = {name: getattr(args, name) for name in bulk.Wanted.__dataclass_fields__ if name != "execution"}
-    wanted = bulk.Wanted(**options, execution=execution_of(args))
+    own = ("artifact", "labels", "probability", "block", "margin", "ngff", "scheduler", "workers", "trust", "diameter")
+    options = {name: getattr(args, name) for name in own}
+    wanted = bulk.Wanted(**options, choice=reading_of(args), execution=execution_of(args))
     logging.getLogger("distributed").setLevel(logging.ERROR)  # a lost worker is made up for
     start = perf_counter()
     found = bulk.segment_image(args.image, args.out, wanted, _Progress())
@@ -82,6 +83,10 @@ def run(args: argparse.Namespace) -> int:
 def _check(args: argparse.Namespace) -> None:
     if args.out.suffix.lower() in (".tif", ".tiff", ".png"):
         msg = f"OUT {args.out} looks like a file, but an OME-Zarr is a folder; name it like masks.ome.zarr."
+        raise InputError(msg)
+    image, out = args.image.resolve(), args.out.resolve()
+    if image == out or image in out.parents or out in image.parents:
+        msg = f"OUT {args.out} is IN, or one lies inside of the other; give another OUT."
         raise InputError(msg)
     if args.workers is not None and args.workers < 1:
         msg = f"Workers is {args.workers}; it must be at least 1."

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..artifact.artifact import open_artifact
 from ..hosts.mqtt import MqttHost, parse_broker
+from ..images.planes import number_or_name
 from ..segmenter import Segmenter
 from ..system import extras
 from .options import add_diameter, add_execution, add_trust, execution_of
@@ -25,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--folder", type=Path, required=True, metavar="DIR", help="the images; no other folder is read")
     parser.add_argument("--broker", default="localhost", metavar="HOST[:PORT]", help="of MQTT (default: localhost)")
     parser.add_argument("--tls", action="store_true", help="encrypt, with the system's certificates")
-    parser.add_argument("--channel", type=int, metavar="N", help="which channel, from 0, of images with several")
+    parser.add_argument("--channel", metavar="N|NAME", help="which channel, from 0 or by name, of images with several")
     add_diameter(parser)
     add_trust(parser)
     add_execution(parser)
@@ -38,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
         extras.load(module, extra=extra)  # better now than with the first command
     artifact = open_artifact(args.artifact, args.trust)
     with Segmenter.of(artifact, execution_of(args), diameter=args.diameter) as segment:
-        host = MqttHost(segment, args.folder, args.channel)
+        host = MqttHost(segment, args.folder, number_or_name(args.channel))
 
         def end(*_: object) -> None:
             host.end()

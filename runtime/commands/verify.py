@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     """Exit code 0, or BudgetMissed when the replay is outside the tolerance."""
     artifact = open_artifact(args.artifact, args.trust)
     manifest, probes = artifact.manifest, artifact.probes()
-    with Segmenter.of(artifact, execution_of(args)) as segment:
+    with Segmenter.of(artifact, execution_of(args), probe=False) as segment:
         result = replay(segment.run_tile, probes, manifest.threshold, manifest.channels.index("foreground"))
         found = {"artifact": str(args.artifact), "backend": segment.backend, **segment.description}
     due = manifest.tolerance

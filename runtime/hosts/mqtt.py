@@ -30,9 +30,11 @@ import numpy as np
 
 from ..errors import EdgescopeError, InputError
 from ..frames.scale import SEEN
-from ..images.planes import read_planes
+from ..images import files as images
+from ..images.planes import Choice, planes_of
 from ..objects.files import PlaneObjects, write_csv
 from ..system import atomic, extras
+from ..system.places import is_litter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -46,7 +48,7 @@ COMMAND = "segmenter/segment"
 STATUS = "status/segmenter"
 DONE = "done"
 OBJECTS = "-objects.csv"
-SUFFIXES = (".png", ".tif", ".tiff")
+SUFFIXES = tuple(suffix for suffix in images.SUFFIXES if suffix not in images.FOLDERS)
 MOST_BYTES = 1 << 16  # of a command; a longer one is none
 USER, PASSWORD = "EDGESCOPE_MQTT_USER", "EDGESCOPE_MQTT_PASSWORD"  # of the environment, as commands are seen by all
 RETRY_S = 30  # at most between two tries to reach the broker
@@ -73,12 +75,12 @@ def parse_broker(text: str, *, tls: bool = False) -> Broker:
 class MqttHost:
     """Takes commands, one at a time, and tells what comes of them."""
 
-    def __init__(self, segment: Segmenter, root: Path, channel: int | None = None) -> None:
-        """root : the folder that all images are in; channel : which one, from 0, of images with several.
+    def __init__(self, segment: Segmenter, root: Path, channel: int | str | None = None) -> None:
+        """root : the folder that all images are in; channel : which one, from 0 or by name, of images with several.
 
         InputError when there is no such folder.
         """
-        self._segment, self._root, self._channel = segment, Path(root).expanduser().resolve(), channel
+        self._segment, self._root, self._choice = segment, Path(root).expanduser().resolve(), Choice(channel)
         if not self._root.is_dir():
             msg = f"{root} is no folder; give the one that the images are in."
             raise InputError(msg)
@@ -182,20 +184,22 @@ class MqttHost:
         """Segment the images of one folder; whether that was not interrupted."""
         if (folder / DONE).exists() and not force:
             return True
-        images = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
-        for number, path in enumerate(images, 1):
+        files = sorted(
+            path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not is_litter(path.name)
+        )
+        for number, path in enumerate(files, 1):
             if self._stop.is_set():
                 return False
-            self._tell(f"Segmenting image {path.name}, image {number}/{len(images)}")
+            self._tell(f"Segmenting image {path.name}, image {number}/{len(files)}")
             self._image(self._inside(path))
-        if images:
+        if files:
             atomic.write_bytes(folder / DONE, b"")
         return True
 
     def _image(self, path: Path) -> None:
         planes: list[PlaneObjects] = []
         scale: Scale | None = None  # the first plane whose objects are seen decides for all
-        for plane in read_planes(path, self._channel):
+        for plane in planes_of(path, self._choice):
             result = self._segment(plane.frame, plane.pixel_size_um, scale=scale)
             scale = result.scale if result.scale.source == SEEN else scale
             planes.append(PlaneObjects(result.labels(), result.table(), plane.label, plane.time, plane.focus))

@@ -1,188 +1,152 @@
-"""PNG and TIFF files as arrays with named axes. Pillow and tifffile are imported on call (extra `io`).
+"""Image files as scenes with named axes, whoever reads them: predict, segment, the benchmarks and the trainings.
 
-A file that is cut short is refused: a TIFF reader alone would hand over the pages that are left.
+A file is known by its first bytes, not by its name. What its library throws becomes one error that names the file.
 """
 
 from __future__ import annotations
 
-import logging
-import math
-import warnings
-from contextlib import contextmanager
-from dataclasses import dataclass
+import io
+import stat
+from functools import partial
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
-from xml.etree import ElementTree
-
-import numpy as np
 
 from ..errors import EdgescopeError, InputError
-from ..system import extras
+from ..system.places import is_litter
+from .formats import czi, lif, nd2, png, tiff, zarr
+from .ome_zarr import METADATA
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
-    from pathlib import Path
+    from collections.abc import Callable, Iterable
 
-    from numpy.typing import NDArray
+    from .scene import ImageFile
 
-PNG = b"\x89PNG\r\n\x1a\n"
-TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two are BigTIFF
-MAPPED = 256 << 20  # bytes from which a stack is mapped from the disk and not read into memory
-
-UNITS_UM = {
-    **{"am": 1e-12, "fm": 1e-9, "pm": 1e-6, "nm": 1e-3, "mm": 1e3, "cm": 1e4, "dm": 1e5, "m": 1e6, "km": 1e9},
-    **dict.fromkeys(("\u00b5m", "\u03bcm", "um", "micron", "microns", "micrometer", "\\u00B5m"), 1.0),
-    **dict.fromkeys(("\u00c5", "\u212b"), 1e-4),  # the letter and the sign for Angstrom
-    **dict.fromkeys(("in", "inch"), 25400.0),
-    **{"nanometer": 1e-3, "millimeter": 1e3, "thou": 25.4, "pt": 25400 / 72, "ft": 304800.0, "yd": 914400.0},
-}
-PRINTING_UM = 20.0  # a pixel this wide comes from the 72 to 600 dpi that desktop programs write, not a microscope
-
-
-@dataclass(frozen=True)
-class ImageFile:
-    """`data` with one letter of `axes` per axis (Y, X; C channel, S colour; T, Z, ... stacks) and its channels."""
-
-    data: NDArray[Any]
-    axes: str
-    pixel_size_um: float | None = None
-    channels: tuple[str, ...] = ()
+FORMATS: tuple[tuple[tuple[bytes, ...], Callable[[Any, str], ImageFile]], ...] = (
+    ((png.MAGIC,), png.open_scenes),
+    (tiff.MAGICS, tiff.open_scenes),
+    ((czi.MAGIC,), czi.open_scenes),
+    (nd2.MAGICS, nd2.open_scenes),
+    ((lif.MAGIC,), lif.open_scenes),
+)
+FOLDERS = (".zarr",)
+OUTPUTS = ("-mask.ome.tif", "-labels.ome.tif", "-probability.ome.tif")  # how the results of `predict` end
+SUFFIXES = (
+    *(".png", ".tif", ".tiff", ".btf", ".tf8", ".lsm", ".stk", ".qptiff", ".svs", ".scn", ".ndpi"),
+    *(".czi", ".nd2", ".lif", *FOLDERS),
+)
 
 
-def read_image(path: Path) -> ImageFile:
-    """Read a PNG or a TIFF, known by its first bytes; InputError when it is neither, empty or damaged."""
+def open_image(path: Path, name: str | None = None) -> ImageFile:
+    """Open an image file, or an OME-Zarr folder, and list its scenes; close it after use.
+
+    name : what errors call it, instead of its path
+    InputError when it is no image of a kind that is read here, empty, damaged, or too large for the memory.
+    """
+    path = Path(path)
+    name = str(path) if name is None else name
     try:
-        if path.is_fifo():
-            msg = f"{path} is a pipe; give a file."
+        if path.is_dir():
+            return _parsed(name, partial(zarr.open_scenes, path, name))
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            kind = "a pipe" if stat.S_ISFIFO(mode) else "a device or a socket"
+            msg = f"{name} is {kind}; give a file."
             raise InputError(msg)
         with path.open("rb") as file:
             start = file.read(32)
     except OSError as error:
-        msg = f"{path} cannot be read: {error.strerror}."
+        msg = f"{name} cannot be read: {error.strerror}."
         raise InputError(msg) from error
+    return _open(path, start, name)
+
+
+def open_bytes(data: bytes, name: str) -> ImageFile:
+    """The same for a file's bytes, e.g. of a member of a zip."""
+    return _open(io.BytesIO(data), data[:32], name)
+
+
+def find_images(paths: Iterable[str]) -> list[Path]:
+    """The images behind paths, folders and patterns (which Windows' shells leave alone), each once, in order.
+
+    In folders, results of `predict` are passed over, and what macOS and Windows leave there.
+    """
+    found: dict[Path, None] = {}
+    for text in paths:
+        try:
+            matches = _matches(Path(text))
+        except OSError:  # a name that is too long, a folder that may not be read: said when it is its turn
+            matches = [Path(text)]
+        if not matches:
+            msg = f"{text} holds no image ({' '.join(SUFFIXES)}); give a file, a folder or a pattern."
+            raise InputError(msg)
+        found.update(dict.fromkeys(matches))
+    return list(found)
+
+
+def _matches(path: Path) -> list[Path]:
+    if path.is_dir() and not is_image_folder(path):
+        return sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and not _is_passed_over(p))
+    if not path.exists() and any(sign in str(path) for sign in "*?["):
+        pattern = path.relative_to(path.anchor)
+        return sorted(p for p in Path(path.anchor).glob(str(pattern)) if not _is_passed_over(p))
+    return [path]
+
+
+def _is_passed_over(path: Path) -> bool:
+    return path.name.lower().endswith(OUTPUTS) or is_litter(path.name)
+
+
+def is_image_folder(path: Path) -> bool:
+    """Whether a folder is one image, an OME-Zarr, and not a folder of images."""
+    return path.suffix.lower() in FOLDERS or any((path / name).is_file() for name in METADATA)
+
+
+def stem_of(name: str | PurePath) -> str:
+    """A file's name without its suffix, and without the ".ome" before it, in whatever case."""
+    stem = PurePath(name).stem
+    return stem[: -len(".ome")] if stem.lower().endswith(".ome") and len(stem) > len(".ome") else stem
+
+
+def _open(file: Path | io.BytesIO, start: bytes, name: str) -> ImageFile:
     if not start:
-        msg = f"{path} is empty (0 bytes); copy it again."
+        msg = f"{name} is empty (0 bytes); copy it again."
         raise InputError(msg)
-    if start.startswith(PNG):
-        return _parsed(path, lambda: _read_png(path, start))
-    if start.startswith(TIFF):
-        return _parsed(path, lambda: _read_tiff(path))
-    msg = f"{path} is neither a PNG nor a TIFF (it starts with {start[:4]!r}); convert it to TIFF."
+    for magics, open_scenes in FORMATS:
+        if start.startswith(magics):
+            return _parsed(name, partial(open_scenes, file, name))
+    msg = (
+        f"{name} is no PNG, TIFF, CZI, ND2 or LIF (it starts with {start[:4]!r}); convert it to OME-TIFF, or give an "
+        f"OME-Zarr folder."
+    )
     raise InputError(msg)
 
 
-def _parsed(path: Path, parse: Callable[[], ImageFile]) -> ImageFile:
+def _parsed(name: str, parse: Callable[[], ImageFile]) -> ImageFile:
+    with foreign(name):
+        opened = parse()
+        if not opened.scenes or any(not size for scene in opened.scenes for size in scene.shape):
+            opened.close()
+            msg = "it holds no pixels"
+            raise ValueError(msg)
+        return opened
+
+
+class foreign:
     """Whatever a library throws at a foreign file is one error that names the file."""
-    try:
-        return parse()
-    except EdgescopeError:
-        raise
-    except MemoryError as error:
-        msg = f"{path} does not fit the memory ({error or 'none was left'}); cut it into smaller images."
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if error is None or isinstance(error, EdgescopeError) or not isinstance(error, Exception):
+            return
+        if isinstance(error, MemoryError):
+            msg = f"{self._name} does not fit the memory ({error or 'none was left'}); cut it into smaller images."
+        elif isinstance(error, OSError) and error.errno is not None:
+            msg = f"{self._name} cannot be read: {error.strerror}."
+        else:  # of many kinds, among them those of the codecs
+            msg = f"{self._name} is damaged or cut short ({type(error).__name__}: {error}); copy it again."
         raise InputError(msg) from error
-    except Exception as error:  # of many kinds, among them those of the codecs
-        msg = f"{path} is damaged or cut short ({type(error).__name__}: {error}); copy it again."
-        raise InputError(msg) from error
-
-
-def _read_png(path: Path, start: bytes) -> ImageFile:
-    if len(start) < 26:
-        msg = "its header ends early"
-        raise ValueError(msg)
-    bits, colour_type = start[24], start[25]
-    if bits == 16 and colour_type != 0:
-        msg = f"{path} is a 16-bit PNG with colour or transparency, which would lose bits; save it as TIFF."
-        raise InputError(msg)
-    image = extras.load("PIL.Image", extra="io")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", image.DecompressionBombWarning)  # fields of a slide are large
-            with image.open(path) as opened:
-                return _png_pixels(opened)
-    except image.DecompressionBombError as error:
-        msg = f"{path} has too many pixels for a PNG ({error}); save it as TIFF."
-        raise InputError(msg) from error
-
-
-def _png_pixels(opened: Any) -> ImageFile:
-    if opened.mode.startswith("I"):  # 16 bits, which older versions of Pillow widen to 32
-        return ImageFile(np.asarray(opened).astype(np.uint16), "YX")
-    if opened.mode in ("1", "L", "LA"):
-        return ImageFile(np.asarray(opened.convert("L")), "YX")
-    return ImageFile(np.asarray(opened.convert("RGB")), "YXS", channels=("red", "green", "blue"))
-
-
-def _read_tiff(path: Path) -> ImageFile:
-    tifffile = extras.load("tifffile", extra="io")
-    with _strictly(), tifffile.TiffFile(path) as file:
-        series = file.series[0]
-        _check_complete(file, series)
-        if len(file.series) > 1:
-            logging.getLogger(__name__).warning("%s: only the first of %d images", path, len(file.series))
-        data = series.asarray(out="memmap" if series.nbytes > MAPPED else None)
-        return ImageFile(data, series.axes, _tiff_pixel_size(file), _tiff_channels(file, series))
-
-
-@contextmanager
-def _strictly() -> Generator[None]:
-    """Make an exception of what tifffile logs as an error, e.g. a page that lies beyond the end of the file."""
-    heard: list[str] = []
-    handler = logging.Handler(logging.ERROR)
-    handler.emit = lambda record: heard.append(record.getMessage())
-    logger = logging.getLogger("tifffile")
-    propagated, logger.propagate = logger.propagate, False
-    logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        logger.propagate = propagated
-    if heard:
-        raise ValueError(heard[0])
-
-
-def _check_complete(file: Any, series: Any) -> None:
-    for number, page in enumerate(series.pages):
-        if page is None:
-            msg = f"page {number} is missing"
-            raise ValueError(msg)
-        end = max((o + n for o, n in zip(page.dataoffsets, page.databytecounts, strict=True)), default=0)
-        if page.parent is file and end > file.filehandle.size:
-            msg = f"page {number} ends at byte {end}, the file at {file.filehandle.size}"
-            raise ValueError(msg)
-
-
-def _tiff_pixel_size(file: Any) -> float | None:
-    if file.ome_metadata:
-        pixels = _ome_pixels(file.ome_metadata)
-        size, unit = pixels.get("PhysicalSizeX"), pixels.get("PhysicalSizeXUnit", "um")
-        return _positive(float(size) * UNITS_UM[unit]) if size and unit in UNITS_UM else None
-    tags = file.pages[0].tags
-    if "XResolution" not in tags:
-        return None
-    pixels, units = tags["XResolution"].value
-    imagej: dict[str, Any] = file.imagej_metadata or {}
-    um = UNITS_UM.get(imagej.get("unit", ""))
-    if um is not None:
-        return _positive(um * units / pixels) if pixels else None
-    um = {2: 25400.0, 3: 10000.0}.get(int(file.pages[0].resolutionunit))
-    size = _positive(um * units / pixels) if um and pixels else None
-    return size if size is not None and size < PRINTING_UM else None
-
-
-def _tiff_channels(file: Any, series: Any) -> tuple[str, ...]:
-    if "S" in series.axes:
-        return ("red", "green", "blue", "alpha")[: series.shape[series.axes.index("S")]]
-    if not file.ome_metadata:
-        return ()
-    channels = (child for child in _ome_pixels(file.ome_metadata) if child.tag.endswith("}Channel"))
-    return tuple(channel.get("Name", "") for channel in channels)
-
-
-def _ome_pixels(xml: str) -> ElementTree.Element:
-    """The Pixels of the first image; an empty element where there are none."""
-    elements = ElementTree.fromstring(xml).iter()
-    return next((e for e in elements if e.tag.endswith("}Pixels")), ElementTree.Element("Pixels"))
-
-
-def _positive(size: float) -> float | None:
-    return size if math.isfinite(size) and size > 0 else None

@@ -1,6 +1,7 @@
 """OME-Zarr images (NGFF 0.4 and 0.5): the full resolution in, masks and labels out, with axes and pixel sizes kept.
 
-zarr is imported on call (extra `dask`). What is no OME-Zarr but a bare array is read too, without a pixel size.
+zarr is imported on call (extras `readers` and `dask`). What is no OME-Zarr but a bare array is read too, without a
+pixel size.
 """
 
 from __future__ import annotations
@@ -11,30 +12,31 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..system import extras
-from .files import UNITS_UM
+from .scene import Spacing, micrometres
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     import numpy as np
 
 VERSIONS = ("0.4", "0.5")  # on zarr format 2 and 3
 TYPES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
-NGFF_UNITS_UM = {
-    **UNITS_UM,
-    **{"angstrom": 1e-4, "picometer": 1e-6, "nanometer": 1e-3, "micrometer": 1.0},
-    **{"millimeter": 1e3, "centimeter": 1e4, "meter": 1e6},
-}
+EXTRA = "readers"
+METADATA = (".zarray", ".zattrs", ".zgroup", ".zmetadata", "zarr.json")
 
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis: `name` t, c, z, y or x; `scale` is the step from one index to the next, in `unit`."""
+    """One axis: `name` t, c, z, y or x; `scale` is the step from one index to the next, in `unit`.
+
+    translation : where index 0 is, in `unit`
+    """
 
     name: str
     scale: float = 1.0
     unit: str | None = None
+    translation: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -52,43 +54,94 @@ class ZarrImage:
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     version: str = VERSIONS[-1]
+    channels: tuple[str, ...] = ()
 
-    @property
-    def pixel_size_um(self) -> float | None:
-        """Side of a pixel along x; None where the unit is not said."""
-        return size_um(self.axes[-1])
+    def is_stored(self) -> bool:
+        """Whether any chunk of the array is there; where none is, it holds its fill value everywhere."""
+        folder = self.store / self.component
+        return any(path.is_file() and path.name not in METADATA for path in folder.rglob("*"))
 
 
 def size_um(axis: Axis) -> float | None:
     """An axis' step in micrometres, or None."""
-    factor = NGFF_UNITS_UM.get(axis.unit or "")
-    size = axis.scale * factor if factor else None
-    return size if size is not None and math.isfinite(size) and size > 0 else None
+    return micrometres(axis.scale, axis.unit)
 
 
-def open_image(path: Path) -> ZarrImage:
-    """Find the full resolution of an OME-Zarr; InputError when there is none, or its axes are not understood.
+def pixel_size_um(axes: tuple[Axis, ...]) -> float | None:
+    """The side of a square with a pixel's area, or None; the last two axes are y and x."""
+    return Spacing(size_um(axes[-2]), size_um(axes[-1])).pixel_size_um
 
-    path : a store, a group in it, or an array; of the several images of a bioformats2raw layout the first is taken
+
+def open_image(path: Path, scene: int | str | None = None) -> ZarrImage:
+    """The full resolution of one image; InputError when there is none, several to choose from, or odd axes.
+
+    path : a store, a group in it, or an array
+    scene : which image of a plate or of a bioformats2raw layout, from 0, or its path in the store
     """
-    zarr = extras.load("zarr", extra="dask")
+    images = list_images(path)
+    return images[choose_scene(path, tuple(images), scene)]
+
+
+def choose_scene(path: Path | str, names: Sequence[str], scene: int | str | None, default: int | None = None) -> str:
+    """The name of the scene that is asked for; InputError where there is none such, or several and none was chosen."""
+    if scene is None and (len(names) == 1 or default is not None):
+        return names[default or 0]
+    if isinstance(scene, int) and 0 <= scene < len(names):
+        return names[scene]
+    if isinstance(scene, str) and names.count(scene) == 1:
+        return scene
+    listed = ", ".join(f"{number} {name}".strip() for number, name in enumerate(names[:12]))
+    more = f", ... {len(names) - 1}" if len(names) > 12 else ""
+    asked = "choose one" if scene is None else f"there is no scene {scene}, choose one of them"
+    msg = f"{path} holds {len(names)} scene(s): {listed}{more}; {asked} with --scene N."
+    raise InputError(msg)
+
+
+def list_images(path: Path) -> dict[str, ZarrImage]:
+    """All images of a store by their path in it ("" is the store itself): of a plate, all fields of its wells.
+
+    InputError when there is none, or its axes are not understood.
+    """
     if not path.is_dir():
         msg = f"{path} is no folder, and so no OME-Zarr; give the folder that holds zarr.json or .zattrs."
         raise InputError(msg)
+    if not any((path / name).is_file() for name in METADATA):
+        msg = f"{path} is a folder, but no OME-Zarr (it holds no zarr.json, .zattrs or .zgroup); give an image file."
+        raise InputError(msg)
+    zarr = extras.load("zarr", extra=EXTRA)
     try:
         node: Any = zarr.open(str(path), mode="r")
         attributes: dict[str, Any] = node.attrs.asdict()
         ome = attributes.get("ome", attributes)
-        if "multiscales" not in ome and ome.get("bioformats2raw.layout"):
-            return open_image(path / "0")
         if isinstance(node, zarr.Array):
-            return _bare(path, node)
-        return _multiscale(path, node, ome)
-    except (ValueError, KeyError, TypeError, FileNotFoundError, AttributeError) as error:
-        if isinstance(error, InputError):
-            raise
+            return {"": _bare(path, node)}
+        inner = [] if "multiscales" in ome else _inner(node, ome)
+        if not inner:
+            return {"": _multiscale(path, node, ome)}
+        return {name: image for name in inner for image in list_images(path / name).values()}
+    except InputError:
+        raise
+    except Exception as error:  # of many kinds: whatever zarr makes of foreign metadata
         msg = f"{path} is no OME-Zarr that can be read ({type(error).__name__}: {error})."
         raise InputError(msg) from error
+
+
+def _inner(group: Any, ome: Mapping[str, Any]) -> list[str]:
+    """The paths of the images in a plate, a well, or a bioformats2raw layout."""
+    if "plate" in ome:
+        wells = [str(well["path"]) for well in ome["plate"]["wells"]]
+        return [f"{well}/{field}" for well in wells for field in _inner(group[well], _ome(group[well]))]
+    if "well" in ome:
+        return [str(image["path"]) for image in ome["well"]["images"]]
+    if ome.get("bioformats2raw.layout"):
+        numbers = sorted(int(name) for name, _ in group.members() if name.isdigit())
+        return [str(number) for number in numbers]
+    return []
+
+
+def _ome(group: Any) -> Mapping[str, Any]:
+    attributes: dict[str, Any] = group.attrs.asdict()
+    return attributes.get("ome", attributes)
 
 
 def _multiscale(path: Path, group: Any, ome: Mapping[str, Any]) -> ZarrImage:
@@ -104,11 +157,21 @@ def _multiscale(path: Path, group: Any, ome: Mapping[str, Any]) -> ZarrImage:
     array = group[dataset["path"]]
     declared: list[dict[str, Any]] = first["axes"]
     names = [str(axis["name"]).lower() for axis in declared]
-    scales = [a * b for a, b in zip(_scale(dataset, len(names)), _scale(first, len(names)), strict=True)]
-    units = [axis.get("unit") for axis in declared]
-    axes = tuple(Axis(*of) for of in zip(names, scales, units, strict=True))
     _check_axes(path, names, array.shape)
-    return ZarrImage(path, str(dataset["path"]), axes, tuple(array.shape), array.dtype, version)
+    scales, translations = _placed(dataset, len(names))
+    more_scales, more_translations = _placed(first, len(names))
+    axes = tuple(
+        Axis(name, a * b, axis.get("unit"), c * b + d)
+        for name, axis, a, b, c, d in zip(
+            names, declared, scales, more_scales, translations, more_translations, strict=True
+        )
+    )
+    omero: dict[str, Any] = ome.get("omero") or {}
+    shown: list[dict[str, Any]] = omero.get("channels") or []
+    channels = tuple(str(channel.get("label") or "") for channel in shown)
+    count = array.shape[names.index("c")] if "c" in names else 1
+    channels = channels if len(channels) == count and any(channels) else ()
+    return ZarrImage(path, str(dataset["path"]), axes, tuple(array.shape), array.dtype, version, channels)
 
 
 def _bare(path: Path, array: Any) -> ZarrImage:
@@ -119,11 +182,14 @@ def _bare(path: Path, array: Any) -> ZarrImage:
     return ZarrImage(path, "", tuple(Axis(name) for name in names), tuple(array.shape), array.dtype)
 
 
-def _scale(of: Mapping[str, Any], count: int) -> list[float]:
-    for transformation in of.get("coordinateTransformations", ()):
-        if transformation.get("type") == "scale":
-            return [float(value) for value in transformation["scale"]]
-    return [1.0] * count
+def _placed(of: Mapping[str, Any], count: int) -> tuple[list[float], list[float]]:
+    """Scale and translation of each axis."""
+    found = {"scale": [1.0] * count, "translation": [0.0] * count}
+    for transformation in of.get("coordinateTransformations") or ():
+        kind = str(transformation.get("type"))
+        if kind in found and kind in transformation:
+            found[kind] = [float(value) for value in transformation[kind]]
+    return found["scale"], found["translation"]
 
 
 def _check_axes(path: Path, names: list[str], shape: tuple[int, ...]) -> None:
@@ -200,8 +266,10 @@ def write_image_metadata(store: Path, component: str, layout: ImageLayout, name:
     A level k holds every 2**k-th row and column, so its pixels keep their place and no translation is needed.
     """
     axes = [{"name": a.name, "type": TYPES[a.name], **({"unit": a.unit} if a.unit else {})} for a in layout.axes]
+    place = [axis.translation for axis in layout.axes]
+    moved = [{"type": "translation", "translation": place}] if any(place) else []
     datasets = [
-        {"path": str(k), "coordinateTransformations": [{"type": "scale", "scale": _steps(layout, k)}]}
+        {"path": str(k), "coordinateTransformations": [{"type": "scale", "scale": _steps(layout, k)}, *moved]}
         for k in range(layout.levels)
     ]
     multiscale: dict[str, Any] = {"name": name, "axes": axes, "datasets": datasets, "type": "nearest"}

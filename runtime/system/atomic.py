@@ -1,15 +1,19 @@
 """Files and folders that appear whole or not at all: written beside their place, synced, renamed into it.
 
-A killed run leaves at most hidden names (`.NAME.partial-*`, `.NAME.old-*`), which `sweep` removes. Renaming
-a folder onto another one fails on every system, so the old one is moved aside first.
+A killed run leaves at most hidden names (`.NAME.partial-OWNER-*`, `.NAME.old-OWNER-*`; the owner is a computer and a
+process on it), which `sweep` and `sweep_folder` remove. Renaming a folder onto another one fails on every system, so
+the old one is moved aside first.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import platform
+import re
 import shutil
-from contextlib import contextmanager
+import zlib
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
@@ -19,6 +23,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+LEFT = re.compile(
+    r"\.(?P<name>.+)\.(?P<kind>partial|old)-(?P<computer>[0-9a-f]{8})\.(?P<process>\d{1,9})-[0-9a-f]{8}", re.DOTALL
+)
+LONGEST = 200  # bytes of a name; with what is added it is under the 255 of most file systems
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # of a disk or a quota: the place is right, and the work failed
 
 
@@ -73,10 +81,28 @@ def remove(path: Path) -> None:
 
 
 def sweep(path: Path) -> None:
-    """Remove what killed runs left beside `path`."""
+    """Remove what killed runs left beside `path`, once it is whole; whoever calls this is the only one to make it."""
+    start = f".{_short(path.name)}"
     for entry in list(path.parent.iterdir()):
-        if entry.name.startswith((f".{path.name}.partial-", f".{path.name}.old-")):
+        if entry.name.startswith((f"{start}.partial-", f"{start}.old-")):
             remove(entry)
+
+
+def sweep_folder(folder: Path) -> None:
+    """Remove what processes of this computer that are no more left in a folder; before it is written to.
+
+    What was moved aside goes back to its place where nothing has taken it.
+    """
+    for entry in list(folder.iterdir()) if folder.is_dir() else ():
+        match = LEFT.fullmatch(entry.name)
+        if match is None or match["computer"] != _computer() or _lives(int(match["process"])):
+            continue
+        with suppress(OSError):  # in use, or not ours: somebody else's business
+            place = folder / match["name"]
+            if match["kind"] == "old" and not place.exists() and match["name"] == _short(match["name"]):
+                entry.rename(place)
+            else:
+                remove(entry)
 
 
 def _move(partial: Path, path: Path) -> None:
@@ -94,7 +120,32 @@ def _move(partial: Path, path: Path) -> None:
 
 
 def _hidden(path: Path, kind: str) -> Path:
-    return path.with_name(f".{path.name}.{kind}-{os.urandom(4).hex()}")
+    return path.with_name(f".{_short(path.name)}.{kind}-{_computer()}.{os.getpid()}-{os.urandom(4).hex()}")
+
+
+def _short(name: str) -> str:
+    """The name, or a hash of one that would be too long with what is added to it."""
+    data = os.fsencode(name)
+    return name if len(data) <= LONGEST else f"{zlib.crc32(data):08x}-{len(data)}"
+
+
+def _computer() -> str:
+    return f"{zlib.crc32(platform.node().encode(errors='replace')):08x}"
+
+
+def _lives(process: int) -> bool:
+    """Whether a process of this computer is there; where that cannot be asked, it is taken to be."""
+    if process == os.getpid():
+        return True
+    if os.name != "posix":
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # of another user
+        return True
+    return True
 
 
 def _sync(path: Path) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from ..errors import InputError
+
+LITTER = (".ds_store", "thumbs.db", "ehthumbs.db", "desktop.ini")  # in lower case
 
 
 def check_writable(path: Path, remedy: str) -> None:
@@ -30,3 +32,9 @@ def check_file(*paths: Path | None) -> None:
             msg = f"{str(path)!r} is a folder; give a file."
             raise InputError(msg)
         check_writable(path.parent, "give another place")
+
+
+def is_litter(name: str) -> bool:
+    """Whether a file is one that macOS or Windows leaves in folders that somebody looks at, and nobody misses."""
+    base = PurePath(name).name.lower()
+    return base.startswith("._") or base in LITTER

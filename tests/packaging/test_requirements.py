@@ -18,16 +18,42 @@ def project(path: Path) -> dict:
 
 
 def locked() -> dict[str, str]:
-    lines = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
-    return dict(line.split("==") for line in lines)
+    return {name: version for name, version, _ in pinned()}
 
 
-def test_the_lock_is_plain():
-    for line in (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines():
-        assert re.fullmatch(r"[a-z0-9.-]+==[a-z0-9.]+", line)
+def pinned() -> list[tuple[str, str, list[str]]]:
+    """Name, version and hashes of each line of the lock; its lines are broken by a backslash."""
+    text = (ROOT / "requirements.lock").read_text(encoding="utf-8").replace("\\\n", " ")
+    found = []
+    for line in text.splitlines():
+        pin, *hashes = line.split()
+        name, version = pin.split("==")
+        found.append((name, version, hashes))
+    return found
 
 
-@pytest.mark.parametrize("extra", ["distill", "compile", "bench", "dask", "io", "parquet", "openvino", "litert", "dev"])
+def test_the_lock_names_no_address_and_each_file_by_its_hash():
+    for name, version, hashes in pinned():
+        assert re.fullmatch(r"[a-z0-9.-]+", name)
+        assert re.fullmatch(r"[a-z0-9.]+", version)
+        assert hashes, name
+        assert all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", one) for one in hashes)
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_make_setup_installs_only_what_the_lock_has_hashes_of():
+    command = ["make", "--dry-run", "--always-make", "--no-print-directory", "setup"]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    installs = [
+        line for line in said.replace("\\\n", "").splitlines() if "pip install" in line and "--editable" not in line
+    ]
+    assert installs
+    assert all(line.count("pip install") == line.count("--require-hashes") for line in installs)
+
+
+@pytest.mark.parametrize(
+    "extra", ["distill", "compile", "bench", "dask", "io", "readers", "parquet", "openvino", "litert", "dev"]
+)
 def test_the_lock_satisfies_an_extra(extra: str):
     pins = locked()
     for text in project(ROOT)["optional-dependencies"][extra]:

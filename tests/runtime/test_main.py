@@ -17,8 +17,9 @@ import pytest
 
 from runtime.__main__ import main
 from runtime.commands import predict
-from runtime.commands.predict import find_images, output_stems
+from runtime.commands.predict import output_stems
 from runtime.errors import InputError
+from runtime.images.files import find_images, open_image
 from runtime.images.planes import read_planes
 from runtime.system import extras
 from runtime.system.processor import cpu_flags
@@ -225,8 +226,6 @@ def bad_image(folder: Path, kind: str) -> Path:
     arrays = {
         "rgb": np.random.default_rng(0).integers(0, 255, (9, 9, 3)).astype(np.uint8),
         "nan": np.full((9, 9), np.nan, np.float32),
-        "float64": np.zeros((9, 9)),
-        "bool": np.zeros((9, 9), bool),
     }
     if kind == "zero":
         path.touch()
@@ -245,11 +244,9 @@ def bad_image(folder: Path, kind: str) -> Path:
     [
         ("rgb", "--channel"),
         ("nan", "not finite"),
-        ("float64", "float64"),
-        ("bool", "bool"),
         ("zero", "0 bytes"),
         ("truncated", "cut short"),
-        ("text", "neither a PNG nor a TIFF"),
+        ("text", "is no PNG, TIFF, CZI, ND2 or LIF"),
         ("gone", "cannot be read"),
     ],
 )
@@ -286,6 +283,46 @@ def test_what_other_systems_leave_in_a_folder_is_no_image(images: Path):
         (images / litter).touch()
     for given in (images, images / "*.tif"):
         assert [path.name for path in find_images([str(given)])] == ["a.tif", "b.tif", "stack.ome.tif"]
+
+
+def test_results_that_would_overwrite_another_image_are_refused_before_it_is_read(
+    artifact_path: Path, images: Path, capsys
+):
+    other = images / "a-mask.ome.tif"
+    shutil.copy(images / "a.tif", other)
+    before = other.read_bytes()
+    assert main(["predict", str(artifact_path), str(images / "a.tif"), str(other), "--out", str(images)]) == 2
+    assert "would overwrite" in capsys.readouterr().err
+    assert other.read_bytes() == before
+
+
+def test_the_nuclear_channel_and_both_axes_of_a_stack_are_kept(artifact_path: Path, tmp_path: Path):
+    tifffile = pytest.importorskip("tifffile")
+    array = np.random.default_rng(0).integers(0, 60000, (2, 3, 2, 40, 50)).astype(np.uint16)
+    metadata = {"axes": "TZCYX", "Channel": {"Name": ["GFP", "DAPI"]}, "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5}
+    metadata |= {"PhysicalSizeZ": 2.0, "TimeIncrement": 30.0}
+    tifffile.imwrite(tmp_path / "a.ome.tif", array, ome=True, metadata=metadata)
+    report = tmp_path / "report.json"
+    command = ["predict", str(artifact_path), str(tmp_path / "a.ome.tif"), "--out", str(tmp_path / "out")]
+    assert main([*command, "--json", str(report)]) == 0
+    (row,) = json.loads(report.read_text())["images"]
+    assert row["channel"] == "1 DAPI"
+    assert row["planes"] == 6
+    with open_image(tmp_path / "out" / "a-mask.ome.tif") as image:
+        (scene,) = image.scenes
+        assert (scene.axes, scene.shape) == ("TZYX", (2, 3, 40, 50))
+        assert (scene.spacing.x_um, scene.spacing.z_um, scene.spacing.t_s) == (0.5, 2.0, 30.0)
+
+
+def test_a_projection_and_a_pixel_size_can_be_asked_for(artifact_path: Path, tmp_path: Path):
+    tifffile = pytest.importorskip("tifffile")
+    array = np.random.default_rng(0).integers(0, 60000, (3, 40, 50)).astype(np.float64)
+    tifffile.imwrite(tmp_path / "a.ome.tif", array, ome=True, metadata={"axes": "ZYX"})
+    report = tmp_path / "report.json"
+    command = ["predict", str(artifact_path), str(tmp_path / "a.ome.tif"), "--out", str(tmp_path / "out")]
+    assert main([*command, "--z", "max", "--pixel-size", "0.25", "--json", str(report)]) == 0
+    (row,) = json.loads(report.read_text())["images"]
+    assert (row["planes"], row["pixel_size_um"]) == (1, 0.25)
 
 
 def test_an_image_given_twice_is_segmented_once(images: Path):

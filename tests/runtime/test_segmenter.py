@@ -14,6 +14,7 @@ import pytest
 
 from runtime import EdgescopeError, InputError, Segmentation, Segmenter
 from runtime.artifact.manifest import Objects, TensorSpec
+from runtime.artifact.probes import ProbeSet
 from runtime.frames.tiling import segment_tiles
 
 if TYPE_CHECKING:
@@ -183,3 +184,43 @@ def test_a_frame_of_4096_pixels_is_segmented_in_bounded_memory(dtype: str, tempo
     grown_mb, result_mb = map(float, done.stdout.split())
     assert result_mb == 64
     assert grown_mb < result_mb + temporary_mb  # float32 percentiles need one copy of the frame
+
+
+# The probe at open
+
+
+@pytest.fixture
+def foreign_path(made: Made, probes: ProbeSet, tmp_path: Path) -> Path:
+    """An artefact with the model of another student: all sums are right, and its probes are not those of its model."""
+    others = ProbeSet(probes.inputs, 1 - probes.outputs)
+    return replace(made, files={**made.files, "probes.npz": others.to_bytes()}).write(tmp_path / "foreign")
+
+
+def test_a_model_that_is_not_that_of_its_probes_is_refused_at_open(foreign_path: Path):
+    with pytest.raises(EdgescopeError, match=r"does not reproduce its probe here: max \|dp\| is 0\.\d+, due at"):
+        Segmenter.open(foreign_path)
+
+
+def test_the_probe_can_be_switched_off_and_that_is_recorded(foreign_path: Path, monkeypatch: pytest.MonkeyPatch):
+    with Segmenter.open(foreign_path, probe=False) as segmenter:
+        assert segmenter.description["probe"] == "off"
+    monkeypatch.setenv("EDGESCOPE_PROBE", "off")
+    with Segmenter.open(foreign_path) as segmenter:
+        assert segmenter.description["probe"] == "off"
+
+
+def test_what_the_probe_showed_is_in_the_description(segment: Segmenter):
+    assert segment.description["probe"].startswith("reproduced: max |dp| 0.000")
+
+
+def test_probes_of_another_tile_than_the_models_are_refused_at_open(made: Made, tmp_path: Path):
+    tile = (16, 16)
+    wrong = replace(
+        made.manifest,
+        tile=tile,
+        inputs=(replace(made.manifest.inputs[0], shape=(1, 1, *tile)),),
+        outputs=(replace(made.manifest.outputs[0], shape=(1, 2, *tile)),),
+    )
+    path = replace(made, manifest=wrong).write(tmp_path / "wrong")
+    with pytest.raises(InputError, match=r"the probes have shape \(3, 2, 32, 48\), the manifest says \(3, 2, 16, 16\)"):
+        Segmenter.open(path)

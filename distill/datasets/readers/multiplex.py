@@ -22,6 +22,7 @@ from distill.datasets.pictures import TIFF, check_finite, decode, instances, siz
 from distill.datasets.sample import NUCLEUS, Dataset, Reader, Sample
 from distill.datasets.splits import choose
 from runtime.errors import InputError
+from runtime.images.files import stem_of
 
 LICENCE = "as the user's data"
 LAYOUT = "expected FIELD/nucleus.tif, FIELD/membrane.tif and FIELD/cells.tif"
@@ -143,7 +144,7 @@ def _fields(members: Members) -> dict[str, dict[str, str]]:
         path = PurePosixPath(name)
         if path.suffix.lower() in TIFF and len(path.parts) <= 2:
             files = found.setdefault(path.parent.name or members.path.stem, {})
-            stem = path.stem.removesuffix(".ome")
+            stem = stem_of(path)
             if stem in files:
                 msg = f"{files[stem]!r} and {name!r} have the same stem; rename one of them."
                 raise InputError(msg)

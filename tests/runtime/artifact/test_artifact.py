@@ -11,6 +11,7 @@ import stat
 import subprocess
 import sys
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import replace
 from hashlib import sha256
@@ -24,7 +25,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from runtime import InputError
-from runtime.artifact.artifact import MANIFEST, SUMS, open_artifact, write_artifact
+from runtime.artifact.artifact import MANIFEST, SUMS, check_place, open_artifact, write_artifact
 from runtime.artifact.manifest import FileEntry
 from runtime.artifact.probes import ProbeSet
 
@@ -147,10 +148,63 @@ def test_a_missing_file_is_refused(artifact_path: Path, name: str):
         open_artifact(artifact_path)
 
 
-@pytest.mark.parametrize("name", ["notes.txt", ".DS_Store", "model.onnx.bak"])
+@pytest.mark.parametrize("name", ["notes.txt", ".hidden", "model.onnx.bak"])
 def test_an_extra_file_is_refused(artifact_path: Path, name: str):
     (artifact_path / name).touch()
     with pytest.raises(InputError, match=f"{name} does not belong there"):
+        open_artifact(artifact_path)
+
+
+@pytest.mark.parametrize("name", [".DS_Store", "Thumbs.db", "desktop.ini", "._manifest.json"])
+def test_what_systems_leave_in_folders_is_passed_over_and_never_read(artifact_path: Path, name: str):
+    """A look into the folder with Finder or Explorer must not break an artefact; no name of ours is among these."""
+    before = open_artifact(artifact_path)
+    (artifact_path / name).write_bytes(b"litter")
+    after = open_artifact(artifact_path)
+    assert after.files == before.files
+    check_place(artifact_path)
+
+
+def test_what_macos_adds_to_a_zip_is_passed_over(artifact_path: Path, tmp_path: Path):
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in artifact_path.iterdir():
+            archive.write(file, f"a/{file.name}")
+        archive.writestr("__MACOSX/a/._manifest.json", b"litter")
+        archive.writestr("a/.DS_Store", b"litter")
+    assert open_artifact(path).files == open_artifact(artifact_path).files
+
+
+def test_a_litter_that_is_a_link_is_refused(artifact_path: Path, tmp_path: Path):
+    (tmp_path / "elsewhere").touch()
+    try:
+        (artifact_path / ".DS_Store").symlink_to(tmp_path / "elsewhere")
+    except OSError:
+        pytest.skip("links need rights here")
+    with pytest.raises(InputError, match=r"DS_Store is a link"):
+        open_artifact(artifact_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_or_a_device_is_no_artefact(tmp_path: Path):
+    os.mkfifo(tmp_path / "a.zip")
+    for path in (tmp_path / "a.zip", Path("/dev/zero")):
+        with pytest.raises(InputError, match="is a pipe, a device or a socket"):
+            open_artifact(path)
+
+
+def test_a_message_names_a_few_files_of_many(artifact_path: Path):
+    for number in range(100):
+        (artifact_path / f"extra{number:03}").touch()
+    with pytest.raises(InputError, match=r"extra007 and 92 more does not belong there"):
+        open_artifact(artifact_path)
+
+
+def test_a_file_of_another_size_is_refused_before_it_is_read(artifact_path: Path, monkeypatch: pytest.MonkeyPatch):
+    name = next(name for name in open_artifact(artifact_path).manifest.files if name.endswith(".md"))
+    with (artifact_path / name).open("ab") as file:
+        file.truncate(1 << 40)  # takes no room on the disk
+    with pytest.raises(InputError, match=rf"{name} has {1 << 40} bytes, and was written with"):
         open_artifact(artifact_path)
 
 
@@ -181,7 +235,7 @@ def test_sums_that_fit_do_not_make_a_file_belong(artifact_path: Path):
 def test_a_file_larger_than_declared_is_not_read_to_its_end(artifact_path: Path):
     with (artifact_path / "model.onnx").open("r+b") as file:
         file.truncate(1 << 40)  # a sparse terabyte: reading it would end the test
-    with pytest.raises(InputError, match=r"model\.onnx is larger than"):
+    with pytest.raises(InputError, match=r"model\.onnx has \d+ bytes, and was written with"):
         open_artifact(artifact_path)
 
 
@@ -254,7 +308,7 @@ def test_a_zip_bomb_is_not_unpacked(members, tmp_path: Path):
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in members:
             archive.writestr(name, bytes(300 << 20) if name == "model.onnx" else data)
-    with pytest.raises(InputError, match=r"model\.onnx is larger than"):
+    with pytest.raises(InputError, match=r"model\.onnx has \d+ bytes, and was written with"):
         open_artifact(path)
 
 
@@ -359,7 +413,7 @@ def test_a_manifest_that_declares_a_negative_size_is_refused(artifact_path: Path
     fields = json.loads((artifact_path / MANIFEST).read_text())
     fields["files"]["CARD.md"]["bytes"] = -5
     write_consistently(artifact_path, json.dumps(fields).encode())
-    with pytest.raises(InputError, match=r"CARD\.md is larger"):
+    with pytest.raises(InputError, match=r"CARD\.md has 7 bytes, and was written with -5"):
         open_artifact(artifact_path)
 
 
@@ -415,3 +469,12 @@ def test_probes_never_come_from_a_pickle():
     np.savez(buffer, inputs=np.array([{}], object), outputs=np.zeros(1))
     with pytest.raises(InputError, match="cannot be read"):
         ProbeSet.from_bytes(buffer.getvalue())
+
+
+def test_two_writers_of_one_artefact_do_not_remove_each_others_work(made: Made, tmp_path: Path):
+    path = tmp_path / "a"
+    with ThreadPoolExecutor(4) as pool:
+        written = list(pool.map(lambda _: made.write(path), range(12)))
+    assert written == [path] * 12
+    assert open_artifact(path).manifest.student == made.manifest.student
+    assert names(tmp_path) == ["a"]

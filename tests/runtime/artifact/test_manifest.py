@@ -93,6 +93,12 @@ def test_a_whole_number_serves_as_a_number(manifest: Manifest):
         (lambda m: m.update(threshold=1.5), ["threshold is 1.5"]),
         (lambda m: m.update(overlap=32), ["overlap is 32", "(32, 48)"]),
         (lambda m: m.update(tile=[0, 8]), ["tile is (0, 8)"]),
+        (lambda m: m.update(tile=[10**9, 48]), ["tile is (1000000000, 48), and inputs[0] has (32, 48) pixels"]),
+        (lambda m: m.update(pixel_size_um=0), ["pixel_size_um is 0.0; it must be over 0 micrometres"]),
+        (lambda m: m["tolerance"].update(probability_max=1e308), ["tolerance: ", "probability_max is 1e+308"]),
+        (lambda m: m["tolerance"].update(mask_dice=-1), ["tolerance: ", "mask_dice is -1.0"]),
+        (lambda m: m["probes"].update(count=0), ["probes: ", "count is 0"]),
+        (lambda m: m["inputs"][0].update(shape=[1, 1, -32, 48]), ["inputs[0]: ", "every side must be at least 1"]),
         (lambda m: m.update(schema_version=1), ["schema_version is 1", "version 2", "compile the student again"]),
         (lambda m: m.update(schema_version="1"), ["schema_version must be a whole number", "'1'"]),
     ],
@@ -145,6 +151,9 @@ def test_values_are_checked_when_they_are_made(build, word: str):
 def test_an_optional_field_may_be_missing_and_is_checked_where_it_is(manifest: Manifest):
     with pytest.raises(InputError, match=r"intensity\.focus must be a number"):
         known = {"quantiles": [50], "lowest": [0.1], "highest": [0.2], "focus": "sharp", "frames": 1}
+        Manifest.from_json(changed(manifest, lambda m: m.update(intensity=known)))
+    with pytest.raises(InputError, match="quantiles is empty"):
+        known = {"quantiles": [], "lowest": [], "highest": [], "focus": 0.1, "frames": 1}
         Manifest.from_json(changed(manifest, lambda m: m.update(intensity=known)))
     with pytest.raises(InputError, match="1 quantiles, 0 lowest"):
         known = {"quantiles": [50], "lowest": [], "highest": [0.2], "focus": 0.1, "frames": 1}

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 import os
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from runtime import EdgescopeError, InputError
-from runtime.images import files as image_files
-from runtime.images.planes import read_planes, write_mask_ome_tiff
-from runtime.system import extras
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from runtime.images.formats import png as png_format
+from runtime.images.formats import tiff as tiff_format
+from runtime.images.planes import planes_of, read_planes, write_mask_ome_tiff
+from runtime.system import extras, memory
 
 tifffile = pytest.importorskip("tifffile")
 pil = pytest.importorskip("PIL.Image")
@@ -64,7 +62,9 @@ def test_a_black_and_white_png_is_read_as_0_and_255(tmp_path: Path):
 
 def test_a_colour_png_is_refused_with_its_channels(tmp_path: Path):
     path = png(tmp_path / "a.png", COLOUR)
-    with pytest.raises(InputError, match=r"a\.png has 3 channel\(s\): 0 red, 1 green, 2 blue; give one with --channel"):
+    with pytest.raises(
+        InputError, match=r"a\.png has 3 channel\(s\): 0 red, 1 green, 2 blue; .*give one with --channel"
+    ):
         read_planes(path)
 
 
@@ -107,7 +107,7 @@ def test_a_truncated_png_is_refused(tmp_path: Path, keep: float):
 # TIFF
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.int16])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 @pytest.mark.parametrize(
     "options", [{}, {"byteorder": ">"}, {"compression": "zlib"}, {"bigtiff": True}, {"tile": (16, 16)}]
 )
@@ -127,19 +127,52 @@ def test_pages_are_planes(tmp_path: Path):
     np.testing.assert_array_equal([plane.frame for plane in planes], STACK)
 
 
-def test_a_large_stack_is_mapped_and_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(image_files, "MAPPED", 100)
-    planes = read_planes(tiff(tmp_path / "a.tif", STACK))
-    assert isinstance(planes[1].frame, np.memmap)
-    np.testing.assert_array_equal(planes[1].frame, STACK[1])
+@pytest.mark.parametrize(
+    ("dtype", "frames"),
+    [
+        (np.bool_, np.uint8),
+        (np.int8, np.float32),
+        (np.int16, np.float32),
+        (np.uint32, np.float32),
+        (np.int64, np.float32),
+        (np.float16, np.float32),
+        (np.float64, np.float32),
+    ],
+)
+def test_a_frame_of_another_type_keeps_its_values_in_float32(tmp_path: Path, dtype: type, frames: type):
+    values = (GREY8 // 2).astype(dtype)
+    frame = only(tiff(tmp_path / "a.tif", values))
+    assert frame.dtype == frames
+    np.testing.assert_array_equal(frame, values)
+
+
+def test_values_too_large_for_float32_are_refused(tmp_path: Path):
+    with pytest.raises(InputError, match=r"up to 1e\+300, too large for float32"):
+        read_planes(tiff(tmp_path / "a.tif", np.full((4, 4), 1e300)))
+
+
+def test_complex_values_are_refused(tmp_path: Path):
+    with pytest.raises(InputError, match="holds complex64, no grey values"):
+        read_planes(tiff(tmp_path / "a.tif", np.ones((4, 4), np.complex64)))
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_the_planes_of_a_stack_are_read_one_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compression: str | None
+):
+    path = tiff(tmp_path / "a.tif", np.tile(GREY16, (50, 10, 10)), compression=compression)
+    monkeypatch.setenv(memory.VARIABLE, str(2 * 60 * 80 * 2))  # far less than the stack
+    count = 0
+    for plane in planes_of(path):
+        np.testing.assert_array_equal(plane.frame, np.tile(GREY16, (10, 10)))
+        count += 1
+    assert count == 50
 
 
 def test_time_and_focus_of_an_ome_tiff_are_planes_of_the_chosen_channel(tmp_path: Path):
     array = np.arange(2 * 3 * 2 * 48, dtype=np.uint16).reshape(2, 3, 2, 6, 8)
     metadata = {"axes": "TZCYX", "Channel": {"Name": ["DAPI", "CD3"]}}
     path = tiff(tmp_path / "a.ome.tif", array, ome=True, metadata=metadata)
-    with pytest.raises(InputError, match=r"2 channel\(s\): 0 DAPI, 1 CD3; give one with --channel"):
-        read_planes(path)
     planes = read_planes(path, 1)
     assert [plane.label for plane in planes[:4]] == ["t000-z000", "t000-z001", "t000-z002", "t001-z000"]
     np.testing.assert_array_equal([plane.frame for plane in planes], array[:, :, 1].reshape(6, 6, 8))
@@ -172,14 +205,17 @@ def test_grey_stored_as_a_colour_tiff_is_grey(tmp_path: Path):
     np.testing.assert_array_equal(only(tiff(tmp_path / "a.tif", np.stack([GREY8] * 3, -1), photometric="rgb")), GREY8)
 
 
-def test_further_images_of_another_size_are_said_to_be_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+def test_further_images_of_another_size_are_said_to_be_left_out(tmp_path: Path):
     path = tmp_path / "a.tif"
     with tifffile.TiffWriter(path) as writer:
         for page in (GREY16, GREY16[:4, :4]):
             writer.write(page, photometric="minisblack", metadata=None)
-    with caplog.at_level(logging.WARNING):
-        np.testing.assert_array_equal(only(path), GREY16)
-    assert "only the first of 2 images" in caplog.text
+    (plane,) = read_planes(path)
+    np.testing.assert_array_equal(plane.frame, GREY16)
+    assert plane.notes == ("only the first of 2 images is read; choose another with --scene",)
+    (plane,) = read_planes(path, scene=1)
+    np.testing.assert_array_equal(plane.frame, GREY16[:4, :4])
+    assert plane.notes == ()
 
 
 # Pixel sizes
@@ -267,14 +303,24 @@ def test_a_header_with_nonsense_behind_it_is_refused(tmp_path: Path, content: by
 
 def test_another_kind_of_file_is_refused_whatever_its_name(tmp_path: Path):
     (tmp_path / "a.tif").write_bytes(b"\xff\xd8\xff\xe0 JFIF")
-    with pytest.raises(InputError, match="neither a PNG nor a TIFF"):
+    with pytest.raises(InputError, match="is no PNG, TIFF, CZI, ND2 or LIF"):
         read_planes(tmp_path / "a.tif")
 
 
-@pytest.mark.parametrize("name", ["gone.tif", "."])
-def test_what_is_no_file_is_refused(tmp_path: Path, name: str):
-    with pytest.raises(InputError, match="cannot be read"):
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("gone.tif", "cannot be read"), (".", "is a folder, but no OME-Zarr"), ("x" * 300, "cannot be read")],
+)
+def test_what_is_no_file_is_refused(tmp_path: Path, name: str, said: str):
+    with pytest.raises(InputError, match=said):
         read_planes(tmp_path / name)
+
+
+def test_a_device_is_refused_and_not_read():
+    if not Path("/dev/zero").exists():
+        pytest.skip("needs /dev/zero")
+    with pytest.raises(InputError, match="is a device"):
+        read_planes(Path("/dev/zero"))
 
 
 def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path):
@@ -294,7 +340,7 @@ def test_whatever_a_parser_throws_is_one_error_that_names_the_file(
         raise error
 
     path = tiff(tmp_path / name, GREY8) if name == "a.tif" else png(tmp_path / name, GREY8)
-    monkeypatch.setattr(image_files, "_tiff_pixel_size" if name == "a.tif" else "_png_pixels", fail)
+    monkeypatch.setattr(*((tiff_format, "_spacing") if name == "a.tif" else (png_format, "_pixels")), fail)
     with pytest.raises(InputError, match=name):
         read_planes(path)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -85,4 +88,42 @@ def test_a_folder_that_may_not_be_written_is_the_wrong_input(tmp_path: Path, mon
     monkeypatch.setattr(atomic.os, "access", lambda folder, mode: False)  # whatever root may do
     with pytest.raises(InputError, match="permission denied"):
         atomic.write_bytes(tmp_path / "b", b"")
+    assert names(tmp_path) == []
+
+
+def dead_process() -> int:
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    return child.pid
+
+
+@pytest.mark.skipif(os.name != "posix", reason="processes are asked for on POSIX alone")
+def test_what_dead_processes_of_this_computer_left_in_a_folder_is_removed(tmp_path: Path):
+    mine, dead, here = os.getpid(), dead_process(), atomic._computer()
+    kept = [f".a.partial-{here}.{mine}-00000000", f".a.partial-ffffffff.{dead}-00000000", ".a.partial-1", ".b", "c"]
+    for name in (*kept, f".a.partial-{here}.{dead}-00000000", f".c.old-{here}.{dead}-00000000"):
+        (tmp_path / name).touch()
+    atomic.sweep_folder(tmp_path)
+    assert names(tmp_path) == sorted(kept)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="processes are asked for on POSIX alone")
+def test_what_a_dead_process_had_moved_aside_goes_back_to_its_place(tmp_path: Path):
+    folder = tmp_path / f".a.old-{atomic._computer()}.{dead_process()}-00000000"
+    folder.mkdir()
+    (folder / "whole").touch()
+    atomic.sweep_folder(tmp_path)
+    assert (tmp_path / "a" / "whole").exists()
+
+
+def test_a_long_name_is_written(tmp_path: Path):
+    path = tmp_path / ("x" * 250)
+    atomic.write_bytes(path, b"1")
+    atomic.write_bytes(path, b"2")
+    assert path.read_bytes() == b"2"
+    assert names(tmp_path) == [path.name]
+
+
+def test_a_folder_that_is_not_there_needs_no_sweep(tmp_path: Path):
+    atomic.sweep_folder(tmp_path / "gone")
     assert names(tmp_path) == []

@@ -10,6 +10,7 @@ from PIL import Image
 
 from distill import datasets
 from runtime.errors import InputError
+from runtime.images.planes import read_planes
 
 FRAME = np.arange(20 * 30, dtype=np.uint16).reshape(20, 30)
 LABELS = np.zeros((20, 30), np.uint16)
@@ -123,10 +124,6 @@ def colour(root):
     write(root / "images" / "a.tif", np.random.default_rng(0).integers(0, 255, (90, 30, 3), np.uint8))
 
 
-def doubles(root):
-    write(root / "images" / "a.tif", FRAME.astype(np.float64))
-
-
 def deep(root):
     write(root / "images" / "a.tif", np.zeros((2, 5, 20, 30), np.uint8))
 
@@ -160,10 +157,9 @@ def no_images(root):
         (other_size, r"have \(7, 30\) pixels, their image 'images/a.tif' has \(20, 30\)"),
         (two_of_a_stem, "have the same stem"),
         (colour, "is a colour picture"),
-        (doubles, "is float64; save it as one of uint8, uint16, float32"),
         (deep, r"has shape \(2, 5, 20, 30\)"),
         (empty_tiff, r"'images/a.tif' is empty \(0 bytes\)"),
-        (half_tiff, "'images/a.tif' is not a whole image"),
+        (half_tiff, "'images/a.tif' is damaged or cut short"),
         (empty_png, r"'labels/a.png' is empty \(0 bytes\)"),
         (negative, "hold -1 to"),
         (no_images, "holds no images/"),
@@ -189,3 +185,64 @@ def test_a_value_that_is_no_number_is_named_with_its_file(root: Path):
     write(root / "images" / "a.tif", frame)
     with pytest.raises(InputError, match=r"a\.tif' holds 1 value\(s\) that are not finite"):
         only(root)
+
+
+# The runtime's reader
+
+
+def test_a_png_with_a_palette_is_what_it_shows_as_on_the_device(tmp_path: Path):
+    """The palette is inverted: its numbers would be the negative of what the device sees."""
+    grey = (FRAME % 256).astype(np.uint8)
+    picture = Image.fromarray(255 - grey, mode="L").convert("P")
+    picture.putdata((255 - grey).ravel().tolist())
+    picture.putpalette([255 - value for value in range(256) for _ in range(3)])
+    (tmp_path / "images").mkdir()
+    picture.save(tmp_path / "images" / "a.png")
+    write(tmp_path / "labels" / "a.png", LABELS)
+    np.testing.assert_array_equal(only(tmp_path).frame, grey)
+    np.testing.assert_array_equal(read_planes(tmp_path / "images" / "a.png")[0].frame, grey)
+
+
+def test_stems_are_paired_in_whatever_case(tmp_path: Path):
+    write(tmp_path / "images" / "a.OME.TIF", FRAME)
+    write(tmp_path / "labels" / "a.png", LABELS)
+    assert only(tmp_path).name == "a"
+
+
+@pytest.mark.parametrize(("axes", "words"), [("TYX", "3 time points"), ("ZYX", "3 planes along Z")])
+def test_a_series_is_not_taken_for_channels(tmp_path: Path, axes: str, words: str):
+    (tmp_path / "images").mkdir()
+    tifffile.imwrite(tmp_path / "images" / "a.ome.tif", np.stack([FRAME] * 3), ome=True, metadata={"axes": axes})
+    write(tmp_path / "labels" / "a.png", LABELS)
+    with pytest.raises(InputError, match=words):
+        only(tmp_path)
+
+
+def test_the_nuclear_channel_comes_first_by_its_name_or_by_the_spec(tmp_path: Path):
+    (tmp_path / "images").mkdir()
+    stack = np.stack([FRAME, FRAME + 1])
+    metadata = {"axes": "CYX", "Channel": {"Name": ["GFP", "DAPI"]}}
+    tifffile.imwrite(tmp_path / "images" / "a.ome.tif", stack, ome=True, metadata=metadata)
+    write(tmp_path / "labels" / "a.png", LABELS)
+    assert only(tmp_path).channels == ("nucleus", "gfp")
+    np.testing.assert_array_equal(only(tmp_path).frame, FRAME + 1)
+    (chosen,) = datasets.open(f"folder:{tmp_path}?channel=GFP")
+    np.testing.assert_array_equal(chosen.frame, FRAME)
+
+
+def test_float64_becomes_float32_as_on_the_device(root: Path):
+    write(root / "images" / "a.tif", FRAME.astype(np.float64))
+    assert only(root).image.dtype == np.float32
+
+
+def test_an_ome_zarr_is_an_image_of_a_folder(tmp_path: Path):
+    zarr = pytest.importorskip("zarr")
+    zarr.save_array(str(tmp_path / "images" / "a.zarr"), FRAME)
+    write(tmp_path / "labels" / "a.png", LABELS)
+    np.testing.assert_array_equal(only(tmp_path).frame, FRAME)
+
+
+def test_litter_is_no_image(root: Path):
+    for name in ("._a.tif", ".DS_Store", "Thumbs.db"):
+        (root / "images" / name).touch()
+    assert only(root).name == "a"

@@ -214,7 +214,7 @@ def negative_labels(field: Path) -> None:
         (smaller_plane, r"membrane.tif' has \(96, 255\) pixels, .*nucleus.tif' has \(96, 256\)"),
         (smaller_labels, r"cells.tif' has \(95, 256\) pixels"),
         (no_nucleus, r"holds no field with a nucleus.tif; expected FIELD/nucleus.tif"),
-        (truncated, "membrane.tif' is not a whole image"),
+        (truncated, "membrane.tif' is damaged or cut short"),
         (doubles, "nucleus.tif' is float64; save it as uint8, uint16 or float32"),
         (several_pages, r"nucleus.tif' has shape \(5, 96, 256\); give one channel a file"),
         (two_of_a_stem, "nucleus.ome.tif' and .*nucleus.tif' have the same stem"),
