@@ -57,6 +57,7 @@ class RunPlan:
     limits : how the measuring processes are held back; see host.profiles.constraint
     until : where a timed frame ends: "network", "mask", "labels" or "objects"
     diameter : of the objects, as `runtime predict --diameter` takes it; None is "auto"
+    label : what the machine is called in tables; None: by its board or processor
     """
 
     rounds: int = 3
@@ -69,6 +70,7 @@ class RunPlan:
     limits: Constraint | None = None
     until: str = OBJECTS
     diameter: str | None = None
+    label: str | None = None
 
     def __post_init__(self) -> None:
         check_until(self.until)
@@ -146,6 +148,7 @@ def measure(artifacts: Sequence[Artifact], source: Source, data: Data, plan: Run
         noise=judge(before, calibrate()),
         rows=tuple(rows),
         digest=None,
+        label=plan.label,
     ).sealed()
 
 

@@ -70,6 +70,9 @@ def run(
     memory_limit: Annotated[
         int | None, typer.Option(metavar="MB", min=1, help="Hold each measuring process to this memory.")
     ] = None,
+    label: Annotated[
+        str | None, typer.Option(metavar="NAME", help='Of this machine in tables, e.g. "microscope 2".')
+    ] = None,
     json_file: Json = None,
 ) -> int:
     """Measure artefacts on this machine: time, memory, quality."""
@@ -83,7 +86,7 @@ def run(
     limits = constraint(profile, cores, memory_limit)
     execution = Execution(backend=backend, threads=threads)
     plan = campaign.RunPlan(
-        rounds, repeats, execution, also_bf16, pictures, throughput, sustain, limits, until, diameter
+        rounds, repeats, execution, also_bf16, pictures, throughput, sustain, limits, until, diameter, label
     )
     artifacts = open_artifacts(artifact)
     with progress("measuring", campaign.steps(artifacts, plan)) as step:

@@ -16,6 +16,8 @@ from importlib import resources
 from jinja2 import Environment, FunctionLoader
 from markupsafe import Markup
 
+from benchmarks.answers import wording
+from benchmarks.answers.choose import Choice
 from benchmarks.answers.requirements import Limits, latency_of, memory_of
 from benchmarks.measures.figures import ENDS, Picture
 from benchmarks.page import charts
@@ -30,6 +32,7 @@ COLOURS = 6  # of Okabe and Ito's that are told apart on white; shapes repeat af
 PNG = b"\x89PNG\r\n\x1a\n"
 PICTURES = 3  # of the worst images of a row
 TEXTS = frozenset({"target", "precision", "backend", "tile", "student"})
+UNTOLD = frozenset({"also fits", "does not fit", "no candidate"})  # of an answer: the table has these rows
 WRAPPED = frozenset({"device", "data"})
 
 
@@ -50,8 +53,8 @@ class Shown:
     picture: Picture
 
 
-def render(shown: Sequence[Entry], absent: Sequence[Absent] = ()) -> str:
-    """The page as text."""
+def render(shown: Sequence[Entry], absent: Sequence[Absent] = (), answer: Choice | None = None) -> str:
+    """The page as text. answer : that it begins with"""
     items = list_items(shown)
     head, *lines = table.cells(shown, absent)
     every_head, *every_line = table.cells(shown, wide=True)
@@ -69,7 +72,8 @@ def render(shown: Sequence[Entry], absent: Sequence[Absent] = ()) -> str:
         lines=list(zip(items, lines, strict=False)),  # without those of absent devices
         absent=absent,
         notes=[note for note in table.notes(shown, absent) if note not in doubtful],
-        warnings=doubtful,
+        doubts=list(dict.fromkeys([*(wording.doubts(answer) if answer else ()), *doubtful])),
+        verdict=[one for one in wording.statements(answer) if one.label not in UNTOLD] if answer else [],
         filters=list_filters(items),
         scatters=[chart for chart in _scatters(items) if chart.points],
         latencies=charts.latencies(items),

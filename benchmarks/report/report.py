@@ -91,6 +91,7 @@ class Report(Record):
 
     constrained : how this machine was held back to resemble a smaller one; its figures are no figures of that one
     digest : SHA-256 over all else; None until it is `sealed`
+    label : what the machine is called by who measured it, e.g. "microscope 2"; None: nothing
     """
 
     schema_version: int
@@ -103,6 +104,7 @@ class Report(Record):
     noise: NoiseCheck | None
     rows: tuple[Row, ...]
     digest: str | None
+    label: str | None = field(default=None, metadata=OPTIONAL)
 
     @property
     def failed(self) -> tuple[Row, ...]:

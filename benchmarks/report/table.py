@@ -5,7 +5,6 @@ A cell that was not measured is '-'. What has to be known to read a figure stand
 
 import csv
 import io
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,20 +12,21 @@ from typing import Any
 from benchmarks.measures.figures import Quality
 from benchmarks.report import warnings
 from benchmarks.report.absent import MARK, Absent
+from benchmarks.report.names import machine_name, name_machines
 from benchmarks.report.report import Protocol, Report, Row
 from runtime import metrics
 
 MISSING = "-"
-TRADE_MARKS = re.compile(r"\((?:R|TM)\)", re.IGNORECASE)
 FORMULA = ("=", "+", "@", "\t", "\r")  # a spreadsheet runs a cell that begins so
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A row, with the report that it comes from."""
+    """A row, with the report that it comes from, and what the machine is called among those that are shown."""
 
     report: Report
     row: Row
+    machine: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,8 @@ def printable(text: str) -> str:
 
 def entries(reports: Sequence[Report]) -> list[Entry]:
     """All rows of all reports, in their order."""
-    return [Entry(report, row) for report in reports for row in report.rows]
+    named = zip(reports, name_machines(reports), strict=True)
+    return [Entry(report, row, name) for report, name in named for row in report.rows]
 
 
 def columns(shown: Sequence[Entry], absent: Sequence[Absent] = (), *, wide: bool = False) -> list[Column]:
@@ -190,15 +191,8 @@ def _backend(entry: Entry) -> str:
 
 
 def device_of(entry: Entry) -> str:
-    """The board or processor, and how much of it there was, or how it was held back."""
-    device, limits = entry.report.device, entry.report.constrained
-    cores = f"{device.usable_cores} cores" if limits is None else limits.label
-    return f"{device.board or short_name(device.cpu)}, {cores}"
-
-
-def short_name(cpu: str) -> str:
-    """A processor's name without its trade marks."""
-    return " ".join(TRADE_MARKS.sub(" ", cpu).split())
+    """What the machine is called."""
+    return entry.machine or machine_name(entry.report)
 
 
 def tile_of(row: Row) -> str:

@@ -22,7 +22,7 @@ from benchmarks.report import table
 from benchmarks.report.absent import absent
 from benchmarks.report.report import Report
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 # A child that puts the pipes where Chromium expects them, and becomes Chromium.
 BECOME = (
     "import os, sys; os.dup2(int(sys.argv[1]), 3); os.dup2(int(sys.argv[2]), 4); os.execv(sys.argv[3], sys.argv[3:])"
