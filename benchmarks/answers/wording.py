@@ -129,7 +129,7 @@ def _names(answer: Choice) -> dict[Candidate, str]:
     ways: list[Callable[[Candidate], str]] = [
         lambda c: f" on {c.machine}",
         lambda c: f", tiles of {sides(c.tile)}",
-        lambda c: f", {c.threads or 'any number of'} threads",
+        lambda c: f", {c.threads or 'any number of'} thread{'' if c.threads == 1 else 's'}",
     ]
     names = {c: c.row for c in answer.candidates}
     for way in ways:

@@ -7,6 +7,7 @@ import csv
 import io
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from math import isfinite
 from typing import Any
 
 from benchmarks.measures.figures import Quality
@@ -17,7 +18,20 @@ from benchmarks.report.report import Protocol, Report, Row
 from runtime import metrics
 
 MISSING = "-"
-FORMULA = ("=", "+", "@", "\t", "\r")  # a spreadsheet runs a cell that begins so
+HUGE = 1e7  # beyond it a figure is written with a power of ten
+FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # a spreadsheet runs a cell that begins so
+INTERVAL = "95 %"
+KEY = (  # what a page shows first
+    "frame p50 ms",
+    "frame p95 ms",
+    "frames/s",
+    "faster",
+    "tile p50 ms",
+    "peak MB",
+    "file MB",
+    "mJ/frame",
+    "agreement",
+)
 
 
 @dataclass(frozen=True)
@@ -80,6 +94,20 @@ def cells(shown: Sequence[Entry], absent: Sequence[Absent] = (), *, wide: bool =
     return [[column.title for column in chosen], *lines, *(_absent_line(one, chosen) for one in absent)]
 
 
+def key_columns(shown: Sequence[Entry]) -> list[Column]:
+    """The figures that matter, on a page: what a row is worth, how long it takes, and what it needs."""
+    scores = [replace(column, wide=False) for column in metric_columns(shown) if not column.wide]
+    named = {column.title: column for column in COSTS}
+    costs = [replace(named[title], wide=False) for title in KEY if title in named]
+    return [*scores, *(column for column in costs if {column.cell(entry) for entry in shown} != {MISSING})]
+
+
+def columns_of_all(shown: Sequence[Entry]) -> list[Column]:
+    """Every column of which a row has the figure."""
+    every = [*IDENTITY, *metric_columns(shown), *COSTS]
+    return [column for column in every if any(column.cell(entry) != MISSING for entry in shown)]
+
+
 def _absent_line(one: Absent, chosen: Sequence[Column]) -> list[str]:
     cells = {DEVICE: one.device, "target": one.target, "backend": MARK}
     return [printable(cells.get(column.title, MISSING)) for column in chosen]
@@ -123,16 +151,45 @@ def _is_number(text: str) -> bool:
 
 
 def to_csv(shown: Sequence[Entry], absent: Sequence[Absent] = ()) -> str:
-    """Comma-separated, with all columns, without the notes."""
+    """Comma-separated, with all columns, without the notes.
+
+    Numbers are numbers, an interval is two of them, and what was not measured is empty, so that a spreadsheet computes
+    with every column. Text that a spreadsheet would run as a formula begins with an apostrophe."""
+    chosen = columns_of_all(shown)
+    fields = [[field for field, _ in _csv_fields(column, None)] for column in chosen]
+    head = [column.title for column in chosen]
+    wide = [[f"{title}{suffix}" for suffix in suffixes] for title, suffixes in zip(head, fields, strict=True)]
+    lines = [["row", *(title for titles in wide for title in titles)]]
+    lines += [[printable(e.row.name), *(v for c in chosen for _, v in _csv_fields(c, c.value(e)))] for e in shown]
+    for one in absent:
+        known = {DEVICE: one.device, "target": one.target, "backend": MARK}
+        lines.append(["", *(known.get(title, "") for titles in wide for title in titles)])
     text = io.StringIO()
-    lines = [[_harmless(cell) for cell in line] for line in cells(shown, absent, wide=True)]
-    csv.writer(text, lineterminator="\n").writerows(lines)
+    csv.writer(text, lineterminator="\n").writerows([[harmless(str(cell)) for cell in line] for line in lines])
     return text.getvalue()
 
 
-def _harmless(cell: str) -> str:
-    is_formula = cell.startswith(FORMULA) or (cell.startswith("-") and cell != MISSING and not _is_number(cell))
-    return f"'{cell}" if is_formula else cell
+def _csv_fields(column: Column, value: Any) -> list[tuple[str, str]]:
+    """The suffixes of a column's titles in a spreadsheet, with the values; None: an empty cell."""
+    if column.show is not str and column.title.endswith(INTERVAL):
+        low, high = value or (None, None)
+        return [(" from", _number(low)), (" to", _number(high))]
+    return [("", _number(value) if isinstance(value, (int, float)) or value is None else printable(str(value)))]
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.10g}"
+
+
+def harmless(cell: str) -> str:
+    """The cell, begun with an apostrophe where a spreadsheet would compute it; numbers stay numbers."""
+    text = cell.lstrip()  # which a spreadsheet skips
+    if not text.startswith(FORMULA):
+        return cell
+    try:
+        return cell if isfinite(float(text)) and text[0] in "+-" else f"'{cell}"
+    except ValueError:
+        return f"'{cell}"
 
 
 def notes(shown: Sequence[Entry], absent: Sequence[Absent] = ()) -> list[str]:
@@ -222,11 +279,11 @@ def _stage(*fields: str) -> Callable[[Entry], float | None]:
 
 
 def _decimals(number: int, unit: str = "") -> Callable[[float], str]:
-    return lambda value: f"{value:.{number}f}{unit}"
+    return lambda value: f"{value:.{number}f}{unit}" if abs(value) < HUGE else f"{value:.3g}{unit}"
 
 
 def _milliseconds(value: float) -> str:
-    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+    return f"{value:.3g}" if value >= HUGE else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
 def _energy(entry: Entry) -> float | None:

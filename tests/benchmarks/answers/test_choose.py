@@ -222,7 +222,7 @@ def test_the_same_artefact_run_in_two_ways_is_told_apart(make_report):
     rows = (replace(report.rows[0], threads=1), replace(report.rows[1], threads=2))
     said = list(of_answer(choose([replace(report, rows=rows)], Limits(), None)))
     assert said[0].startswith("best: fast-intel-int8, 2 threads")
-    assert any(line.startswith("runner-up: fast-intel-int8, 1 threads") for line in said)
+    assert any(line.startswith("runner-up: fast-intel-int8, 1 thread") for line in said)
 
 
 # The command.
