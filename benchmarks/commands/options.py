@@ -14,6 +14,7 @@ from rich.text import Text
 
 from benchmarks.measures.figures import ENDS
 from benchmarks.report.table import printable
+from runtime.commands.output import told_each_minute
 
 WIDTH = 160  # of a table, where the output is no terminal
 
@@ -39,11 +40,19 @@ Until = Annotated[str, typer.Option("--until", metavar="END", help=f"Where a tim
 
 @contextmanager
 def progress(title: str, total: int) -> Iterator[Callable[[str], None]]:
-    """A bar on standard error, where that is a terminal; what it yields is told what is done next."""
+    """A bar on standard error, or a line a minute where that is no terminal; what it yields is told what is next."""
     console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+    with (
+        Progress(console=console, transient=True, disable=not console.is_terminal) as bar,
+        told_each_minute(title, total) as tell,
+    ):
         task = bar.add_task(title, total=total)
-        yield lambda what: bar.update(task, advance=1, description=what or title)
+
+        def step(what: str) -> None:
+            bar.update(task, advance=1, description=what or title)
+            tell(what)
+
+        yield step
 
 
 def show_table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> None:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from ..segmentation.result import Segmentation
 
 NAME = "predict"
+EXAMPLE = "predict artifacts/nuclei-fast-intel-int8 images/*.tif --out masks --labels --objects csv"
 SUFFIXES = (".png", ".tif", ".tiff")
 OUTPUTS = ("-mask.ome.tif", "-labels.ome.tif", "-probability.ome.tif")
 OBJECT_FILES = {"csv": write_csv, "geojson": write_geojson, "parquet": write_parquet}
