@@ -47,6 +47,8 @@ def run(load: Callable[[], Callable[..., Any]], package: str, extra: str, argume
         return 0
     try:
         code = _call(load, package, extra, rest)
+    except SystemExit as error:  # click's own answer to a closed pipe
+        code = UNREAD if isinstance(error.__context__, BrokenPipeError) else int(error.code or 0)
     except (Exception, KeyboardInterrupt) as error:
         code = report(_cause(error), debug=DEBUG in own)
     return code if close_streams() else UNREAD
