@@ -8,6 +8,7 @@ import numpy as np
 import onnx.defs
 
 from compile.lint.view import DEQUANTIZE, QUANTIZE, attribute, called
+from runtime.artifact.manifest import QuantScheme
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +21,7 @@ STANDARD = ("", "ai.onnx")
 # They compute in integers with scales of their own; explicit quantisation is float operators between Q/DQ pairs.
 INTEGER = ("QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger", "DynamicQuantizeLinear")
 CONTROL_FLOW = ("If", "Loop", "Scan")
-SMALLEST = -127  # TFLite's kernels take weights to be symmetric: -128 overflows in them
+LEAST, MOST = QuantScheme.weight_range  # beyond it sums overflow on processors without VNNI: distill.int8.quantize
 
 
 def standard_operators(view: View) -> Iterator[str]:
@@ -123,7 +124,7 @@ def _same_scale(view: View, quantizer: onnx.NodeProto, dequantizer: onnx.NodePro
 
 
 def int8_weights(view: View) -> Iterator[str]:
-    """Every quantised weight is a constant of int8 codes in [-127, 127], one scale per output channel.
+    """Every quantised weight is a constant of int8 codes in the scheme's range, one scale per output channel.
 
     TensorRT's parser checks the axis of a Conv and not that of a ConvTranspose, whose output channels lie on axis 1;
     with another axis it computes nonsense without a word.
@@ -148,8 +149,8 @@ def _stored(view: View, node: onnx.NodeProto, dequantizer: onnx.NodeProto) -> It
             yield f"the weight of {called(node)} is computed in the graph; make it a constant"
     elif codes.dtype != "int8":
         yield f"the weight of {called(node)} is stored as {codes.dtype}; store int8 codes"
-    elif codes.min(initial=0) < SMALLEST:
-        yield f"the weight of {called(node)} holds the code {codes.min()}; keep weights in [{SMALLEST}, {-SMALLEST}]"
+    elif wide := [code for code in (codes.min(initial=0), codes.max(initial=0)) if not LEAST <= code <= MOST]:
+        yield f"the weight of {called(node)} holds the code {wide[0]}; keep weights in [{LEAST}, {MOST}]"
 
 
 def _axis(view: View, node: onnx.NodeProto, dequantizer: onnx.NodeProto) -> Iterator[str]:

@@ -76,13 +76,14 @@ class Normalization(Record):
 class QuantScheme(Record):
     """Symmetric int8: zero-point 0 everywhere; `activations` maps a tensor's name to its scale (finite, > 0).
 
-    The scales of weights, one per output channel, follow from the weights by the rule.
+    The scales of weights, one per output channel, follow from the weights by the rule. Weights have 7 bits: see
+    distill.int8.quantize.
     """
 
     activations: Mapping[str, float]
     activation_range: tuple[int, int] = (-128, 127)
-    weight_range: tuple[int, int] = (-127, 127)
-    weight_rule: str = "symmetric per output channel, amax/127"
+    weight_range: tuple[int, int] = (-63, 63)
+    weight_rule: str = "symmetric per output channel, amax/63"
 
     def __post_init__(self) -> None:
         for name, scale in self.activations.items():

@@ -140,7 +140,12 @@ GATE = [node("GlobalAveragePool", ["image"], ["mean"]), node("HardSigmoid", ["me
         (
             convolution(),
             {"codes": np.full((CHANNELS, CHANNELS, 3, 3), -128, np.int8)},
-            "the weight of conv holds the code -128; keep weights in [-127, 127]",
+            "the weight of conv holds the code -128; keep weights in [-63, 63]",
+        ),
+        (
+            convolution(),
+            {"codes": np.full((CHANNELS, CHANNELS, 3, 3), 64, np.int8)},
+            "the weight of conv holds the code 64; keep weights in [-63, 63]",
         ),
         (
             convolution(),

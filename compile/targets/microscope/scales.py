@@ -16,7 +16,7 @@ from torch.fx import Interpreter, Node
 from compile.layers import members
 from compile.targets.microscope.graph import CHANNEL_AXIS, Operator, operators, values, weights
 from distill.int8.graph import tensor_name
-from distill.int8.quantize import WEIGHT_MAX, WEIGHT_MIN, half_exact, to_codes
+from distill.int8.quantize import ACTIVATION_MAX, WEIGHT_MAX, WEIGHT_MIN, half_exact, to_codes
 from runtime.errors import EdgescopeError
 
 if TYPE_CHECKING:
@@ -134,7 +134,8 @@ def _follow_rules(op: Operator, scales: Scales, found: Mapping[str, NDArray[Any]
 def _constants(op: Operator, found: Mapping[str, NDArray[Any]]) -> dict[str, Range]:
     """Ranges of an operator's weights (one per output channel, the rule of training) and of scalar factors."""
     if op.name in CHANNEL_AXIS:
-        limit = WEIGHT_MAX * _weight_scales(found[op.inputs[1]], CHANNEL_AXIS[op.name]).numpy()
+        # The quantiser divides a range by 127, also where the codes of training stop earlier.
+        limit = ACTIVATION_MAX * _weight_scales(found[op.inputs[1]], CHANNEL_AXIS[op.name]).numpy()
         return {op.inputs[1]: {"min": -limit, "max": limit}}
     if op.name == "MUL" and found[op.inputs[1]].size == 1:
         limit = np.abs(found[op.inputs[1]]).reshape(-1)[0]

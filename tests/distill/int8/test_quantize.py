@@ -20,6 +20,8 @@ from distill.int8.quantize import (
     ACTIVATION_MAX,
     ACTIVATION_MIN,
     SMALLEST_SCALE,
+    WEIGHT_MAX,
+    WEIGHT_MIN,
     FakeQuantize,
     apply_scheme,
     copy_of,
@@ -83,8 +85,16 @@ def test_weight_codes_stay_in_range_and_use_it(seed: int, size: float):
     weight = size * torch.randn(5, 3, 3, 3, generator=torch.Generator().manual_seed(seed))
     codes = fake_quantize_weight(weight) / weight_scales(weight).reshape(-1, 1, 1, 1)
     assert torch.equal(codes, codes.round())
-    assert codes.abs().amax() <= 127
-    assert (codes.abs().amax(dim=(1, 2, 3)) >= 126).all()
+    assert codes.abs().amax() <= WEIGHT_MAX
+    assert (codes.abs().amax(dim=(1, 2, 3)) >= WEIGHT_MAX - 1).all()
+
+
+def test_a_sum_of_two_products_fits_in_16_bits():
+    """Processors without VNNI add pairs of (unsigned activation * weight) in int16, and cut the sum off."""
+    unsigned = ACTIVATION_MAX - ACTIVATION_MIN  # the largest activation, after the shift to unsigned codes
+    bits = np.iinfo(np.int16)
+    assert 2 * unsigned * WEIGHT_MAX <= bits.max
+    assert 2 * unsigned * WEIGHT_MIN >= bits.min
 
 
 def test_a_channel_of_zeros_stays_zero():
@@ -102,7 +112,7 @@ def test_weights_equal_slow_numpy():
     expected = np.empty_like(weight)
     for channel, scale in enumerate(scales):
         for place, value in np.ndenumerate(weight[channel]):
-            code = min(127, max(-127, round(float(value) / float(scale))))
+            code = min(WEIGHT_MAX, max(WEIGHT_MIN, round(float(value) / float(scale))))
             expected[(channel, *place)] = code * scale
     found = fake_quantize_weight(torch.from_numpy(weight)).numpy()
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=0)
@@ -136,8 +146,8 @@ def test_training_computes_with_those_codes_for_weights_and_activations(seed: in
     values = torch.from_numpy(near_ties(np.float32(scale.item())))
     due = to_codes(values, scale, ACTIVATION_MIN, ACTIVATION_MAX) * scale
     assert torch.equal(FakeQuantize(float(scale))(values), due)
-    weight = values[values.abs() <= 127 * scale].reshape(1, -1, 1, 1)
-    weight = torch.cat([weight, (127 * scale).reshape(1, 1, 1, 1)], dim=1)  # so that its scale is that one
+    weight = values[values.abs() <= WEIGHT_MAX * scale].reshape(1, -1, 1, 1)
+    weight = torch.cat([weight, (WEIGHT_MAX * scale).reshape(1, 1, 1, 1)], dim=1)  # so that its scale is that one
     assert torch.equal(weight_scales(weight), scale)
     assert torch.equal(fake_quantize_weight(weight), weight_codes(weight) * scale)
 
@@ -327,7 +337,7 @@ def test_a_scheme_with_two_scales_for_tied_tensors_is_refused(observed):
 
 
 def test_a_scheme_of_another_range_is_refused(observed):
-    with pytest.raises(InputError, match=r"The scheme rounds to \(\(0, 255\), \(-127, 127\)\)"):
+    with pytest.raises(InputError, match=r"The scheme rounds to \(\(0, 255\), \(-63, 63\)\)"):
         apply_scheme(observed, replace(scheme_of(observed), activation_range=(0, 255)))
 
 
