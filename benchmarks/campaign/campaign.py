@@ -30,7 +30,7 @@ from benchmarks.report.report import SCHEMA_VERSION, Protocol, Report, Row
 from runtime import __version__
 from runtime import backend as backends
 from runtime.artifact.artifact import Artifact
-from runtime.errors import EdgescopeError
+from runtime.errors import EdgescopeError, InputError
 from runtime.execution import DEFAULT, Execution
 from runtime.frames.scale import DiameterRequest
 from runtime.system.rounds import in_rounds
@@ -40,6 +40,8 @@ REASONS = {  # why a figure is missing where everything went well
     "sustained": "not asked for; run with --sustain MINUTES",
     "energy": "the machine has no energy counter that this user may read (RAPL, or a Jetson's VDD_IN)",
 }
+
+MOST_SECONDS = 86_400.0
 
 Step = Callable[[str], None]
 
@@ -57,6 +59,7 @@ class RunPlan:
     limits : how the measuring processes are held back; see host.profiles.constraint
     until : where a timed frame ends: "network", "mask", "labels" or "objects"
     diameter : of the objects, as `runtime predict --diameter` takes it; None is "auto"
+    least_s : of each row's frames, over all rounds; pace : frames a second, as beside a camera; None: back to back
     label : what the machine is called in tables; None: by its board or processor
     """
 
@@ -71,8 +74,14 @@ class RunPlan:
     until: str = OBJECTS
     diameter: str | None = None
     label: str | None = None
+    least_s: float = 0.0
+    pace: float | None = None
 
     def __post_init__(self) -> None:
+        for name, value in (("The least time of frames", self.least_s), ("The camera's pace", self.pace)):
+            if value is not None and not 0 <= value < MOST_SECONDS:
+                msg = f"{name} is {value:g}; it must be a number from 0 to {MOST_SECONDS:g}."
+                raise InputError(msg)
         check_until(self.until)
         DiameterRequest.of(self.diameter)
 
@@ -144,6 +153,8 @@ def measure(artifacts: Sequence[Artifact], source: Source, data: Data, plan: Run
             throughput=plan.throughput,
             sustain_minutes=plan.sustain_minutes,
             reference=reference,
+            least_s=plan.least_s,
+            pace=plan.pace or None,
         ),
         noise=judge(before, calibrate()),
         rows=tuple(rows),
@@ -178,6 +189,8 @@ def _job(variant: Variant, source: Source, plan: RunPlan, frame: Path) -> Job:
         diameter=plan.diameter,
         minutes=plan.sustain_minutes or 0.0,
         memory_limit_mb=plan.limits.memory_limit_mb if plan.limits else None,
+        least_s=plan.least_s / plan.rounds,
+        pace=plan.pace or None,
     )
 
 

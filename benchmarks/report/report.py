@@ -74,7 +74,10 @@ class Row(Record):
 
 @dataclass(frozen=True)
 class Protocol(Record):
-    """How it was measured. threads: None leaves the number to the backend; reference: the row speedups refer to."""
+    """How it was measured. threads: None leaves the number to the backend; reference: the row speedups refer to.
+
+    least_s : of each row's frames, over all rounds; pace : frames a second that a camera was played at, None: none
+    """
 
     rounds: int
     repeats: int
@@ -83,6 +86,8 @@ class Protocol(Record):
     throughput: bool
     sustain_minutes: float | None
     reference: str | None
+    least_s: float = field(default=0.0, metadata=OPTIONAL)
+    pace: float | None = field(default=None, metadata=OPTIONAL)
 
 
 @dataclass(frozen=True)

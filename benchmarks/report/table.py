@@ -11,6 +11,7 @@ from math import isfinite
 from typing import Any
 
 from benchmarks.measures.figures import Quality
+from benchmarks.measures.latency import upper_bound
 from benchmarks.report import warnings
 from benchmarks.report.absent import MARK, Absent
 from benchmarks.report.names import machine_name, name_machines
@@ -18,6 +19,7 @@ from benchmarks.report.report import Protocol, Report, Row
 from runtime import metrics
 
 MISSING = "-"
+FASTER = "faster"  # times, per frame, than the report's reference row, paired by round: so everywhere
 HUGE = 1e7  # beyond it a figure is written with a power of ten
 FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # a spreadsheet runs a cell that begins so
 INTERVAL = "95 %"
@@ -77,6 +79,8 @@ def entries(reports: Sequence[Report]) -> list[Entry]:
 def columns(shown: Sequence[Entry], absent: Sequence[Absent] = (), *, wide: bool = False) -> list[Column]:
     """The columns that tell something: device, data and student only where the rows differ in them."""
     every = [*IDENTITY, *metric_columns(shown), *COSTS]
+    if len({entry.report.protocol.reference for entry in shown}) > 1 and not wide:
+        every = [column for column in every if column.title != FASTER]  # than different rows: no one figure
     return [column for column in every if _tells(column, shown, absent, wide=wide)]
 
 
@@ -210,10 +214,11 @@ def _notes(entry: Entry) -> Iterable[str]:
     if row.timing:
         yield (
             f"frame: {shape_of(row)}, until {row.until}; tile: the network alone, {tile_of(row)}; {protocol.rounds} x "
-            f"{protocol.repeats} in fresh processes, {_compared(protocol)} per frame, paired by round"
+            f"{protocol.repeats} in fresh processes{_paced(protocol)}, {_compared(protocol)} per frame, paired by round"
         )
     if protocol.also_bf16 and not entry.report.device.has_bf16:
         yield "bf16 was not run: this processor does not multiply it natively"
+    yield from _endurance(row)
     if row.agreement and not row.agreement.within_tolerance:
         yield f"{row.name}: the probes are outside of the artefact's tolerance"
     if row.quality and row.quality.mismatch:
@@ -222,6 +227,26 @@ def _notes(entry: Entry) -> Iterable[str]:
         yield f"{row.target}: checked here with {row.backend}, not timed: {row.stand_in}"
     if row.error:
         yield f"{row.name}: {row.error}"
+
+
+def _endurance(row: Row) -> Iterable[str]:
+    """What a sustained run and an energy counter said, or that there was none."""
+    if run := row.sustained:
+        drift = "" if run.drift_percent is None else f", drift {run.drift_percent:+.1f} % over the run"
+        heat = "".join(f", {words}" for words in run.throttled)
+        yield f"{row.name}: {run.frames_per_s:.3g} frames/s sustained over {run.seconds / 60:.3g} min{drift}{heat}"
+    if row.timing and row.energy is None:
+        yield f"energy was not measured: {row.not_measured.get('energy', 'the report does not say why')}"
+    if row.energy:
+        more = row.energy.joules_per_frame
+        frame = "no more than idle" if more is None else f"{1e3 * more:.3g} mJ a frame above idle"
+        watts = f"{row.energy.busy_w:.3g} W busy, {row.energy.idle_w:.3g} W idle"
+        yield f"{row.name}: {frame}, {watts} ({row.energy.sensor})"
+
+
+def _paced(protocol: Protocol) -> str:
+    pace = "" if protocol.pace is None else f", a frame every {1e3 / protocol.pace:.4g} ms, as beside a camera"
+    return pace + (f", for at least {protocol.least_s:g} s a row" if protocol.least_s else "")
 
 
 def _compared(protocol: Protocol) -> str:
@@ -289,6 +314,21 @@ def _milliseconds(value: float) -> str:
 def _energy(entry: Entry) -> float | None:
     energy = entry.row.energy
     return None if energy is None or energy.joules_per_frame is None else 1e3 * energy.joules_per_frame
+
+
+def _p90_bound(entry: Entry) -> float | None:
+    """The p90 of a frame is at most this, with a confidence of 99 %."""
+    timing = entry.row.timing
+    return timing and upper_bound([ms for one in timing.rounds for ms in one.frame_ms], 90)
+
+
+def _of_fp32(entry: Entry) -> float | None:
+    """Percent of the fp32 student's Dice that the compiled artefact keeps."""
+    accuracy = entry.row.accuracy
+    name = metrics.HEADLINES[0]
+    scores = [s.get(name) for s in (accuracy.scores, accuracy.float_scores)] if accuracy else []
+    compiled, reference = (score and score.mean for score in scores) if scores else (None, None)
+    return None if compiled is None or not reference else 100 * compiled / reference
 
 
 def _int8(entry: Entry) -> str:
@@ -360,12 +400,15 @@ FRAME = (  # where the time of a frame goes
 )
 
 COSTS = (
+    Column("of fp32 %", _of_fp32, _decimals(2), wide=True),
     Column("drop, points", lambda e: e.row.accuracy and e.row.accuracy.drop_points, _decimals(2), wide=True),
     Column("int8 convolutions", _int8, wide=True),
     Column("agreement", lambda e: e.row.agreement and e.row.agreement.mask_dice, _decimals(4)),
     Column("until", lambda e: e.row.timing and e.row.until, always=False),
     Column("frame p50 ms", lambda e: e.row.timing and e.row.timing.frame_ms.p50, _milliseconds),
     Column("frame p95 ms", lambda e: e.row.timing and e.row.timing.frame_ms.p95, _milliseconds),
+    Column("frame p90 ms", lambda e: e.row.timing and e.row.timing.frame_ms.p90, _milliseconds, wide=True),
+    Column("p90 at most ms", _p90_bound, _milliseconds, wide=True),
     Column("frame p99 ms", lambda e: e.row.timing and e.row.timing.frame_ms.p99, _milliseconds, wide=True),
     Column("frames/s", _per_second, _decimals(1), wide=True),
     *(replace(column, wide=True) for column in STAGES),
@@ -373,7 +416,7 @@ COSTS = (
     Column("tile p95 ms", lambda e: e.row.timing and e.row.timing.tile_ms.p95, _milliseconds, wide=True),
     Column("tile p99 ms", lambda e: e.row.timing and e.row.timing.tile_ms.p99, _milliseconds, wide=True),
     Column("tile jitter ms", lambda e: e.row.timing and e.row.timing.tile_ms.iqr, _milliseconds, wide=True),
-    Column("faster", lambda e: e.row.timing and e.row.timing.speedup, _decimals(2, "x")),
+    Column(FASTER, lambda e: e.row.timing and e.row.timing.speedup, _decimals(2, "x")),
     Column("load ms", lambda e: e.row.timing and e.row.timing.load_ms, _decimals(0), wide=True),
     Column("first frame ms", lambda e: e.row.timing and e.row.timing.first_frame_ms, _decimals(0), wide=True),
     Column("tiles/s", lambda e: e.row.throughput and e.row.throughput.best.tiles_per_s, _decimals(1), wide=True),
