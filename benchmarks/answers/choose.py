@@ -220,6 +220,8 @@ def _check_frames(reports: Sequence[Report], limits: Limits) -> None:
 def _why_none(row: Row) -> str:
     if row.error:
         return row.error
+    if row.agreement and not row.agreement.within_tolerance:
+        return "it does not reproduce its probes there, so its speed is worth nothing"
     if row.stand_in:
         return f"checked with {row.backend}, and did not run on its own device"
     return ""

@@ -2,6 +2,7 @@
 
 import typer
 
+from benchmarks.commands.devices import devices
 from benchmarks.commands.live import live, soak, split
 from benchmarks.commands.matrix import matrix
 from benchmarks.commands.reports import choose, compare, pareto
@@ -15,6 +16,7 @@ EXAMPLES = {
     run: "run --artifact artifacts --data synthetic:6@2026 --out report.json",
     compare: "compare here.json there.json --html page.html",
     choose: "choose here.json there.json --camera 2048x2048@5 --quality dice:0.9",
+    devices: "devices --artifact artifacts --camera 2048x2048@5 --out here.json",
     matrix: "matrix benchmarks/matrix.toml --out matrix",
     ssh: "ssh pi@microscope --artifact artifacts/nuclei-fast-microscope-int8 --data synthetic:6@2026 --out pi.json",
     pareto: "pareto report.json --out pareto.svg",
