@@ -7,7 +7,7 @@ from benchmarks.commands.live import live, soak, split
 from benchmarks.commands.matrix import matrix
 from benchmarks.commands.reports import choose, compare, pareto
 from benchmarks.commands.rivals import rivals
-from benchmarks.commands.roofline import roofline
+from benchmarks.commands.roofline import layers, predict, roofline
 from benchmarks.commands.run import run
 from benchmarks.commands.ssh import ssh
 from runtime.commands.command_line import EPILOG, epilog
@@ -22,6 +22,8 @@ EXAMPLES = {
     pareto: "pareto report.json --out pareto.svg",
     rivals: "rivals stardist --student nuclei-fast --sides 512",
     roofline: "roofline --artifact artifacts --threads 2",
+    layers: "layers --artifact artifacts --threads 1 --csv layers.csv --out layers.json",
+    predict: "predict here.json there.json",
     live: "live --camera 2048x2048x16@20 --artifact artifacts/nuclei-fast-intel-int8 --source synthetic",
     soak: "soak --artifact artifacts/nuclei-fast-intel-int8 --frames 10000",
     split: "split --artifact artifacts/nuclei-fast-intel-int8 --side 2048",
