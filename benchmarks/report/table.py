@@ -134,10 +134,10 @@ def to_dict(shown: Sequence[Entry], absent: Sequence[Absent] = ()) -> dict[str, 
 
 def markdown(shown: Sequence[Entry], absent: Sequence[Absent] = ()) -> str:
     """A pipe table, followed by the notes. What a report holds is text, and no markup of the document."""
-    head, *lines = [[_literal(text) for text in line] for line in cells(shown, absent)]
+    head, *lines = [[literal(text) for text in line] for line in cells(shown, absent)]
     numeric = [all(_is_number(line[i]) for line in lines) for i in range(len(head))]
     table = markdown_table(head, lines, numeric)
-    return "\n".join([*table, "", *(f"- {_literal(note)}" for note in notes(shown, absent))]) + "\n"
+    return "\n".join([*table, "", *(f"- {literal(note)}" for note in notes(shown, absent))]) + "\n"
 
 
 def markdown_table(head: Sequence[str], lines: Iterable[Sequence[str]], numeric: Sequence[bool]) -> list[str]:
@@ -146,7 +146,8 @@ def markdown_table(head: Sequence[str], lines: Iterable[Sequence[str]], numeric:
     return ["| " + " | ".join(line) + " |" for line in (head, rule, *lines)]
 
 
-def _literal(text: str) -> str:
+def literal(text: str) -> str:
+    """Text that is no markup in a Markdown table."""
     return printable(text).replace("&", "&amp;").replace("<", "&lt;").replace("|", r"\|").replace("`", "'")
 
 
