@@ -110,6 +110,7 @@
   }
 
   for (const button of document.querySelectorAll("[data-sort]")) {
+    button.addEventListener("keydown", (event) => { if (event.key === "Enter" || event.key === " ") { event.preventDefault(); button.click(); } });
     button.addEventListener("click", () => {
       downwards.checked = sort.value === button.dataset.sort && !downwards.checked;
       sort.value = button.dataset.sort;
