@@ -70,6 +70,7 @@ class Profile:
     multiply_adds : of its convolutions and matrix products; kernels : of its convolutions
     run : runs it once and returns the milliseconds, of a single layer the convolution's alone
     settings : what the library was told
+    weights : numbers in all convolutions and matrix products; 0: not counted
     """
 
     multiply_adds: int
@@ -77,3 +78,4 @@ class Profile:
     threads: int
     run: Callable[[], float]
     settings: dict[str, str]
+    weights: int = 0

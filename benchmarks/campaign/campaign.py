@@ -261,6 +261,8 @@ def _scored(variant: Variant, job: Job, step: Step) -> tuple[Row, str | None]:
         stand_in=score.stand_in,
         description=score.description,
         agreement=score.agreement,
+        gmac=score.gmac,
+        weights=score.weights,
         quality=_with_mismatch(score.quality, manifest.accuracy and manifest.accuracy.labels),
     )
     return scored, score.content

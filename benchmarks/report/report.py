@@ -42,7 +42,8 @@ class Row(Record):
     not_measured : why a figure is missing, by the field's name
     error : why there is less than there should be; None if all went well
     until : where a timed frame ends: "network", "mask", "labels" or "objects"; a report that lacks it is older, and its
-        frames ended at the mask"""
+        frames ended at the mask
+    gmac : 10^9 multiply-adds of a tile; weights : numbers that are multiplied; None where the backend does not tell"""
 
     name: str
     student: str
@@ -67,6 +68,8 @@ class Row(Record):
     not_measured: Mapping[str, str]
     error: str | None
     until: str = field(default=MASK, metadata=OPTIONAL)
+    gmac: float | None = field(default=None, metadata=OPTIONAL)
+    weights: int | None = field(default=None, metadata=OPTIONAL)
 
     def __post_init__(self) -> None:
         check_until(self.until)

@@ -31,6 +31,8 @@ KEY = (  # what a page shows first
     "tile p50 ms",
     "peak MB",
     "file MB",
+    "weights M",
+    "GMAC",
     "mJ/frame",
     "agreement",
 )
@@ -423,6 +425,8 @@ COSTS = (
     Column("tiles/s", lambda e: e.row.throughput and e.row.throughput.best.tiles_per_s, _decimals(1), wide=True),
     Column("drift %", lambda e: e.row.sustained and e.row.sustained.drift_percent, _decimals(1), wide=True),
     Column("mJ/frame", _energy, _decimals(1), wide=True),
+    Column("weights M", lambda e: e.row.weights and e.row.weights / 1e6, _decimals(2), wide=True),
+    Column("GMAC", lambda e: e.row.gmac, _decimals(3), wide=True),
     Column("peak MB", lambda e: e.row.memory and e.row.memory.peak_mb, _decimals(0)),
     Column("file MB", lambda e: e.row.size_bytes / 1e6, _decimals(2)),
 )

@@ -114,6 +114,11 @@ def multiply_adds(model: Any) -> int:
     return sum(_multiply_adds(op) for op in model.get_ops())
 
 
+def weights(model: Any) -> int:
+    """Numbers in all convolutions and matrix products of an openvino.Model, without biases."""
+    return sum(prod(op.get_input_shape(1)) for op in model.get_ops() if _multiply_adds(op))
+
+
 def kernels(compiled: Any) -> tuple[Kernel, ...]:
     """What OpenVINO's CPU plugin runs each convolution with, by asking its runtime model."""
     layers = [op.get_rt_info() for op in compiled.get_runtime_model().get_ordered_ops()]
@@ -128,7 +133,7 @@ def _kernel(layer: Any) -> Kernel:
 def _profile(model: Any, compiled: Any, run: Callable[[], float], config: Mapping[str, Any]) -> Profile:
     threads = int(compiled.get_property("INFERENCE_NUM_THREADS"))
     settings = {name: str(value) for name, value in config.items()}
-    return Profile(multiply_adds(model), kernels(compiled), threads, run, settings)
+    return Profile(multiply_adds(model), kernels(compiled), threads, run, settings, weights(model))
 
 
 def _request(compiled: Any) -> Any:
