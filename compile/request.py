@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from compile import targets
 from compile.accuracy.budget import MAX_DROP
 from compile.target import Option
-from runtime.errors import EdgescopeError, InputError
+from runtime.errors import EdgescopeError, InputError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -105,7 +105,7 @@ def _names(target: str | Sequence[str]) -> tuple[str, ...]:
         return known
     for name in names:
         if name not in known:
-            msg = f"There is no target {name!r}; choose one of {', '.join((*known, ALL))}."
+            msg = f"There is no target {name!r}; choose one of {', '.join((*known, ALL))}.{did_you_mean(name, known)}"
             raise InputError(msg)
     return names
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from .artifact.artifact import Artifact
     from .artifact.manifest import Manifest
-    from .profiles import ConvolutionLayer, Profile
+    from .profiles import ConvolutionLayer, LayerTime, Profile
     from .system.progress import Progress
 
 log = logging.getLogger(__name__)
@@ -115,6 +115,10 @@ class Backend:
 
     def profile_layer(self, layer: ConvolutionLayer, precision: str, execution: Execution) -> Profile | None:
         """The same of a single layer, built in "int8" or "fp32"."""
+        return None
+
+    def layer_times(self, artifact: Artifact, execution: Execution, repeats: int) -> tuple[LayerTime, ...] | None:
+        """What each layer of an artefact takes on the CPU; None where the library does not tell."""
         return None
 
     def notes(self) -> tuple[str, ...]:

@@ -8,10 +8,14 @@ from __future__ import annotations
 import sys
 import traceback
 from contextlib import suppress
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+INTERRUPTED = 130  # the exit code of Ctrl-C everywhere, as shells have it: 128 + SIGINT
+UNREAD = 141  # of a command whose reader went away (`| head`): 128 + SIGPIPE
 
 
 class EdgescopeError(Exception):
@@ -30,6 +34,12 @@ class BudgetMissed(EdgescopeError):
     """The work was done, and its result is not good enough to keep. Exit code 1."""
 
 
+class Interrupted(EdgescopeError):
+    """Ctrl-C or SIGTERM ended the work; the message says how to go on. Exit code 130."""
+
+    exit_code = INTERRUPTED
+
+
 class BackendFailed(EdgescopeError):
     """A backend that is installed cannot make an artefact run on this device; another backend may. Exit code 1."""
 
@@ -41,13 +51,25 @@ def listed(names: Iterable[str], most: int = 8) -> str:
     return ", ".join(first[:most]) + (f" and {more} more" if more > 0 else "")
 
 
+def did_you_mean(word: str, names: Iterable[str]) -> str:
+    """ " Did you mean NAME?" with the nearest of the names, to end a message; nothing where none is near."""
+    near = get_close_matches(word, list(names), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
 def report(error: BaseException, *, debug: bool) -> int:
-    """Print the error as one line on standard error, with a traceback only if asked; return the exit code."""
+    """Print the error as one line on standard error, with a traceback only if asked; return the exit code.
+
+    Nothing is printed for a closed pipe: who reads `| head` has what he wanted."""
+    if isinstance(error, BrokenPipeError) and not debug:
+        return UNREAD
     line = " ".join(_describe(error).split())
     with suppress(OSError, ValueError):  # nobody reads it any more
         if debug:
             traceback.print_exception(type(error), error, error.__traceback__)
         sys.stderr.write(f"error: {line}\n")
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED
     return error.exit_code if isinstance(error, EdgescopeError) else 1
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .records import Record
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -46,12 +48,29 @@ class Kernel:
 
 
 @dataclass(frozen=True)
+class LayerTime(Record):
+    """A layer as the library runs it, after it joined what can be joined.
+
+    kind : the library's word; runs_in : precision and kernel; multiply_adds : 0 where it is no convolution or product
+    elements : of its output; ms : median over the runs
+    """
+
+    name: str
+    kind: str
+    runs_in: str
+    multiply_adds: int
+    elements: int
+    ms: float
+
+
+@dataclass(frozen=True)
 class Profile:
     """A model, compiled.
 
     multiply_adds : of its convolutions and matrix products; kernels : of its convolutions
     run : runs it once and returns the milliseconds, of a single layer the convolution's alone
     settings : what the library was told
+    weights : numbers in all convolutions and matrix products; 0: not counted
     """
 
     multiply_adds: int
@@ -59,3 +78,4 @@ class Profile:
     threads: int
     run: Callable[[], float]
     settings: dict[str, str]
+    weights: int = 0

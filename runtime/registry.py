@@ -20,7 +20,7 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
-from .errors import EdgescopeError, InputError
+from .errors import EdgescopeError, InputError, did_you_mean
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -59,7 +59,9 @@ class Registry(Generic[T]):
             return cast("T", getattr(import_module(f"{self.package}.{name}"), self.attribute))
         external = self._external()
         if name not in external:
-            msg = f"There is no {self._singular()} {name!r}; choose one of {', '.join(self.names())}."
+            known = self.names()
+            msg = f"There is no {self._singular()} {name!r}; choose one of {', '.join(known)}."
+            msg += did_you_mean(name, known)
             raise InputError(msg)
         return self._load_external(external[name])
 

@@ -1,22 +1,36 @@
-"""The answer to "which artefact shall I use?": the best that meets every limit, the runner-up, and why.
+"""The answer to "which device, with which artefact?": the best that meets every limit, the runner-up, and why.
 
 Of those that fit, the most accurate is the best, by the first headline metric. Artefacts within TIE of the most
-accurate count as equally accurate, and of these the fastest is the best, then the one with least memory, then the
-smallest. Where nothing fits, the answer is by how much, limit by limit. Nothing is averaged over reports: the same
-artefact in two reports is two candidates.
+accurate count as equally accurate, and of these the one whose images cost least is the best where every price is known,
+then the fastest, then the one with least memory, then the smallest. The best device is the one it ran on. Reports of
+different images do not compare in accuracy: then the fastest is the best. Where nothing fits, the answer is by how
+much, limit by limit. Nothing is averaged over reports: the same artefact in two reports is two candidates.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.answers import paired
+from benchmarks.answers.costing import FramePlan, ImageCost, cost_of_image, sides
 from benchmarks.answers.keeping_up import CameraVerdict, verdict
-from benchmarks.answers.requirements import Check, Limits, check, latency_of, memory_of, quality_of, requirements
+from benchmarks.answers.requirements import (
+    Check,
+    Estimate,
+    Limits,
+    check,
+    latency_of,
+    memory_of,
+    plan_of,
+    quality_of,
+    rate_of,
+    requirements,
+)
 from benchmarks.report import warnings
 from benchmarks.report.files import read_report
+from benchmarks.report.names import machine_name, name_machines
 from benchmarks.report.report import Report, Row
 from runtime import metrics
 from runtime.errors import InputError
@@ -28,10 +42,16 @@ LEVEL = 0.025  # at either end of the interval of a difference
 
 @dataclass(frozen=True)
 class Candidate(Record):
-    """One artefact on one device, and how it stands to each limit."""
+    """One artefact on one device, and how it stands to each limit.
+
+    device, machine : the device's id, and what this machine is called among those of the reports
+    plan : how the frame in question is segmented; rate : frames a second of it to their objects; image : its cost; None
+        for what was not timed so
+    """
 
     row: str
     device: str
+    machine: str
     tile: tuple[int, int]
     threads: int | None
     created: str
@@ -41,6 +61,9 @@ class Candidate(Record):
     size_mb: float
     camera: CameraVerdict | None
     checks: tuple[Check, ...]
+    plan: FramePlan | None
+    rate: Estimate | None
+    image: ImageCost | None
 
     @property
     def fits(self) -> bool:
@@ -49,8 +72,20 @@ class Candidate(Record):
 
 
 @dataclass(frozen=True)
+class DeviceAnswer(Record):
+    """One device. best : its best artefact that fits; None where none does; why : what it misses then"""
+
+    machine: str
+    device: str
+    best: Candidate | None
+    why: str
+
+
+@dataclass(frozen=True)
 class Choice(Record):
     """What was found. best, runner_up: None where nothing, or nothing else, fits.
+
+    devices : every machine, the best first
 
     why_best, why_second : reasons in words
     nearest : where nothing fits, the candidate that misses least in sum, each limit relative
@@ -69,6 +104,7 @@ class Choice(Record):
     nearest_by_limit: tuple[Candidate, ...]
     left_out: tuple[str, ...]
     warnings: tuple[str, ...]
+    devices: tuple[DeviceAnswer, ...]
 
 
 def choose(reports: Sequence[Report | str | Path], limits: Limits, device: str | None = None) -> Choice:
@@ -78,20 +114,27 @@ def choose(reports: Sequence[Report | str | Path], limits: Limits, device: str |
     limits : what an artefact must meet
     device : the id of a device, or a part of its name: of its reports alone; None: of all
     Returns the answer with its reasons; where nothing fits, by how much. Nothing is averaged over reports.
-    InputError: no such device; nothing ran; the reports are of different images, or their frames end differently"""
+    InputError: no such device; nothing ran; their frames end differently, or have different sizes and no size is
+    asked for; a limit of quality on reports of different images"""
     chosen = on_device([one if isinstance(one, Report) else read_report(Path(one)) for one in reports], device)
     _check_distinct(chosen)
-    _check_same_images(chosen)
-    if words := warnings.of_ends(chosen):
-        msg = f"The reports do not compare: {words}."
-        raise InputError(msg)
-    rows = [(report, row) for report in chosen for row in report.rows if not _why_none(row)]
+    comparable = _same_images(chosen, limits)
+    if not limits.tiles:
+        _check_frames(chosen, limits)
+    machines = name_machines(chosen)
+    rows = [
+        (report, row, name)
+        for report, name in zip(chosen, machines, strict=True)
+        for row in report.rows
+        if not _why_none(row)
+    ]
     if not rows:
         msg = f"None of the artefacts ran on {', '.join(sorted({r.device_id for r in chosen}))}; measure one there."
         raise InputError(msg)
-    candidates = [_candidate(report, row, limits) for report, row in rows]
+    candidates = [_candidate(report, row, name, limits) for report, row, name in rows]
+    ranked = candidates if comparable else [replace(candidate, quality=None) for candidate in candidates]
     fitting = [i for i, candidate in enumerate(candidates) if candidate.fits]
-    order = _order(fitting, candidates)
+    order = _order(fitting, ranked)
     best, second = (order[place] if len(order) > place else None for place in (0, 1))
     missed = [] if fitting else candidates
     return Choice(
@@ -99,13 +142,28 @@ def choose(reports: Sequence[Report | str | Path], limits: Limits, device: str |
         candidates=tuple(candidates),
         best=None if best is None else candidates[best],
         runner_up=None if second is None else candidates[second],
-        why_best="" if best is None else _why_best(best, fitting, candidates),
-        why_second="" if best is None or second is None else _why_second(best, second, candidates, rows),
+        why_best="" if best is None else _why_best(best, fitting, ranked),
+        why_second="" if best is None or second is None else _why_second(best, second, ranked, rows),
         nearest=min(missed, key=_nearness, default=None),
         nearest_by_limit=tuple(_nearest_by_limit(missed)),
         left_out=tuple(f"{row.name}: {why}" for report in chosen for row in report.rows if (why := _why_none(row))),
         warnings=tuple(warnings.of_reports(chosen)),
+        devices=tuple(_devices(order, candidates, dict.fromkeys(machines))),
     )
+
+
+def _devices(order: Sequence[int], candidates: Sequence[Candidate], machines: Iterable[str]) -> Iterator[DeviceAnswer]:
+    """Every machine that something ran on, in the order of their best artefacts; those where nothing fits are last."""
+    best: dict[str, Candidate] = {}
+    for i in order:
+        best.setdefault(candidates[i].machine, candidates[i])
+    yield from (DeviceAnswer(name, candidate.device, candidate, "") for name, candidate in best.items())
+    for name in machines:
+        ours = [candidate for candidate in candidates if candidate.machine == name]
+        if ours and name not in best:
+            nearest = min(ours, key=_nearness)
+            missed = ", ".join(one.name for one in nearest.checks if not one.met)
+            yield DeviceAnswer(name, nearest.device, None, f"nearest is {nearest.row}, which misses {missed}")
 
 
 def on_device(reports: Sequence[Report], device: str | None) -> list[Report]:
@@ -128,28 +186,56 @@ def _check_distinct(reports: Sequence[Report]) -> None:
         raise InputError(msg)
 
 
-def _check_same_images(reports: Sequence[Report]) -> None:
-    if len({warnings.images_of(report) for report in reports}) > 1:
-        specs = ", ".join(sorted({f"{report.data.images} of {report.data.spec}" for report in reports}))
+def _same_images(reports: Sequence[Report], limits: Limits) -> bool:
+    """Whether scores compare; InputError where they do not and a limit is on one."""
+    if len({warnings.images_of(report) for report in reports}) < 2:
+        return True
+    if limits.quality:
+        specs = ", ".join(sorted({f"{report.data.images} of {shortened(report.data.spec)}" for report in reports}))
         msg = (
-            f"The reports are of different images ({specs}), whose scores do not compare; give reports of one data set."
+            f"The reports are of different images ({specs}), whose scores do not compare; give reports of one data set "
+            "or leave out --quality."
         )
+        raise InputError(msg)
+    return False
+
+
+def shortened(text: str, most: int = 60) -> str:
+    """The beginning of a long text."""
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
+def _check_frames(reports: Sequence[Report], limits: Limits) -> None:
+    """InputError where times of frames do not compare."""
+    if words := warnings.of_ends(reports):
+        msg = f"The reports do not compare: {words}, or compare the network alone with --tiles."
+        raise InputError(msg)
+    shapes = {row.timing.frame_shape for report in reports for row in report.rows if row.timing}
+    if limits.shape is None and len(shapes) > 1:
+        sizes = ", ".join(map(sides, sorted(shapes)))
+        msg = f"The reports timed frames of different sizes ({sizes}); say which size you ask about: --frame HxW."
         raise InputError(msg)
 
 
 def _why_none(row: Row) -> str:
     if row.error:
         return row.error
+    if row.agreement and not row.agreement.within_tolerance:
+        return "it does not reproduce its probes there, so its speed is worth nothing"
     if row.stand_in:
         return f"checked with {row.backend}, and did not run on its own device"
     return ""
 
 
-def _candidate(report: Report, row: Row, limits: Limits) -> Candidate:
+def _candidate(report: Report, row: Row, machine: str, limits: Limits) -> Candidate:
     quality, latency, memory = quality_of(row), latency_of(row, limits), memory_of(row)
+    camera, rate = limits.camera, rate_of(row, limits)
+    names = (machine_name(report), report.device_id, report.device.cpu, report.device.board or "")
+    pace = 1 / camera.rate if camera else 0.0
     return Candidate(
         row=row.name,
         device=report.device_id,
+        machine=machine,
         tile=row.tile,
         threads=row.threads,
         created=report.created,
@@ -157,8 +243,11 @@ def _candidate(report: Report, row: Row, limits: Limits) -> Candidate:
         latency_ms=latency and latency.value,
         memory_mb=memory and memory.value,
         size_mb=row.size_bytes / 1e6,
-        camera=limits.camera and verdict(row, limits.camera),
+        camera=camera and verdict(row, camera, one_tile=limits.one_tile),
         checks=tuple(check(row, asked, sure=limits.sure) for asked in requirements(limits)),
+        plan=plan_of(row, limits),
+        rate=rate,
+        image=rate and cost_of_image(row, names, 1 / rate.value, pace, limits.rates),
     )
 
 
@@ -171,7 +260,8 @@ def _order(fitting: Sequence[int], candidates: Sequence[Candidate]) -> list[int]
     while left:
         most = max(_accuracy(candidates[i]) for i in left)
         equal = [i for i in left if _accuracy(candidates[i]) >= most - TIE]
-        order.append(min(equal, key=lambda i: _cost(candidates[i])))
+        priced = all(_money(candidates[i]) is not None for i in fitting)
+        order.append(min(equal, key=lambda i: (_money(candidates[i]) if priced else 0.0, *_cost(candidates[i]))))
         left.remove(order[-1])
     return order
 
@@ -179,6 +269,10 @@ def _order(fitting: Sequence[int], candidates: Sequence[Candidate]) -> list[int]
 def _accuracy(candidate: Candidate) -> float:
     """Without labels nothing is known to be accurate."""
     return float("-inf") if candidate.quality is None else _sign() * candidate.quality
+
+
+def _money(candidate: Candidate) -> float | None:
+    return candidate.image and candidate.image.money
 
 
 def _cost(candidate: Candidate) -> tuple[float, float, float, str, str]:
@@ -197,7 +291,8 @@ def _why_best(best: int, fitting: Sequence[int], candidates: Sequence[Candidate]
     if not others:
         return "the only one that fits"
     if chosen.quality is None:
-        return f"the fastest of {len(fitting)} that fit; without labels nothing is known of their accuracy"
+        kind = "fastest" if any(_money(candidates[i]) is None for i in fitting) else "one whose images cost least"
+        return f"the {kind} of {len(fitting)} that fit; nothing is known of how their accuracy compares"
     most = max(others, key=_accuracy)
     if most.quality is None or _accuracy(most) <= _accuracy(chosen):
         return f"the most accurate of {len(fitting)} that fit"
@@ -205,7 +300,9 @@ def _why_best(best: int, fitting: Sequence[int], candidates: Sequence[Candidate]
     return f"of {len(fitting)} that fit, as accurate as any ({behind}) and {next(_costs(most, chosen), 'no dearer')}"
 
 
-def _why_second(best: int, second: int, candidates: Sequence[Candidate], rows: Sequence[tuple[Report, Row]]) -> str:
+def _why_second(
+    best: int, second: int, candidates: Sequence[Candidate], rows: Sequence[tuple[Report, Row, str]]
+) -> str:
     first, other = candidates[best], candidates[second]
     reasons = [*_difference(first, other, rows[best][1], rows[second][1]), *_costs(first, other)]
     return "; ".join(reasons) or "measured the same"
@@ -246,14 +343,14 @@ def _costs(base: Candidate, other: Candidate) -> Iterator[str]:
     """What the other one costs, in terms of the base."""
     if base.latency_ms and other.latency_ms and base.latency_ms != other.latency_ms:
         ratio = other.latency_ms / base.latency_ms
-        yield f"{ratio:.2f} times as slow" if ratio > 1 else f"{1 / ratio:.2f} times as fast"
+        yield f"takes {ratio:.2f} times as long" if ratio > 1 else f"{1 / ratio:.2f}x faster"
     if base.memory_mb and other.memory_mb and base.memory_mb != other.memory_mb:
         yield f"{other.memory_mb / base.memory_mb:.2f} times the memory"
 
 
 def _named(candidate: Candidate, other: Candidate) -> str:
-    """Its name, with the device where that is another one."""
-    return candidate.row if candidate.device == other.device else f"{candidate.row} on {candidate.device}"
+    """Its name, with the machine where that is another one."""
+    return candidate.row if candidate.machine == other.machine else f"{candidate.row} on {candidate.machine}"
 
 
 # Where nothing fits.

@@ -1,22 +1,19 @@
 """Whether an artefact keeps up with a camera: whether the objects of every frame are known before too many wait.
 
 How many frames a second it takes to their objects comes from a sustained run where there is one, else from the frames
-of the rounds, which are bursts of seconds. Was another size of frame measured, the time is scaled by the number of
-tiles. What was assumed on the way is part of the answer. A buffer evens out single slow frames, so that the mean rate
-decides.
+of the rounds, which are bursts of seconds. If another size of frame was measured, `costing` scales the time. What was
+assumed on the way is part of the answer. A buffer evens out single slow frames, so that the mean rate decides.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 
+from benchmarks.answers.costing import plan_frame
 from benchmarks.inputs.stream import CameraStream
 from benchmarks.measures.figures import OBJECTS
 from benchmarks.report.report import Row
-from runtime.frames.tiling import Grid
 from runtime.records import Record
-
-OVERLAP = 32  # pixels, at most half a tile: what `compile` lays between neighbouring tiles; a report does not say it
 
 
 @dataclass(frozen=True)
@@ -58,29 +55,27 @@ class CameraVerdict(Record):
         return f"keeps up with {self.camera}: {rate}"
 
 
-def verdict(row: Row, camera: CameraStream) -> CameraVerdict | None:
-    """Whether it keeps up; None where no frame was timed until its objects."""
-    rate = capacity(row, camera)
+def verdict(row: Row, camera: CameraStream, *, one_tile: bool = True) -> CameraVerdict | None:
+    """Whether it keeps up; None where no frame was timed until its objects. one_tile : see `costing.plan_frame`"""
+    rate = capacity(row, camera.shape, one_tile=one_tile)
     if rate is None:
         return None
     mean, least, most = (100 * max(0.0, 1 - reached / camera.rate) for reached in (rate.mean, rate.high, rate.low))
     return CameraVerdict(str(camera), mean == 0, mean, least, most, rate.mean, rate.low, rate.high, rate.assumed)
 
 
-def capacity(row: Row, camera: CameraStream) -> Capacity | None:
-    """How fast frames of the camera's size become objects; None where no frame was timed until its objects."""
+def capacity(row: Row, shape: tuple[int, int] | None = None, *, one_tile: bool = True) -> Capacity | None:
+    """How fast frames become objects; None where no frame was timed until its objects.
+
+    shape : (height, width) of the frames; None: as they were measured
+    """
     measured = (_sustained(row) or _bursts(row)) if row.until == OBJECTS else None
     if measured is None:
         return None
-    shape, rates, mean, basis = measured
-    factor = tiles_of(row, shape) / tiles_of(row, camera.shape)
-    assumed = "; ".join([basis, *_scaled(row, shape, camera)])
-    return Capacity(mean * factor, min(rates) * factor, max(rates) * factor, assumed)
-
-
-def tiles_of(row: Row, shape: tuple[int, int]) -> int:
-    """How many tiles cover a frame."""
-    return len(Grid.over(shape, row.tile, min(OVERLAP, min(row.tile) // 2)))
+    timed, rates, mean, basis = measured
+    plan = plan_frame(row, timed, shape or timed, one_tile=one_tile and shape is not None)
+    assumed = f"{basis}; {plan.assumed}"
+    return Capacity(mean / plan.factor, min(rates) / plan.factor, max(rates) / plan.factor, assumed)
 
 
 Measured = tuple[
@@ -110,14 +105,3 @@ def _bursts(row: Row) -> Measured | None:
         return None
     basis = f"from {len(rounds)} bursts of frames, not from a sustained run: a machine that throttles will be slower"
     return timing.frame_shape, [1e3 / ms for ms in rounds], 1e3 / fmean(rounds), basis
-
-
-def _scaled(row: Row, shape: tuple[int, int], camera: CameraStream) -> Iterator[str]:
-    if shape == camera.shape:
-        yield f"measured on frames of {shape[0]}x{shape[1]}"
-        return
-    before, after = tiles_of(row, shape), tiles_of(row, camera.shape)
-    yield (
-        f"measured on frames of {shape[0]}x{shape[1]}, and assumed that time grows with the number of tiles of "
-        f"{row.tile[0]}x{row.tile[1]}, each with as many objects: {before} there, {after} here"
-    )

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from statistics import median
 
+from benchmarks.answers.costing import FramePlan, Rates, plan_frame
 from benchmarks.answers.keeping_up import capacity
 from benchmarks.inputs.stream import CameraStream
 from benchmarks.measures.figures import NETWORK, Round
@@ -29,6 +30,8 @@ class Limits(Record):
     percentile : which one of the latency counts
     tiles : latency of the network alone on one tile, instead of that of whole frames
     sure : judge each figure at the unfavourable end of its spread
+    frame : (height, width) of the frames that latency, rate and cost are of; None: the camera's, or as measured
+    rates : what devices and electricity cost
     """
 
     latency_ms: float | None = None
@@ -38,6 +41,18 @@ class Limits(Record):
     percentile: int = 95
     tiles: bool = False
     sure: bool = False
+    frame: tuple[int, int] | None = None
+    rates: Rates = field(default_factory=Rates)
+
+    @property
+    def shape(self) -> tuple[int, int] | None:
+        """(height, width) of the frame in question; None: as measured."""
+        return self.camera.shape if self.camera else self.frame
+
+    @property
+    def one_tile(self) -> bool:
+        """Whether an artefact of another tile than was measured may be proposed: its memory is not known, nor sure."""
+        return self.memory_mb is None and not self.sure
 
     def __post_init__(self) -> None:
         if self.percentile not in PERCENTILES:
@@ -47,6 +62,9 @@ class Limits(Record):
             if value is not None and not 0 < value < float("inf"):
                 msg = f"The limit of {name} is {value:g}; it must be a number above 0."
                 raise InputError(msg)
+        if self.frame and (min(self.frame) < 1 or (self.camera and self.camera.shape != self.frame)):
+            msg = f"The frame is {self.frame[0]}x{self.frame[1]}; give at least 1x1, and no other than the camera's."
+            raise InputError(msg)
         for name, value in self.quality.items():
             most = float("inf") if metrics.load(name).unit else 1.0
             if not 0 <= value <= most:
@@ -148,7 +166,7 @@ def requirements(limits: Limits) -> Iterator[Requirement]:
     yield from (_of_metric(name, limit) for name, limit in limits.quality.items())
     if (camera := limits.camera) is not None:
         untimed = "no frame was timed until its objects: run it on its own device with --until objects"
-        yield Requirement(CAMERA, "frames/s", camera.rate, False, lambda row: rate_of(row, camera), "timing", untimed)
+        yield Requirement(CAMERA, "frames/s", camera.rate, False, lambda row: rate_of(row, limits), "timing", untimed)
 
 
 def _of_metric(name: str, limit: float) -> Requirement:
@@ -166,9 +184,24 @@ def latency_of(row: Row, limits: Limits) -> Estimate | None:
         return None
     rounds = [percentile(_samples(one, limits), limits.percentile) for one in timing.rounds]
     values = [pooled, *(value for value in rounds if value is not None)]
-    (height, width), kind = (row.tile, "tiles") if limits.tiles else (timing.frame_shape, "frames")
-    what = f"p{limits.percentile} of {kind} of {height}x{width}, until {NETWORK if limits.tiles else row.until}"
-    return Estimate(pooled, min(values), max(values), what)
+    if limits.tiles:
+        what = f"p{limits.percentile} of tiles of {row.tile[0]}x{row.tile[1]}, until {NETWORK}"
+        return Estimate(pooled, min(values), max(values), what)
+    plan = plan_of(row, limits)
+    assert plan is not None
+    factor, (height, width) = plan.factor, plan.shape
+    what = f"p{limits.percentile} of frames of {height}x{width}, until {row.until}"
+    what += f"; {plan.assumed}" if plan.estimated else ""
+    return Estimate(pooled * factor, min(values) * factor, max(values) * factor, what)
+
+
+def plan_of(row: Row, limits: Limits) -> FramePlan | None:
+    """How the frame in question is segmented; None for what was not timed."""
+    if row.timing is None:
+        return None
+    measured = row.timing.frame_shape
+    one_tile = limits.one_tile and limits.shape is not None
+    return plan_frame(row, measured, limits.shape or measured, one_tile=one_tile)
 
 
 def _samples(one: Round, limits: Limits) -> tuple[float, ...]:
@@ -195,7 +228,7 @@ def quality_of(row: Row, metric: str = metrics.HEADLINES[0]) -> Estimate | None:
     return Estimate(value, low, high, f"{'mean' if is_mean else 'pooled'} over {score.images} images")
 
 
-def rate_of(row: Row, camera: CameraStream) -> Estimate | None:
-    """Frames a second of the camera's size; see `keeping_up`."""
-    rate = capacity(row, camera)
+def rate_of(row: Row, limits: Limits) -> Estimate | None:
+    """Frames a second to their objects, of the frame in question; see `keeping_up`."""
+    rate = capacity(row, limits.shape, one_tile=limits.one_tile)
     return rate and Estimate(rate.mean, rate.low, rate.high, rate.assumed)

@@ -1,78 +1,171 @@
 """The answers in words, for people: what `choose` found, and what the guard found."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from benchmarks.answers.choose import Candidate, Choice
+from benchmarks.answers.costing import FramePlan, ImageCost, sides
 from benchmarks.answers.guard import Judgement
-from benchmarks.answers.requirements import CAMERA, Check
+from benchmarks.answers.keeping_up import duration
+from benchmarks.answers.requirements import CAMERA, Check, Estimate
 from runtime import metrics
 
 INDENT = "    "
+BEST, SECOND, NOTHING = "best", "runner-up", "nothing fits"
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One thing that an answer says: what kind of thing, in words, and what belongs to it, line by line."""
+
+    label: str
+    text: str
+    details: tuple[str, ...] = ()
 
 
 def of_answer(answer: Choice) -> Iterator[str]:
-    """Lines: the best and the runner-up with reasons, or by how much nothing fits; then all others, and warnings."""
+    """Lines of a terminal: the verdict with its reason and what it costs; the others; doubts at the end."""
+    for one in (*statements(answer), *(Statement("doubt", text) for text in doubts(answer))):
+        yield f"{one.label}: {one.text}"
+        yield from (f"{INDENT}{line}" for line in one.details)
+
+
+def statements(answer: Choice) -> Iterator[Statement]:
+    """The verdict, the runner-up, the devices, all others, and what it rests on; `doubts` are told after them."""
     names = _names(answer)
     shown = [candidate for candidate in (answer.best, answer.runner_up, answer.nearest) if candidate]
-    yield _scope(answer)
     if answer.best:
-        yield f"best: {names[answer.best]}: {answer.why_best}"
-        yield from _checks(answer.best)
+        yield Statement(BEST, f"{names[answer.best]}: {answer.why_best}", tuple(_verdict(answer.best)))
         if answer.runner_up is None:
-            yield "runner-up: nothing else fits"
+            yield Statement(SECOND, "nothing else fits")
     if answer.runner_up:
-        yield f"runner-up: {names[answer.runner_up]}: {answer.why_second}"
-        yield from _checks(answer.runner_up)
+        yield Statement(SECOND, f"{names[answer.runner_up]}: {answer.why_second}", tuple(_verdict(answer.runner_up)))
     if answer.nearest:
         yield from _nothing_fits(answer, answer.nearest, names)
+    yield from _devices(answer)
     rest = [candidate for candidate in answer.candidates if candidate not in shown]
-    yield from (f"also fits: {names[candidate]}" for candidate in rest if candidate.fits)
-    yield from (f"does not fit: {names[candidate]}: {_misses(candidate)}" for candidate in rest if not candidate.fits)
-    yield from (f"no candidate: {reason}" for reason in answer.left_out)
-    yield from (f"warning: {one}" for one in answer.warnings)
+    yield from (Statement("also fits", names[candidate]) for candidate in rest if candidate.fits)
+    misses = ((names[candidate], _misses(candidate)) for candidate in rest if not candidate.fits)
+    yield from (Statement("does not fit", f"{name}: {missed}") for name, missed in misses)
+    yield from (Statement("no candidate", reason) for reason in answer.left_out)
+    yield Statement("rests on", _scope(answer))
+
+
+def _verdict(candidate: Candidate) -> Iterator[str]:
+    """What it runs on and as, the rate to objects, the cost of an image, and the limits."""
+    threads = "" if candidate.threads is None else f", {candidate.threads} thread{'s' if candidate.threads > 1 else ''}"
+    yield f"device: {candidate.machine}{threads}"
+    if plan := candidate.plan:
+        count = "one tile" if plan.tiles == 1 else f"{plan.tiles} tiles"
+        yield f"frame: {sides(plan.shape)} as {count} of {sides(plan.tile)}{_estimated(plan)}"
+        if plan.command:
+            yield f"make it: {plan.command}"
+    if candidate.rate:
+        yield f"rate: {_rate(candidate.rate)}"
+        if plan and plan.command:
+            tiled = candidate.rate.value * plan.factor / plan.as_measured
+            yield f"until it is made: {tiled:.3g} frames/s, in tiles of {sides(candidate.tile)}"
+    elif plan:
+        yield "rate: not known: no frame was timed until its objects; run it with --until objects"
+    if candidate.image:
+        yield from _cost(candidate.image)
+    yield from _checks(candidate)
+
+
+def _estimated(plan: FramePlan) -> str:
+    return " (an estimate)" if plan.estimated else ""
+
+
+def _rate(rate: Estimate) -> str:
+    return f"{rate.value:.3g} frames/s to objects ({rate.low:.3g} to {rate.high:.3g}; {rate.basis})"
+
+
+def _cost(image: ImageCost) -> Iterator[str]:
+    """Time, energy and money of an image, and of a plate where one was asked for."""
+    if image.joules is None:
+        yield f"energy: {image.energy_from}; give --power WATTS of a meter or a data sheet"
+    else:
+        per_kwh = f", {image.images_per_kwh:,.0f} images per kWh" if image.images_per_kwh else ""
+        yield f"energy: {image.joules:.3g} J an image{per_kwh} ({image.energy_from})"
+    if image.money is not None:
+        yield f"cost: {1000 * image.money:.3g} for 1,000 images ({image.money_of})"
+    if image.plate_minutes is not None:
+        parts = [duration(60 * image.plate_minutes)]
+        parts += [] if image.plate_kwh is None else [f"{image.plate_kwh:.3g} kWh"]
+        parts += [] if image.plate_money is None else [f"cost {image.plate_money:.3g}"]
+        yield f"plate: {', '.join(parts)}"
+
+
+def _devices(answer: Choice) -> Iterator[Statement]:
+    """One line a machine, where there are several."""
+    if len(answer.devices) < 2:
+        return
+    for place, one in enumerate(answer.devices, 1):
+        if one.best is None:
+            yield Statement(f"device {place}", f"{one.machine}: nothing fits; {one.why}")
+        else:
+            rate = f", {one.best.rate.value:.3g} frames/s to objects" if one.best.rate else ""
+            money = one.best.image and one.best.image.money
+            cost = "" if money is None else f", {1000 * money:.3g} for 1,000 images"
+            yield Statement(f"device {place}", f"{one.machine}: {one.best.row}{rate}{cost}")
+
+
+def doubts(answer: Choice) -> Iterator[str]:
+    """What the verdict does not rest on firmly: estimates, limits within a spread, rates that overlap, noise."""
+    best, second = answer.best, answer.runner_up
+    if best and best.plan and best.plan.estimated:
+        yield f"{sides(best.plan.shape)} was not measured with {best.row}: {best.plan.assumed}"
+    if best and any(not one.sure for one in best.checks):
+        unsure = ", ".join(one.name for one in best.checks if not one.sure)
+        yield f"the limit of {unsure} lies within the spread of what was measured"
+    if best and second and best.rate and second.rate and best.rate.low < second.rate.high < 2 * best.rate.value:
+        if best.rate.value > second.rate.value:
+            yield "the rates of best and runner-up overlap: measure both again in one run, with more --rounds"
+    yield from answer.warnings
 
 
 def _names(answer: Choice) -> dict[Candidate, str]:
     """What each candidate is called: its name, and of what else tells it apart only as much as is needed."""
     ways: list[Callable[[Candidate], str]] = [
-        lambda c: f" on {c.device}",
-        lambda c: f", tiles of {c.tile[0]}x{c.tile[1]}",
-        lambda c: f", {c.threads or 'any number of'} threads",
-        lambda c: f", measured {c.created}",
+        lambda c: f" on {c.machine}",
+        lambda c: f", tiles of {sides(c.tile)}",
+        lambda c: f", {c.threads or 'any number of'} thread{'' if c.threads == 1 else 's'}",
     ]
     names = {c: c.row for c in answer.candidates}
     for way in ways:
         if len({way(c) for c in names}) > 1:
             names = {c: name + way(c) for c, name in names.items()}
+    if len(set(names.values())) < len(names):
+        names = {c: f"{name}, measured {c.created}" for c, name in names.items()}
     return names
 
 
 def _scope(answer: Choice) -> str:
-    devices = sorted({candidate.device for candidate in answer.candidates})
+    machines = list(dict.fromkeys(candidate.machine for candidate in answer.candidates))
     count = len(answer.candidates)
     judged = ", each figure judged at the bad end of its spread" if answer.limits.sure else ""
-    return f"{count} artefact{'' if count == 1 else 's'} on {', '.join(devices)}{judged}"
+    return f"{count} artefact{'' if count == 1 else 's'} measured on {'; '.join(machines)}{judged}"
 
 
-def _nothing_fits(answer: Choice, nearest: Candidate, names: Mapping[Candidate, str]) -> Iterator[str]:
-    yield f"nothing fits; nearest: {names[nearest]}: {_misses(nearest)}"
-    yield from _checks(nearest)
+def _nothing_fits(answer: Choice, nearest: Candidate, names: Mapping[Candidate, str]) -> Iterator[Statement]:
+    yield Statement(NOTHING, f"nearest is {names[nearest]}: {_misses(nearest)}", tuple(_verdict(nearest)))
     if len(nearest.checks) < 2:
         return
     for place, candidate in enumerate(answer.nearest_by_limit):
         check = candidate.checks[place]
-        yield f"nearest in {check.name}: {names[candidate]}: {'meets it' if check.met else _miss(candidate, check)}"
+        text = f"{names[candidate]}: {'meets it' if check.met else _miss(candidate, check)}"
+        yield Statement(f"nearest in {check.name}", text)
 
 
 def _checks(candidate: Candidate) -> Iterator[str]:
     for check in candidate.checks:
         if check.name == CAMERA and candidate.camera:
-            yield f"{INDENT}{candidate.camera}; {candidate.camera.assumed}"
+            yield f"camera: {candidate.camera}"
         else:
-            yield f"{INDENT}{_check(check)}"
+            yield f"{_check(check)}"
     if not candidate.checks:
         quality = f"{metrics.load(metrics.HEADLINES[0]).title} {_or_dash(candidate.quality, '.4f')}"
-        yield f"{INDENT}{quality}, latency {_or_dash(candidate.latency_ms, '.3g')} ms"
+        yield f"{quality}, latency {_or_dash(candidate.latency_ms, '.3g')} ms"
 
 
 def _check(check: Check) -> str:

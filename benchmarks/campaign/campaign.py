@@ -21,6 +21,7 @@ from benchmarks.host.sensors import meter
 from benchmarks.inputs.artifacts import name_of, open_artifacts, unique_names
 from benchmarks.inputs.pictures import contact_sheet
 from benchmarks.inputs.source import Data, Selection, Source
+from benchmarks.inputs.stream import CameraStream, draw_frame
 from benchmarks.measures.figures import OBJECTS, Energy, Quality, Round, Sustained, Throughput, check_until
 from benchmarks.measures.job import Job, Task
 from benchmarks.measures.process import in_fresh_process
@@ -30,7 +31,7 @@ from benchmarks.report.report import SCHEMA_VERSION, Protocol, Report, Row
 from runtime import __version__
 from runtime import backend as backends
 from runtime.artifact.artifact import Artifact
-from runtime.errors import EdgescopeError
+from runtime.errors import EdgescopeError, InputError
 from runtime.execution import DEFAULT, Execution
 from runtime.frames.scale import DiameterRequest
 from runtime.system.rounds import in_rounds
@@ -40,6 +41,9 @@ REASONS = {  # why a figure is missing where everything went well
     "sustained": "not asked for; run with --sustain MINUTES",
     "energy": "the machine has no energy counter that this user may read (RAPL, or a Jetson's VDD_IN)",
 }
+
+MOST_SECONDS = 86_400.0
+SEED = 2026  # of a drawn frame
 
 Step = Callable[[str], None]
 
@@ -57,6 +61,10 @@ class RunPlan:
     limits : how the measuring processes are held back; see host.profiles.constraint
     until : where a timed frame ends: "network", "mask", "labels" or "objects"
     diameter : of the objects, as `runtime predict --diameter` takes it; None is "auto"
+    least_s : of each row's frames, over all rounds; pace : frames a second, as beside a camera; None: back to back
+    every_device : a row for each device that the artefact's backend finds on this machine
+    camera : a drawn frame of its size is timed instead of the first image, at its pace; None: neither
+    label : what the machine is called in tables; None: by its board or processor
     """
 
     rounds: int = 3
@@ -69,10 +77,24 @@ class RunPlan:
     limits: Constraint | None = None
     until: str = OBJECTS
     diameter: str | None = None
+    label: str | None = None
+    least_s: float = 0.0
+    pace: float | None = None
+    every_device: bool = False
+    camera: CameraStream | None = None
 
     def __post_init__(self) -> None:
+        for name, value in (("The least time of frames", self.least_s), ("The camera's pace", self.pace)):
+            if value is not None and not 0 <= value < MOST_SECONDS:
+                msg = f"{name} is {value:g}; it must be a number from 0 to {MOST_SECONDS:g}."
+                raise InputError(msg)
         check_until(self.until)
         DiameterRequest.of(self.diameter)
+
+    @property
+    def rate(self) -> float | None:
+        """Frames a second that frames begin at; None: back to back."""
+        return self.camera.rate if self.camera else self.pace or None
 
 
 @dataclass(frozen=True)
@@ -82,6 +104,7 @@ class Variant:
     name: str
     artifact: Artifact
     precision_hint: str | None = None
+    device: str | None = None
 
 
 def run(
@@ -118,7 +141,8 @@ def measure(artifacts: Sequence[Artifact], source: Source, data: Data, plan: Run
     before = calibrate()
     variants = list_variants(artifacts, plan, device)
     with TemporaryDirectory(prefix="edgescope-bench-") as folder:
-        frame = next(iter(source)).frame
+        camera = plan.camera
+        frame = draw_frame(camera.shape, camera.bits, SEED) if camera else next(iter(source)).frame
         np.save(Path(folder, "frame.npy"), frame)
         jobs = [_job(variant, source, plan, Path(folder, "frame.npy")) for variant in variants]
         with held_back(plan.limits):
@@ -142,10 +166,13 @@ def measure(artifacts: Sequence[Artifact], source: Source, data: Data, plan: Run
             throughput=plan.throughput,
             sustain_minutes=plan.sustain_minutes,
             reference=reference,
+            least_s=plan.least_s,
+            pace=plan.rate,
         ),
         noise=judge(before, calibrate()),
         rows=tuple(rows),
         digest=None,
+        label=plan.label,
     ).sealed()
 
 
@@ -154,8 +181,11 @@ def list_variants(artifacts: Sequence[Artifact], plan: RunPlan, device: Device) 
     variants: list[Variant] = []
     for artifact in artifacts:
         name, manifest = name_of(artifact), artifact.manifest
-        variants.append(Variant(name, artifact))
         own = backends.find(manifest.backend)
+        found = own.devices() if plan.every_device and own and own.library() and not own.refuses(manifest) else {}
+        first, *others = found or (None,)
+        variants.append(Variant(name, artifact, device=first))
+        variants += [Variant(f"{name}-on-{device}", artifact, device=device) for device in others]
         if plan.also_bf16 and device.has_bf16 and manifest.precision == "fp32" and own and "bf16" in own.hints:
             variants.append(Variant(f"{name}-as-bf16", artifact, "bf16"))
     names = unique_names(variant.name for variant in variants)
@@ -166,7 +196,7 @@ def _job(variant: Variant, source: Source, plan: RunPlan, frame: Path) -> Job:
     return Job(
         name=variant.name,
         artifact=str(variant.artifact.path),
-        execution=replace(plan.execution, precision_hint=variant.precision_hint),
+        execution=replace(plan.execution, precision_hint=variant.precision_hint, device=variant.device),
         repeats=plan.repeats,
         frame=str(frame),
         source=source,
@@ -175,6 +205,8 @@ def _job(variant: Variant, source: Source, plan: RunPlan, frame: Path) -> Job:
         diameter=plan.diameter,
         minutes=plan.sustain_minutes or 0.0,
         memory_limit_mb=plan.limits.memory_limit_mb if plan.limits else None,
+        least_s=plan.least_s / plan.rounds,
+        pace=plan.rate,
     )
 
 
@@ -229,6 +261,8 @@ def _scored(variant: Variant, job: Job, step: Step) -> tuple[Row, str | None]:
         stand_in=score.stand_in,
         description=score.description,
         agreement=score.agreement,
+        gmac=score.gmac,
+        weights=score.weights,
         quality=_with_mismatch(score.quality, manifest.accuracy and manifest.accuracy.labels),
     )
     return scored, score.content

@@ -44,7 +44,7 @@ def _show(summary: flow.Summary, report: Report | None, out: Path) -> None:
         figures = [column.cell(entry) if entry else table.MISSING for column in columns]
         lines.append([outcome.cell, *figures, f"{outcome.state}: {outcome.reason}" if outcome.reason else ""])
     show_table(["cell", *(column.title for column in columns), ""], lines)
-    notes = ["p50: of a tile; faster: than the first of the same tile size and threads, paired by round."]
+    notes = ["faster: per frame, than the first of the same tile size and threads, paired by round."]
     if report:
         notes += [*report.warnings, f"Reports: {out / flow.REPORT} of all, {out / flow.CELLS} of each."]
     say(notes, style="dim")

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from benchmarks.measures.figures import ENDS
 from benchmarks.report.table import printable
+from runtime.commands.output import told_each_minute
 
 WIDTH = 160  # of a table, where the output is no terminal
 
@@ -39,19 +40,56 @@ Until = Annotated[str, typer.Option("--until", metavar="END", help=f"Where a tim
 
 @contextmanager
 def progress(title: str, total: int) -> Iterator[Callable[[str], None]]:
-    """A bar on standard error, where that is a terminal; what it yields is told what is done next."""
+    """A bar on standard error, or a line a minute where that is no terminal; what it yields is told what is next."""
     console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+    with (
+        Progress(console=console, transient=True, disable=not console.is_terminal) as bar,
+        told_each_minute(title, total) as tell,
+    ):
         task = bar.add_task(title, total=total)
-        yield lambda what: bar.update(task, advance=1, description=what or title)
+
+        def step(what: str) -> None:
+            bar.update(task, advance=1, description=what or title)
+            tell(what)
+
+        yield step
+
+
+GAP = 2  # columns of a terminal between those of a table
 
 
 def show_table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> None:
-    """A report's text is text: no markup, and no control characters."""
-    grid = Table(*head, box=None, pad_edge=False, header_style="bold")
-    for line in lines:
-        grid.add_row(*(Text(printable(cell)) for cell in line))
-    _console().print(grid)
+    """A report's text is text: no markup, and no control characters. No figure is cut: what does not fit goes below.
+
+    A table that is wider than the terminal is printed in parts, whose lines begin with the same number or name."""
+    console = _console()
+    rows = [[printable(cell) for cell in line] for line in lines]
+    for number, part in enumerate(parts(head, rows, console.width)):
+        if number:
+            console.print()
+        grid = Table(box=None, pad_edge=False, header_style="bold", padding=(0, GAP, 0, 0))
+        for column in part:
+            grid.add_column(column[0], no_wrap=len(column[0]) <= console.width, overflow="fold")
+        for cells in zip(*(column[1:] for column in part), strict=True):
+            grid.add_row(*(Text(cell) for cell in cells))
+        console.print(grid)
+
+
+def parts(head: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[list[list[str]]]:
+    """The columns, heading first, in as many parts as a terminal of this width needs, each begun by a row number."""
+    columns = [[title, *(row[i] for row in rows)] for i, title in enumerate(head)]
+    widths = [max(map(len, column)) for column in columns]
+    if sum(widths) + GAP * len(widths) <= width + GAP or not rows:
+        return [columns]
+    key = ["#", *map(str, range(1, len(rows) + 1))]
+    result, used = [[key]], len(key[-1])
+    for column, needed in zip(columns, widths, strict=True):
+        if used + GAP + needed > width and len(result[-1]) > 1:
+            result.append([key])
+            used = len(key[-1])
+        result[-1].append(column)
+        used += GAP + needed
+    return result
 
 
 def say(lines: Iterable[str], style: str | None = None) -> None:

@@ -8,10 +8,11 @@ import typer
 
 from benchmarks.answers import choose as choosing
 from benchmarks.answers import guard, wording
+from benchmarks.answers.costing import HOURS, Rates, parse_amounts
 from benchmarks.answers.requirements import Limits, parse_quality
 from benchmarks.commands.options import Json, MarkdownFile, Reports, say, show_table
 from benchmarks.commands.run import show
-from benchmarks.inputs.stream import CameraStream
+from benchmarks.inputs.stream import CameraStream, parse_shape
 from benchmarks.page import comparison, pareto_figure
 from benchmarks.report.report import Report
 from benchmarks.rivals.record import read_comparison
@@ -80,14 +81,38 @@ def choose(
         bool, typer.Option("--tiles", help="Latency of the network on one tile instead of frames.")
     ] = False,
     sure: Annotated[bool, typer.Option("--sure", help="Judge each figure at the bad end of its spread.")] = False,
+    frame: Annotated[
+        str | None, typer.Option(metavar="HxW", help="Size of your frames; left out: as they were measured.")
+    ] = None,
+    price: Annotated[
+        list[str] | None,
+        typer.Option(metavar="[DEVICE=]AMOUNT", help="Price of a device, in any currency. Repeatable."),
+    ] = None,
+    power: Annotated[
+        list[str] | None,
+        typer.Option(metavar="[DEVICE=]WATTS", help="What it draws while it works, instead of the report's figure."),
+    ] = None,
+    kwh_price: Annotated[float | None, typer.Option(metavar="AMOUNT", min=0, help="Of electricity.")] = None,
+    hours: Annotated[
+        float, typer.Option(metavar="H", min=0, help="Hours of work in which a device's price is spread.")
+    ] = HOURS,
+    plate: Annotated[int | None, typer.Option(metavar="N", min=1, help="Images of a plate: its time and cost.")] = None,
+    html: Annotated[Path | None, typer.Option(metavar="F", help="Write one page that begins with the answer.")] = None,
     json_file: Json = None,
 ) -> int:
-    """Name the artefact to use, and the runner-up, with reasons; exit code 1 if nothing fits."""
+    """Name the device and the artefact to use, and the runner-up, with reasons; exit code 1 if nothing fits."""
     stream = CameraStream.parse(camera) if camera else None
     least = parse_quality(quality) if quality else {}
-    limits = Limits(latency_ms, memory_mb, least, stream, percentile, tiles, sure)
+    rates = Rates(
+        parse_amounts("--price", tuple(price or ())), parse_amounts("--power", tuple(power or ())), kwh_price, hours,
+        plate,
+    )  # fmt: skip
+    shape = parse_shape(frame) if frame else None
+    limits = Limits(latency_ms, memory_mb, least, stream, percentile, tiles, sure, shape, rates)
+    check_file(html, json_file)
     answer = choosing.choose(reports, limits, device)
     say(wording.of_answer(answer))
+    write_text(html, comparison.compare(reports).to_html(answer) if html else "")
     write_json(json_file, answer)
     return 0 if answer.best else 1
 

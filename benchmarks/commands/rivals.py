@@ -13,7 +13,7 @@ from benchmarks.rivals.ours import OURS, RIVALS, load
 from benchmarks.rivals.record import RivalComparison
 from benchmarks.rivals.table import to_markdown
 from runtime.commands.output import write_json, write_text
-from runtime.errors import InputError
+from runtime.errors import InputError, did_you_mean
 from runtime.system.atomic import make_folder
 from runtime.system.places import check_file
 
@@ -53,9 +53,8 @@ def rivals(
     for name in chosen:
         load(name)
     if target is not None and target not in targets():
-        msg = (
-            f"There is no target {target!r}; choose one of {', '.join(targets()) or 'none: compile is not installed'}."
-        )
+        known = ", ".join(targets()) or "none: compile is not installed"
+        msg = f"There is no target {target!r}; choose one of {known}.{did_you_mean(target, targets())}"
         raise InputError(msg)
     if until not in ENDS:
         msg = f"A frame cannot be timed until {until!r}; give one of {', '.join(ENDS)}."

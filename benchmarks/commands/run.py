@@ -74,6 +74,15 @@ def run(
     memory_limit: Annotated[
         int | None, typer.Option(metavar="MB", min=1, help="Hold each measuring process to this memory.")
     ] = None,
+    min_seconds: Annotated[
+        float, typer.Option(metavar="S", min=0, help="Time each artefact's frames for so long at least; MLPerf: 600.")
+    ] = 0.0,
+    pace: Annotated[
+        float | None, typer.Option(metavar="RATE", min=0.001, help="Begin frames at a camera's rate, and wait between.")
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option(metavar="NAME", help='Of this machine in tables, e.g. "microscope 2".')
+    ] = None,
     json_file: Json = None,
 ) -> int:
     """Measure artefacts on this machine: time, memory, quality."""
@@ -89,7 +98,19 @@ def run(
     limits = constraint(profile, cores, memory_limit)
     execution = Execution(backend=backend, threads=threads)
     plan = campaign.RunPlan(
-        rounds, repeats, execution, also_bf16, pictures, throughput, sustain, limits, until, diameter
+        rounds,
+        repeats,
+        execution,
+        also_bf16,
+        pictures,
+        throughput,
+        sustain,
+        limits,
+        until,
+        diameter,
+        label,
+        min_seconds,
+        pace,
     )
     artifacts = open_artifacts(artifact)
     with progress("measuring", campaign.steps(artifacts, plan)) as step:

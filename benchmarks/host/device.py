@@ -109,7 +109,10 @@ class Device(Record):
 
     @property
     def id(self) -> str:
-        """A name for this kind of machine: board or processor, usable cores, memory. Equal machines share it."""
+        """A name for this kind of machine: board or processor, usable cores, memory. Equal machines share it.
+
+        Processors of one name with and without VNNI, whose INT8 differs several times in speed, do not."""
         words = re.sub(r"[^a-z0-9]+", "-", (self.board or self.cpu).lower()).strip("-")
         mode = f"-{self.jetson.nvpmodel.lower()}" if self.jetson and self.jetson.nvpmodel else ""
-        return f"{words}{mode}-{self.usable_cores}c-{round(self.memory_mb / 1000)}g"
+        slow_int8 = "-no-vnni" if "avx2" in self.isa and not any("vnni" in one for one in self.isa) else ""
+        return f"{words}{mode}{slow_int8}-{self.usable_cores}c-{round(self.memory_mb / 1000)}g"

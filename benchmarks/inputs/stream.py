@@ -11,6 +11,7 @@ from runtime.errors import InputError
 from runtime.records import Record
 
 STREAM = re.compile(r"(\d+)x(\d+)(?:x(8|16))?@(\d+(?:\.\d+)?)")
+SHAPE = re.compile(r"(\d{1,6})x(\d{1,6})")
 BITS = 16  # of a camera whose bits are not given
 CELL = 48  # pixels, the distance of drawn objects: 1,800 of them in 2048x2048
 
@@ -48,6 +49,15 @@ class CameraStream(Record):
     def frame_bytes(self) -> int:
         """Bytes of one frame."""
         return self.height * self.width * self.bits // 8
+
+
+def parse_shape(text: str) -> tuple[int, int]:
+    """Read "2048x2048", height first; InputError when it is not of this form."""
+    match = SHAPE.fullmatch(text)
+    if match is None or min(int(match[1]), int(match[2])) < 1:
+        msg = f"{text!r} is no size of a frame; give HEIGHTxWIDTH, e.g. 2048x2048."
+        raise InputError(msg)
+    return int(match[1]), int(match[2])
 
 
 def draw_frame(shape: tuple[int, int], bits: int, seed: int) -> NDArray[Any]:

@@ -1,6 +1,6 @@
 """What one fresh process is to measure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -9,7 +9,7 @@ from benchmarks.measures.figures import OBJECTS
 from benchmarks.measures.stages import Stopwatch, open_watched
 from runtime import Segmenter, open_artifact
 from runtime.execution import Execution
-from runtime.records import Record
+from runtime.records import OPTIONAL, Record
 
 Task = Literal["score", "time", "throughput", "sustain", "energy"]
 
@@ -21,6 +21,7 @@ class Job(Record):
     name : the row's; frame : a .npy file to time; pictures : the folder for them
     until : where a timed frame ends
     diameter : of the objects, as `runtime predict --diameter` takes it; None is "auto"
+    least_s : of a round's frames, for a percentile that holds; pace : frames a second of a camera; None: back to back
     minutes : of a sustained run; memory_limit_mb : of the measuring process; None: no limit
     """
 
@@ -35,6 +36,8 @@ class Job(Record):
     diameter: str | None = None
     minutes: float = 0.0
     memory_limit_mb: int | None = None
+    least_s: float = field(default=0.0, metadata=OPTIONAL)
+    pace: float | None = field(default=None, metadata=OPTIONAL)
 
     def open(self) -> Segmenter:
         """The artefact, ready to run."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 from math import isfinite
 from pathlib import Path
@@ -18,7 +18,8 @@ from benchmarks.measures.figures import ImageScore, Picture, ProbeAgreement, Qua
 from runtime import backend as backends
 from runtime import metrics, open_artifact
 from runtime.artifact.probes import replay
-from runtime.records import Record
+from runtime.execution import DEFAULT
+from runtime.records import OPTIONAL, Record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,6 +41,7 @@ class Score(Record):
     """What one process found: which backend ran, and how good it was.
 
     stand_in : why the artefact's own backend did not run here; None where it did
+    gmac : 10^9 multiply-adds of a tile; weights : numbers that are multiplied; None where the backend does not tell
     """
 
     backend: str
@@ -48,6 +50,8 @@ class Score(Record):
     agreement: ProbeAgreement
     quality: Quality | None
     content: str
+    gmac: float | None = field(default=None, metadata=OPTIONAL)
+    weights: int | None = field(default=None, metadata=OPTIONAL)
 
 
 def score_artifact(job: Job) -> Score:
@@ -58,8 +62,16 @@ def score_artifact(job: Job) -> Score:
         content, worst = Content(), Worst()
         images = [score for field in job.source if (score := _score(segment, field, job, content, worst))]
         quality = summarize(images, job.source.labels or "", worst.pictures) if images else None
+        work = backends.load(segment.backend).profile(artifact, DEFAULT)
         return Score(
-            segment.backend, _stand_in(segment), dict(segment.description), agreement, quality, content.sha256()
+            backend=segment.backend,
+            stand_in=_stand_in(segment),
+            description=dict(segment.description),
+            agreement=agreement,
+            quality=quality,
+            content=content.sha256(),
+            gmac=work and work.multiply_adds / 1e9,
+            weights=(work and work.weights) or None,
         )
 
 

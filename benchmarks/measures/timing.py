@@ -34,8 +34,14 @@ def time_artifact(job: Job) -> Round:
         first_frame_ms = timed(lambda: stages.run_until(segment, frame, job.until))
         tile = np.random.default_rng(SEED).random((1, 1, *segment.manifest.tile), dtype=np.float32)
         tile_ms = sample(lambda: segment.run_tile(tile), job.repeats)
-        frame_ms = sample(lambda: stages.run_until(segment, frame, job.until), job.repeats, FRAMES_MS)
-        count = max(3, len(frame_ms) // STAGES_PER_FRAMES)
+        frame_ms = sample(
+            lambda: stages.run_until(segment, frame, job.until),
+            job.repeats,
+            FRAMES_MS,
+            least_ms=1e3 * job.least_s,
+            period_ms=1e3 / job.pace if job.pace else None,
+        )
+        count = max(3, min(len(frame_ms), job.repeats) // STAGES_PER_FRAMES)
         taken_apart = stages.sample(segment, watch, frame, count, job.until)
         memory = taken(before, Levels.now())
         return Round(load_ms, first_frame_ms, tile_ms, frame_ms, taken_apart, memory)

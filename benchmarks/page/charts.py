@@ -4,7 +4,7 @@ The template draws them, and the page's script hides what is filtered out. A cha
 page leaves it out. Every mark belongs to an item, a numbered row of the table.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,11 +20,11 @@ from runtime import metrics
 BINS = 120
 LANES = (50.0, 30.0, 70.0, 40.0, 60.0, 22.0, 78.0)  # heights in percent at which dots lie, so that few hide another
 STAGES = (
-    ("preprocess", "preprocess"),
-    ("host_to_device", "host to device"),
-    ("inference", "inference"),
-    ("device_to_host", "device to host"),
-    ("postprocess", "blend and mask"),
+    ("preprocess", "pre"),
+    ("host_to_device", "copy in"),
+    ("inference", "network"),
+    ("device_to_host", "copy out"),
+    ("postprocess", "blend"),
     ("labels", "labels"),
     ("objects", "objects"),
 )
@@ -32,17 +32,22 @@ STAGES = (
 
 @dataclass(frozen=True)
 class Item:
-    """A row as all charts name it. colour, shape: classes, 0 to 5; group: of rows whose quality compares"""
+    """A row as all charts name it.
+
+    where : what tells it from other rows beside its name, in words
+    facts : what the filters know, by their names
+    colour, shape : classes, 0 to 5; fill : 0 to 2; what they stand for, the legend says
+    group : of rows whose quality compares
+    """
 
     number: int
     entry: Entry
     label: str
     where: str
-    device: str
-    target: str
-    precision: str
+    facts: Mapping[str, str]
     colour: int
     shape: int
+    fill: int
     group: int
 
 
@@ -84,6 +89,11 @@ class Scatter:
     points: tuple[ScatterPoint, ...]
     fronts: tuple[Front, ...]
 
+    @property
+    def best(self) -> set[int]:
+        """The numbers of the rows that nothing beats."""
+        return {number for front in self.fronts for number in front.numbers}
+
 
 def scatter(
     id_: str,
@@ -114,8 +124,8 @@ def scatter(
             right=across.place(costs[2]),
             low=100 - up.place(low),
             high=100 - up.place(high),
-            text=f"{item.number}: {item.label}, {item.where}: {metric.title} {score.mean:.4f} ({low:.4f} to "
-            f"{high:.4f}), {costs[0]:.4g} {unit}",
+            text=f"{item.number}: {', '.join(filter(None, (item.label, item.where)))}: {metric.title} {score.mean:.4f} "
+            f"({low:.4f} to {high:.4f}), {costs[0]:.4g} {unit}",
         )
         for (item, costs, score), (low, high) in zip(drawn, ends, strict=True)
     ]

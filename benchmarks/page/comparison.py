@@ -5,11 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.answers.choose import Choice, choose
+from benchmarks.answers.requirements import Limits
 from benchmarks.page import page
 from benchmarks.report import table
 from benchmarks.report.absent import Absent, absent
 from benchmarks.report.files import read_report
 from benchmarks.report.report import Report
+from runtime.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -48,9 +51,16 @@ class Comparison:
         """Comma-separated, with all columns, without the notes."""
         return table.to_csv(self.entries, self.absent)
 
-    def to_html(self) -> str:
-        """One self-contained page with charts and filters."""
-        return page.render(self.entries, self.absent)
+    def to_html(self, answer: Choice | None = None) -> str:
+        """One self-contained page with charts and filters. answer : to begin with; None: to no limits at all"""
+        return page.render(self.entries, self.absent, answer or self._answer())
+
+    def _answer(self) -> Choice | None:
+        """None where the reports do not compare, or nothing ran."""
+        try:
+            return choose(self.reports, Limits())
+        except InputError:
+            return None
 
 
 def compare(reports: Sequence[Report | str | Path], expect: Sequence[str] = ()) -> Comparison:

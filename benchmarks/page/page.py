@@ -9,13 +9,16 @@ page's policy lets a browser run and load nothing but what is hashed here.
 import base64
 import binascii
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
+from urllib.parse import quote
 
 from jinja2 import Environment, FunctionLoader
 from markupsafe import Markup
 
+from benchmarks.answers import wording
+from benchmarks.answers.choose import Choice, shortened
 from benchmarks.answers.requirements import Limits, latency_of, memory_of
 from benchmarks.measures.figures import ENDS, Picture
 from benchmarks.page import charts
@@ -26,11 +29,11 @@ from benchmarks.report.report import Report
 from benchmarks.report.table import Entry
 from runtime import metrics
 
-COLOURS = 6  # of Okabe and Ito's that are told apart on white; shapes repeat after as many
+COLOURS, FILLS = 6, 3  # of Okabe and Ito's that are told apart on white; marks repeat after as many
+CROWD = 40  # rows: beyond them charts are closed until they are opened, and only the front is numbered
 PNG = b"\x89PNG\r\n\x1a\n"
-PICTURES = 3  # of the worst images of a row
-TEXTS = frozenset({"target", "precision", "backend", "tile", "student"})
-WRAPPED = frozenset({"device", "data"})
+PICTURES, MOST_PICTURES = 3, 24  # of the worst images of a row, and of all
+UNTOLD = frozenset({"also fits", "does not fit", "no candidate"})  # of an answer: the table has these rows
 
 
 @dataclass(frozen=True)
@@ -44,17 +47,19 @@ class Filter:
 
 @dataclass(frozen=True)
 class Shown:
-    """A picture with its item; png is base64 of what was checked to be a PNG."""
+    """A picture with the row that it is of, and all rows that have this image among their worst.
+
+    picture.png is base64 of what was checked to be a PNG"""
 
     item: Item
     picture: Picture
+    items: tuple[Item, ...]
 
 
-def render(shown: Sequence[Entry], absent: Sequence[Absent] = ()) -> str:
-    """The page as text."""
+def render(shown: Sequence[Entry], absent: Sequence[Absent] = (), answer: Choice | None = None) -> str:
+    """The page as text. answer : that it begins with"""
     items = list_items(shown)
-    head, *lines = table.cells(shown, absent)
-    every_head, *every_line = table.cells(shown, wide=True)
+    every = table.columns_of_all(shown)
     reports = list({id(entry.report): entry.report for entry in shown}.values())
     doubtful = warnings.of_reports(reports)
     style, script = _part("page.css"), _part("page.js")
@@ -63,13 +68,14 @@ def render(shown: Sequence[Entry], absent: Sequence[Absent] = ()) -> str:
         style=Markup(style),
         script=Markup(script),
         policy=f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; script-src '{_hash(script)}'",
-        head=_kinds(head),
-        every_head=_kinds(every_head),
-        every_line=list(zip(items, every_line, strict=True)),
-        lines=list(zip(items, lines, strict=False)),  # without those of absent devices
+        rows=key_rows(items, shown),
+        every=[(item, [(column.title, column.cell(item.entry)) for column in every]) for item in items],
+        csv="data:text/csv;charset=utf-8," + quote("\ufeff" + table.to_csv(shown, absent).replace("\n", "\r\n")),
+        crowded=len(items) > CROWD,
         absent=absent,
         notes=[note for note in table.notes(shown, absent) if note not in doubtful],
-        warnings=doubtful,
+        doubts=list(dict.fromkeys([*(wording.doubts(answer) if answer else ()), *doubtful])),
+        verdict=[one for one in wording.statements(answer) if one.label not in UNTOLD] if answer else [],
         filters=list_filters(items),
         scatters=[chart for chart in _scatters(items) if chart.points],
         latencies=charts.latencies(items),
@@ -79,47 +85,120 @@ def render(shown: Sequence[Entry], absent: Sequence[Absent] = ()) -> str:
         scores=charts.scores(items),
         metric=metrics.load(metrics.HEADLINES[0]).title,
         endurance=charts.endurance(items),
-        pictures=list(_pictures(items)),
-        colours=list({item.precision: (item.colour, item.precision) for item in items}.values()),
-        shapes=list({item.target: (item.shape, item.target) for item in items}.values()),
+        pictures=list_pictures(items),
+        legend=legend(items),
         reports=reports,
-        devices=[(report, device_facts(report)) for report in reports],
+        devices=[(name, device_facts(report)) for report, name in _machines(shown)],
     )
 
 
+ASPECTS = ("device", "data", "student", "target", "precision", "threads")  # the page's filters, in their order
+ENCODED = ("device", "threads", "precision", "target", "student")  # by colour, shape and filling, as far as they differ
+WAYS = (COLOURS, COLOURS, FILLS)
+
+
 def list_items(shown: Sequence[Entry]) -> list[Item]:
-    """The rows, numbered from 1. Colours tell precisions apart, and shapes targets."""
-    precisions, targets = dict[str, int](), dict[str, int]()
+    """The rows, numbered from 1. Colour, shape and filling stand for what differs; see `legend`."""
+    facts = [_facts(entry) for entry in shown]
+    varying = [name for name in ASPECTS if len({one[name] for one in facts}) > 1]
+    encoded = encoding(facts)
+    values = {name: list(dict.fromkeys(one[name] for one in facts)) for name in ENCODED}
+    marks = [
+        [values[name].index(one[name]) % most if name else 0 for name, most in zip(encoded, WAYS, strict=True)]
+        for one in facts
+    ]
+    in_name = {"student", "target", "precision"}
     return [
         Item(
             number=number,
             entry=entry,
             label=table.printable(entry.row.name),
-            where=table.printable(table.device_of(entry)),
-            device=entry.report.device_id,
-            target=entry.row.target,
-            precision=(precision := entry.row.precision_hint or entry.row.precision),
-            colour=precisions.setdefault(precision, len(precisions)) % COLOURS,
-            shape=targets.setdefault(entry.row.target, len(targets)) % COLOURS,
+            where=", ".join(_in_words(name, one[name]) for name in varying if name not in in_name),
+            facts=one,
+            colour=colour,
+            shape=shape,
+            fill=fill,
             group=group,
         )
-        for number, (entry, group) in enumerate(zip(shown, charts.groups(shown), strict=True), 1)
+        for number, (entry, one, (colour, shape, fill), group) in enumerate(
+            zip(shown, facts, marks, charts.groups(shown), strict=True), 1
+        )
     ]
 
 
+def _facts(entry: Entry) -> dict[str, str]:
+    row = entry.row
+    facts = {
+        "device": table.device_of(entry),
+        "data": shortened(entry.report.data.spec),
+        "student": row.student,
+        "target": row.target,
+        "precision": row.precision_hint or row.precision,
+        "threads": "any" if row.threads is None else str(row.threads),
+    }
+    return {name: table.printable(value) for name, value in facts.items()}
+
+
+def _in_words(name: str, value: str) -> str:
+    return f"{value} thread{'' if value == '1' else 's'}" if name == "threads" else value
+
+
+def encoding(facts: Sequence[Mapping[str, str]]) -> tuple[str, str, str]:
+    """What colour, shape and filling stand for: the first that differ; "" for nothing."""
+    differing = [name for name in ENCODED if len({one[name] for one in facts}) > 1]
+    others = [name for name in ("precision", "target") if name not in differing]
+    chosen = [*differing, *others, "", "", ""]
+    return chosen[0], chosen[1], chosen[2] if chosen[2] in differing else ""
+
+
+def legend(items: Sequence[Item]) -> list[tuple[str, int, int, int, str]]:
+    """What each mark stands for: which way of marking, colour, shape, fill, and the text."""
+    colour, shape, fill = encoding([item.facts for item in items])
+    entries: dict[tuple[str, str], tuple[str, int, int, int, str]] = {}
+    for item in items:
+        for way, name in (("colour", colour), ("shape", shape), ("fill", fill)):
+            if name:
+                text = _in_words(name, item.facts[name])
+                entries.setdefault((way, text), (way, item.colour, item.shape, item.fill, text))
+    return sorted(entries.values(), key=lambda one: ("colour", "shape", "fill").index(one[0]))
+
+
 def list_filters(items: Sequence[Item]) -> list[Filter]:
-    """By device, target and precision; a choice of one is none, and is left out."""
+    """By what the rows differ in; a choice of one is none, and is left out."""
     every = [
-        Filter("device", "Device", tuple({item.device: item.where for item in items}.items())),
-        Filter("target", "Target", tuple({item.target: item.target for item in items}.items())),
-        Filter("precision", "Precision", tuple({item.precision: item.precision for item in items}.items())),
+        Filter(name, name.capitalize(), tuple((value, value) for value in dict.fromkeys(i.facts[name] for i in items)))
+        for name in ASPECTS
     ]
     return [one for one in every if len(one.values) > 1]
 
 
-def _kinds(head: Sequence[str]) -> list[tuple[str, str]]:
-    """Titles, with the class that aligns what is below."""
-    return [(title, "text" if title in WRAPPED else "" if title in TEXTS else "number") for title in head]
+@dataclass(frozen=True)
+class KeyCell:
+    """A figure in the first table: its title, its text, and the number by which rows are sorted; "" for none."""
+
+    title: str
+    text: str
+    sort: str
+
+
+def key_rows(items: Sequence[Item], shown: Sequence[Entry]) -> list[tuple[Item, str, list[KeyCell]]]:
+    """Each row with what it is, in words, and the figures that matter."""
+    chosen = table.key_columns(shown)
+    return [(item, _identity(item), [_key_cell(column, item.entry) for column in chosen]) for item in items]
+
+
+def _key_cell(column: table.Column, entry: Entry) -> KeyCell:
+    value = column.value(entry)
+    return KeyCell(column.title, column.cell(entry), f"{value:.10g}" if isinstance(value, (int, float)) else "")
+
+
+def _identity(item: Item) -> str:
+    """E.g. "int8, openvino, tiles of 256x256, 2 threads"; what differs from row to row is in `where`."""
+    row = item.entry.row
+    run = f"{row.precision}, run in {row.precision_hint}" if row.precision_hint else row.precision
+    backend = "failed" if row.backend is None else row.backend
+    words = [run, f"{backend} (CPU check)" if row.stand_in else backend, f"tiles of {table.tile_of(row)}"]
+    return table.printable(", ".join([*words, *filter(None, [item.where])]))
 
 
 def ends_of(items: Sequence[Item]) -> str:
@@ -147,12 +226,21 @@ def _memory(entry: Entry) -> tuple[float, float, float] | None:
     return memory and (memory.value, memory.value, memory.value)
 
 
-def _pictures(items: Sequence[Item]) -> Iterable[Shown]:
+def list_pictures(items: Sequence[Item]) -> list[Shown]:
+    """Each image once, of the row that is worst on it, with all rows that it is among the worst of; the worst first."""
+    found: dict[tuple[int, str], list[tuple[Item, Picture]]] = {}
     for item in items:
         quality = item.entry.row.quality
         for picture in quality.worst[:PICTURES] if quality else ():
             if is_png(picture):
-                yield Shown(item, picture)
+                found.setdefault((item.group, picture.image), []).append((item, picture))
+    best_is_high = metrics.load(metrics.HEADLINES[0]).better == "higher"
+    shown = [
+        Shown(*min(rows, key=lambda pair: pair[1].score if best_is_high else -pair[1].score), tuple(i for i, _ in rows))
+        for rows in found.values()
+    ]
+    order = sorted(shown, key=lambda one: one.picture.score, reverse=not best_is_high)
+    return order[:MOST_PICTURES]
 
 
 def is_png(picture: Picture) -> bool:
@@ -165,6 +253,11 @@ def is_png(picture: Picture) -> bool:
 
 def _part(name: str) -> str:
     return (resources.files("benchmarks.page") / "web" / name).read_text(encoding="utf-8")
+
+
+def _machines(shown: Sequence[Entry]) -> list[tuple[Report, str]]:
+    """The reports with the names of their machines, as the rows have them."""
+    return list({id(entry.report): (entry.report, table.printable(table.device_of(entry))) for entry in shown}.values())
 
 
 def _hash(text: str) -> str:

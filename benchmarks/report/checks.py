@@ -18,6 +18,24 @@ if TYPE_CHECKING:
 CLOSE = 1e-6  # relative: libraries of another version may round otherwise
 
 
+MOST = 1e15  # of any figure: no machine has as many bytes, and no run takes as many milliseconds
+NEVER_NEGATIVE = ("size_bytes", "threads", "peak_mb", "baseline_mb", "steady_mb", "load_ms", "first_frame_ms", "frames")
+
+
+def impossible(value: object, path: str = "") -> Iterator[str]:
+    """Numbers in a report's JSON that nothing measures, by their path: beyond MOST, or below 0 where nothing is."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield from impossible(item, f"{path}.{name}" if path else str(name))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from impossible(item, f"{path}[{index}]")
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        name = path.rpartition(".")[2]
+        if not -MOST <= value <= MOST or (value < 0 and name in NEVER_NEGATIVE):
+            yield path
+
+
 def contradictions(rows: Sequence[Row], images: int) -> Iterator[str]:
     """What does not fit in the rows of a report, by the field's path; nothing where all was measured."""
     for index, row in enumerate(rows):

@@ -6,7 +6,7 @@ One that was edited, holds NaN, does not fit its own samples, or is of another s
 from pathlib import Path
 from typing import TypeVar
 
-from benchmarks.report.checks import contradictions
+from benchmarks.report.checks import contradictions, impossible
 from benchmarks.report.report import SCHEMA_VERSION, Report, digest
 from runtime.errors import InputError
 from runtime.records import Record, parse_json
@@ -38,6 +38,9 @@ def _report(value: object) -> Report:
     report = Report.from_dict(value)
     if report.digest is None or report.digest != digest(report.to_dict()):
         msg = "Its content does not match its digest: it was edited after it was measured; measure again."
+        raise InputError(msg)
+    if odd := next(impossible(value), None):
+        msg = f"Its {odd} is a number that nothing measures: it was not written by a measurement."
         raise InputError(msg)
     if odd := next(contradictions(report.rows, report.data.images), None):
         msg = f"Its figures do not follow from its own samples ({odd}): it was not written by a measurement."

@@ -42,7 +42,8 @@ class Row(Record):
     not_measured : why a figure is missing, by the field's name
     error : why there is less than there should be; None if all went well
     until : where a timed frame ends: "network", "mask", "labels" or "objects"; a report that lacks it is older, and its
-        frames ended at the mask"""
+        frames ended at the mask
+    gmac : 10^9 multiply-adds of a tile; weights : numbers that are multiplied; None where the backend does not tell"""
 
     name: str
     student: str
@@ -67,6 +68,8 @@ class Row(Record):
     not_measured: Mapping[str, str]
     error: str | None
     until: str = field(default=MASK, metadata=OPTIONAL)
+    gmac: float | None = field(default=None, metadata=OPTIONAL)
+    weights: int | None = field(default=None, metadata=OPTIONAL)
 
     def __post_init__(self) -> None:
         check_until(self.until)
@@ -74,7 +77,10 @@ class Row(Record):
 
 @dataclass(frozen=True)
 class Protocol(Record):
-    """How it was measured. threads: None leaves the number to the backend; reference: the row speedups refer to."""
+    """How it was measured. threads: None leaves the number to the backend; reference: the row speedups refer to.
+
+    least_s : of each row's frames, over all rounds; pace : frames a second that a camera was played at, None: none
+    """
 
     rounds: int
     repeats: int
@@ -83,6 +89,8 @@ class Protocol(Record):
     throughput: bool
     sustain_minutes: float | None
     reference: str | None
+    least_s: float = field(default=0.0, metadata=OPTIONAL)
+    pace: float | None = field(default=None, metadata=OPTIONAL)
 
 
 @dataclass(frozen=True)
@@ -91,6 +99,7 @@ class Report(Record):
 
     constrained : how this machine was held back to resemble a smaller one; its figures are no figures of that one
     digest : SHA-256 over all else; None until it is `sealed`
+    label : what the machine is called by who measured it, e.g. "microscope 2"; None: nothing
     """
 
     schema_version: int
@@ -103,6 +112,7 @@ class Report(Record):
     noise: NoiseCheck | None
     rows: tuple[Row, ...]
     digest: str | None
+    label: str | None = field(default=None, metadata=OPTIONAL)
 
     @property
     def failed(self) -> tuple[Row, ...]:

@@ -5,28 +5,46 @@ A cell that was not measured is '-'. What has to be known to read a figure stand
 
 import csv
 import io
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from math import isfinite
 from typing import Any
 
 from benchmarks.measures.figures import Quality
+from benchmarks.measures.latency import upper_bound
 from benchmarks.report import warnings
 from benchmarks.report.absent import MARK, Absent
+from benchmarks.report.names import machine_name, name_machines
 from benchmarks.report.report import Protocol, Report, Row
 from runtime import metrics
 
 MISSING = "-"
-TRADE_MARKS = re.compile(r"\((?:R|TM)\)", re.IGNORECASE)
-FORMULA = ("=", "+", "@", "\t", "\r")  # a spreadsheet runs a cell that begins so
+FASTER = "faster"  # times, per frame, than the report's reference row, paired by round: so everywhere
+HUGE = 1e7  # beyond it a figure is written with a power of ten
+FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # a spreadsheet runs a cell that begins so
+INTERVAL = "95 %"
+KEY = (  # what a page shows first
+    "frame p50 ms",
+    "frame p95 ms",
+    "frames/s",
+    "faster",
+    "tile p50 ms",
+    "peak MB",
+    "file MB",
+    "weights M",
+    "GMAC",
+    "mJ/frame",
+    "agreement",
+)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A row, with the report that it comes from."""
+    """A row, with the report that it comes from, and what the machine is called among those that are shown."""
 
     report: Report
     row: Row
+    machine: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,12 +74,15 @@ def printable(text: str) -> str:
 
 def entries(reports: Sequence[Report]) -> list[Entry]:
     """All rows of all reports, in their order."""
-    return [Entry(report, row) for report in reports for row in report.rows]
+    named = zip(reports, name_machines(reports), strict=True)
+    return [Entry(report, row, name) for report, name in named for row in report.rows]
 
 
 def columns(shown: Sequence[Entry], absent: Sequence[Absent] = (), *, wide: bool = False) -> list[Column]:
     """The columns that tell something: device, data and student only where the rows differ in them."""
     every = [*IDENTITY, *metric_columns(shown), *COSTS]
+    if len({entry.report.protocol.reference for entry in shown}) > 1 and not wide:
+        every = [column for column in every if column.title != FASTER]  # than different rows: no one figure
     return [column for column in every if _tells(column, shown, absent, wide=wide)]
 
 
@@ -77,6 +98,20 @@ def cells(shown: Sequence[Entry], absent: Sequence[Absent] = (), *, wide: bool =
     chosen = columns(shown, absent, wide=wide)
     lines = [[column.cell(entry) for column in chosen] for entry in shown]
     return [[column.title for column in chosen], *lines, *(_absent_line(one, chosen) for one in absent)]
+
+
+def key_columns(shown: Sequence[Entry]) -> list[Column]:
+    """The figures that matter, on a page: what a row is worth, how long it takes, and what it needs."""
+    scores = [replace(column, wide=False) for column in metric_columns(shown) if not column.wide]
+    named = {column.title: column for column in COSTS}
+    costs = [replace(named[title], wide=False) for title in KEY if title in named]
+    return [*scores, *(column for column in costs if {column.cell(entry) for entry in shown} != {MISSING})]
+
+
+def columns_of_all(shown: Sequence[Entry]) -> list[Column]:
+    """Every column of which a row has the figure."""
+    every = [*IDENTITY, *metric_columns(shown), *COSTS]
+    return [column for column in every if any(column.cell(entry) != MISSING for entry in shown)]
 
 
 def _absent_line(one: Absent, chosen: Sequence[Column]) -> list[str]:
@@ -101,10 +136,10 @@ def to_dict(shown: Sequence[Entry], absent: Sequence[Absent] = ()) -> dict[str, 
 
 def markdown(shown: Sequence[Entry], absent: Sequence[Absent] = ()) -> str:
     """A pipe table, followed by the notes. What a report holds is text, and no markup of the document."""
-    head, *lines = [[_literal(text) for text in line] for line in cells(shown, absent)]
+    head, *lines = [[literal(text) for text in line] for line in cells(shown, absent)]
     numeric = [all(_is_number(line[i]) for line in lines) for i in range(len(head))]
     table = markdown_table(head, lines, numeric)
-    return "\n".join([*table, "", *(f"- {_literal(note)}" for note in notes(shown, absent))]) + "\n"
+    return "\n".join([*table, "", *(f"- {literal(note)}" for note in notes(shown, absent))]) + "\n"
 
 
 def markdown_table(head: Sequence[str], lines: Iterable[Sequence[str]], numeric: Sequence[bool]) -> list[str]:
@@ -113,7 +148,8 @@ def markdown_table(head: Sequence[str], lines: Iterable[Sequence[str]], numeric:
     return ["| " + " | ".join(line) + " |" for line in (head, rule, *lines)]
 
 
-def _literal(text: str) -> str:
+def literal(text: str) -> str:
+    """Text that is no markup in a Markdown table."""
     return printable(text).replace("&", "&amp;").replace("<", "&lt;").replace("|", r"\|").replace("`", "'")
 
 
@@ -122,16 +158,45 @@ def _is_number(text: str) -> bool:
 
 
 def to_csv(shown: Sequence[Entry], absent: Sequence[Absent] = ()) -> str:
-    """Comma-separated, with all columns, without the notes."""
+    """Comma-separated, with all columns, without the notes.
+
+    Numbers are numbers, an interval is two of them, and what was not measured is empty, so that a spreadsheet computes
+    with every column. Text that a spreadsheet would run as a formula begins with an apostrophe."""
+    chosen = columns_of_all(shown)
+    fields = [[field for field, _ in _csv_fields(column, None)] for column in chosen]
+    head = [column.title for column in chosen]
+    wide = [[f"{title}{suffix}" for suffix in suffixes] for title, suffixes in zip(head, fields, strict=True)]
+    lines = [["row", *(title for titles in wide for title in titles)]]
+    lines += [[printable(e.row.name), *(v for c in chosen for _, v in _csv_fields(c, c.value(e)))] for e in shown]
+    for one in absent:
+        known = {DEVICE: one.device, "target": one.target, "backend": MARK}
+        lines.append(["", *(known.get(title, "") for titles in wide for title in titles)])
     text = io.StringIO()
-    lines = [[_harmless(cell) for cell in line] for line in cells(shown, absent, wide=True)]
-    csv.writer(text, lineterminator="\n").writerows(lines)
+    csv.writer(text, lineterminator="\n").writerows([[harmless(str(cell)) for cell in line] for line in lines])
     return text.getvalue()
 
 
-def _harmless(cell: str) -> str:
-    is_formula = cell.startswith(FORMULA) or (cell.startswith("-") and cell != MISSING and not _is_number(cell))
-    return f"'{cell}" if is_formula else cell
+def _csv_fields(column: Column, value: Any) -> list[tuple[str, str]]:
+    """The suffixes of a column's titles in a spreadsheet, with the values; None: an empty cell."""
+    if column.show is not str and column.title.endswith(INTERVAL):
+        low, high = value or (None, None)
+        return [(" from", _number(low)), (" to", _number(high))]
+    return [("", _number(value) if isinstance(value, (int, float)) or value is None else printable(str(value)))]
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.10g}"
+
+
+def harmless(cell: str) -> str:
+    """The cell, begun with an apostrophe where a spreadsheet would compute it; numbers stay numbers."""
+    text = cell.lstrip()  # which a spreadsheet skips
+    if not text.startswith(FORMULA):
+        return cell
+    try:
+        return cell if isfinite(float(text)) and text[0] in "+-" else f"'{cell}"
+    except ValueError:
+        return f"'{cell}"
 
 
 def notes(shown: Sequence[Entry], absent: Sequence[Absent] = ()) -> list[str]:
@@ -152,10 +217,11 @@ def _notes(entry: Entry) -> Iterable[str]:
     if row.timing:
         yield (
             f"frame: {shape_of(row)}, until {row.until}; tile: the network alone, {tile_of(row)}; {protocol.rounds} x "
-            f"{protocol.repeats} in fresh processes, {_compared(protocol)} per frame, paired by round"
+            f"{protocol.repeats} in fresh processes{_paced(protocol)}, {_compared(protocol)} per frame, paired by round"
         )
     if protocol.also_bf16 and not entry.report.device.has_bf16:
         yield "bf16 was not run: this processor does not multiply it natively"
+    yield from _endurance(row)
     if row.agreement and not row.agreement.within_tolerance:
         yield f"{row.name}: the probes are outside of the artefact's tolerance"
     if row.quality and row.quality.mismatch:
@@ -164,6 +230,26 @@ def _notes(entry: Entry) -> Iterable[str]:
         yield f"{row.target}: checked here with {row.backend}, not timed: {row.stand_in}"
     if row.error:
         yield f"{row.name}: {row.error}"
+
+
+def _endurance(row: Row) -> Iterable[str]:
+    """What a sustained run and an energy counter said, or that there was none."""
+    if run := row.sustained:
+        drift = "" if run.drift_percent is None else f", drift {run.drift_percent:+.1f} % over the run"
+        heat = "".join(f", {words}" for words in run.throttled)
+        yield f"{row.name}: {run.frames_per_s:.3g} frames/s sustained over {run.seconds / 60:.3g} min{drift}{heat}"
+    if row.timing and row.energy is None:
+        yield f"energy was not measured: {row.not_measured.get('energy', 'the report does not say why')}"
+    if row.energy:
+        more = row.energy.joules_per_frame
+        frame = "no more than idle" if more is None else f"{1e3 * more:.3g} mJ a frame above idle"
+        watts = f"{row.energy.busy_w:.3g} W busy, {row.energy.idle_w:.3g} W idle"
+        yield f"{row.name}: {frame}, {watts} ({row.energy.sensor})"
+
+
+def _paced(protocol: Protocol) -> str:
+    pace = "" if protocol.pace is None else f", a frame every {1e3 / protocol.pace:.4g} ms, as beside a camera"
+    return pace + (f", for at least {protocol.least_s:g} s a row" if protocol.least_s else "")
 
 
 def _compared(protocol: Protocol) -> str:
@@ -190,15 +276,8 @@ def _backend(entry: Entry) -> str:
 
 
 def device_of(entry: Entry) -> str:
-    """The board or processor, and how much of it there was, or how it was held back."""
-    device, limits = entry.report.device, entry.report.constrained
-    cores = f"{device.usable_cores} cores" if limits is None else limits.label
-    return f"{device.board or short_name(device.cpu)}, {cores}"
-
-
-def short_name(cpu: str) -> str:
-    """A processor's name without its trade marks."""
-    return " ".join(TRADE_MARKS.sub(" ", cpu).split())
+    """What the machine is called."""
+    return entry.machine or machine_name(entry.report)
 
 
 def tile_of(row: Row) -> str:
@@ -228,16 +307,31 @@ def _stage(*fields: str) -> Callable[[Entry], float | None]:
 
 
 def _decimals(number: int, unit: str = "") -> Callable[[float], str]:
-    return lambda value: f"{value:.{number}f}{unit}"
+    return lambda value: f"{value:.{number}f}{unit}" if abs(value) < HUGE else f"{value:.3g}{unit}"
 
 
 def _milliseconds(value: float) -> str:
-    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+    return f"{value:.3g}" if value >= HUGE else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
 def _energy(entry: Entry) -> float | None:
     energy = entry.row.energy
     return None if energy is None or energy.joules_per_frame is None else 1e3 * energy.joules_per_frame
+
+
+def _p90_bound(entry: Entry) -> float | None:
+    """The p90 of a frame is at most this, with a confidence of 99 %."""
+    timing = entry.row.timing
+    return timing and upper_bound([ms for one in timing.rounds for ms in one.frame_ms], 90)
+
+
+def _of_fp32(entry: Entry) -> float | None:
+    """Percent of the fp32 student's Dice that the compiled artefact keeps."""
+    accuracy = entry.row.accuracy
+    name = metrics.HEADLINES[0]
+    scores = [s.get(name) for s in (accuracy.scores, accuracy.float_scores)] if accuracy else []
+    compiled, reference = (score and score.mean for score in scores) if scores else (None, None)
+    return None if compiled is None or not reference else 100 * compiled / reference
 
 
 def _int8(entry: Entry) -> str:
@@ -309,12 +403,15 @@ FRAME = (  # where the time of a frame goes
 )
 
 COSTS = (
+    Column("of fp32 %", _of_fp32, _decimals(2), wide=True),
     Column("drop, points", lambda e: e.row.accuracy and e.row.accuracy.drop_points, _decimals(2), wide=True),
     Column("int8 convolutions", _int8, wide=True),
     Column("agreement", lambda e: e.row.agreement and e.row.agreement.mask_dice, _decimals(4)),
     Column("until", lambda e: e.row.timing and e.row.until, always=False),
     Column("frame p50 ms", lambda e: e.row.timing and e.row.timing.frame_ms.p50, _milliseconds),
     Column("frame p95 ms", lambda e: e.row.timing and e.row.timing.frame_ms.p95, _milliseconds),
+    Column("frame p90 ms", lambda e: e.row.timing and e.row.timing.frame_ms.p90, _milliseconds, wide=True),
+    Column("p90 at most ms", _p90_bound, _milliseconds, wide=True),
     Column("frame p99 ms", lambda e: e.row.timing and e.row.timing.frame_ms.p99, _milliseconds, wide=True),
     Column("frames/s", _per_second, _decimals(1), wide=True),
     *(replace(column, wide=True) for column in STAGES),
@@ -322,12 +419,14 @@ COSTS = (
     Column("tile p95 ms", lambda e: e.row.timing and e.row.timing.tile_ms.p95, _milliseconds, wide=True),
     Column("tile p99 ms", lambda e: e.row.timing and e.row.timing.tile_ms.p99, _milliseconds, wide=True),
     Column("tile jitter ms", lambda e: e.row.timing and e.row.timing.tile_ms.iqr, _milliseconds, wide=True),
-    Column("faster", lambda e: e.row.timing and e.row.timing.speedup, _decimals(2, "x")),
+    Column(FASTER, lambda e: e.row.timing and e.row.timing.speedup, _decimals(2, "x")),
     Column("load ms", lambda e: e.row.timing and e.row.timing.load_ms, _decimals(0), wide=True),
     Column("first frame ms", lambda e: e.row.timing and e.row.timing.first_frame_ms, _decimals(0), wide=True),
     Column("tiles/s", lambda e: e.row.throughput and e.row.throughput.best.tiles_per_s, _decimals(1), wide=True),
     Column("drift %", lambda e: e.row.sustained and e.row.sustained.drift_percent, _decimals(1), wide=True),
     Column("mJ/frame", _energy, _decimals(1), wide=True),
+    Column("weights M", lambda e: e.row.weights and e.row.weights / 1e6, _decimals(2), wide=True),
+    Column("GMAC", lambda e: e.row.gmac, _decimals(3), wide=True),
     Column("peak MB", lambda e: e.row.memory and e.row.memory.peak_mb, _decimals(0)),
     Column("file MB", lambda e: e.row.size_bytes / 1e6, _decimals(2)),
 )

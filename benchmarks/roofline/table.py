@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from benchmarks.report.table import markdown_table, short_name
+from benchmarks.report.names import short_name
+from benchmarks.report.table import markdown_table
 from benchmarks.roofline.roofline import PRECISIONS, BareLayer, MacRate, NetworkShare, Roof, Roofline
 
 NETWORK_HEAD = ("artefact", "tile", "GMAC", "ms", "GMAC/s", "of the roof", "convolutions in INT8")

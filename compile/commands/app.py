@@ -16,8 +16,8 @@ from compile import targets
 from compile.accuracy.budget import MAX_DROP, OverBudget
 from compile.bundle.sign import load_signer
 from compile.commands import tables
-from runtime.commands.command_line import EPILOG
-from runtime.commands.output import write_json
+from runtime.commands.command_line import epilog
+from runtime.commands.output import told_each_minute, write_json
 from runtime.system.places import check_file, check_writable
 
 if TYPE_CHECKING:
@@ -27,10 +27,13 @@ if TYPE_CHECKING:
     from compile.target import Option
 
 
+EXAMPLE = "python -m compile --target intel --student nuclei-fast --out artifacts"
+
+
 def make_app() -> typer.Typer:
     """The application, with the options of all targets."""
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-    app.command(epilog=EPILOG)(_with_target_options(compile_for_targets, requests.every_option()))
+    app.command(epilog=epilog(EXAMPLE))(_with_target_options(compile_for_targets, requests.every_option()))
     return app
 
 
@@ -68,13 +71,18 @@ def compile_for_targets(
     check_writable(out, "choose another --out")
     if json_file:
         check_file(json_file)
-    with Console(stderr=True).status("loading") as status:
+    with Console(stderr=True).status("loading") as status, told_each_minute("compile", len(request.targets)) as tell:
         from compile.build import run
         from distill.student import student as students
 
         loaded = students.load(student or students.DEFAULT)
+
+        def step(what: str) -> None:
+            status.update(f"{loaded.spec.name}: {what}")
+            tell(what)
+
         try:
-            outcome = run(loaded, request, out, step=lambda what: status.update(f"{loaded.spec.name}: {what}"))
+            outcome = run(loaded, request, out, step=step)
         except OverBudget as missed:
             status.stop()
             _show_why(missed)

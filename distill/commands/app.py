@@ -10,8 +10,19 @@ from distill.commands.label import label
 from distill.commands.schema import schema
 from distill.commands.students import students
 from distill.commands.study import study
-from runtime.commands.command_line import EPILOG
+from runtime.commands.command_line import EPILOG, epilog
+
+EXAMPLES = {
+    fit: "fit my.toml --out runs/my-nuclei --set float.steps=3000",
+    evaluate: "evaluate nuclei-fast --data synthetic:6@7",
+    label: "label my.toml",
+    head: "head configs/paper_tissuenet_sam_vit_h.toml --out runs/head",
+    study: "study configs/study_synthetic.toml --seeds 3",
+    gallery: "gallery nuclei-fast --data synthetic:20@7 --out gallery",
+    students: "students",
+    schema: "schema",
+}
 
 app = typer.Typer(add_completion=False, help=__doc__, epilog=EPILOG, rich_markup_mode=None)
-for command in (fit, evaluate, label, head, study, gallery, students, schema):
-    app.command(epilog=EPILOG)(command)
+for command, example in EXAMPLES.items():
+    app.command(epilog=epilog(f"python -m distill {example}"))(command)

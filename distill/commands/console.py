@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from runtime.commands.output import write_json
-from runtime.errors import EdgescopeError
+from runtime.errors import EdgescopeError, Interrupted
 from runtime.system.extras import install
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def stoppable() -> Iterator[None]:
         if not _was_interrupted(error):
             raise
         msg = "interrupted; run the same command again to go on"
-        raise EdgescopeError(msg) from error
+        raise Interrupted(msg) from error
     finally:
         if ours:
             signal.signal(signal.SIGTERM, before)

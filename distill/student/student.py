@@ -20,7 +20,7 @@ from distill.int8.quantize import apply_scheme, copy_of, prepare
 from distill.networks.spec import StudentSpec
 from distill.student import validation
 from runtime.artifact.manifest import Lineage, QuantScheme
-from runtime.errors import InputError
+from runtime.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -191,7 +191,7 @@ def _folder(name: str | Path) -> Path:
         return PRETRAINED / str(name)
     msg = (
         f"There is no student {str(name)!r}: it is neither bundled ({', '.join(names()) or 'none'}) "
-        f"nor a folder with {DESCRIPTION}."
+        f"nor a folder with {DESCRIPTION}.{did_you_mean(str(name), names())}"
     )
     raise InputError(msg)
 

@@ -6,6 +6,7 @@ Neither keeps a state, so that checkpoints do not know of them and a run can be 
 from __future__ import annotations
 
 import logging
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch.callbacks import Callback
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+EVERY_S = 60.0
 SHOWN = (("validation Dice", "val/dice"), ("loss", "train/loss"))
 
 
@@ -26,13 +28,22 @@ def progress(phase: str, steps: int) -> Callback:
 
 
 class Lines(Callback):
-    """Log where the phase stands after each validation."""
+    """Log where the phase stands after each validation, and once a minute between them."""
 
     def __init__(self, phase: str, steps: int) -> None:
         self.phase, self.steps = phase, steps
+        self._told_s = monotonic()
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """The step, where nothing was said for a minute."""
+        if monotonic() - self._told_s >= EVERY_S:
+            self.on_validation_end(trainer, pl_module)
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """The step, the Dice that was just measured, and the newest loss."""
+        self._told_s = monotonic()
         log.info("%s: step %d of %d, %s", self.phase, trainer.global_step, self.steps, figures(trainer))
 
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..errors import EdgescopeError, InputError, report
+from .. import __version__
+from ..errors import UNREAD, EdgescopeError, InputError, report
 from ..system.extras import install
-from .output import open_streams
+from .output import close_streams, open_streams
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,6 +19,18 @@ if TYPE_CHECKING:
 
 DEBUG = "--debug"
 EPILOG = "--debug, anywhere: show a traceback with an error."
+VERSION = "--version"
+HELP = ("-h", "--help")
+
+
+def epilog(example: str) -> str:
+    """The end of a command's --help: an example to copy, in a line of its own, and EPILOG."""
+    return f"\b\nExample:\n  {example}\n\n{EPILOG}"
+
+
+def version_line(package: str) -> str:
+    """What --version prints."""
+    return f"edgescope {__version__} ({package})"
 
 
 def run(load: Callable[[], Callable[..., Any]], package: str, extra: str, arguments: Sequence[str]) -> int:
@@ -29,16 +42,32 @@ def run(load: Callable[[], Callable[..., Any]], package: str, extra: str, argume
     open_streams()
     own = list(arguments[: arguments.index("--")] if "--" in arguments else arguments)
     rest = [word for word in own if word != DEBUG] + list(arguments[len(own) :])
+    if rest == [VERSION]:
+        print(version_line(package))
+        return 0
     try:
-        return _call(load, package, extra, rest)
+        code = _call(load, package, extra, rest)
+    except SystemExit as error:  # click's own answer to a closed pipe
+        code = UNREAD if isinstance(error.__context__, BrokenPipeError) else int(error.code or 0)
     except (Exception, KeyboardInterrupt) as error:
-        return report(error, debug=DEBUG in own)
+        code = report(_cause(error), debug=DEBUG in own)
+    return code if close_streams() else UNREAD
+
+
+def _cause(error: BaseException) -> BaseException:
+    """The interruption behind what a library made of it, else the error."""
+    behind: BaseException | None = None if isinstance(error, EdgescopeError) else error
+    while behind is not None and not isinstance(behind, (KeyboardInterrupt, BrokenPipeError)):
+        behind = behind.__cause__
+    return behind or error
 
 
 def _call(load: Callable[[], Callable[..., Any]], package: str, extra: str, arguments: Sequence[str]) -> int:
     program = f"python -m {package}"
     try:
-        return load()(args=list(arguments), prog_name=program, standalone_mode=False) or 0
+        call = load()
+        names = list(HELP)
+        return call(args=list(arguments), prog_name=program, standalone_mode=False, help_option_names=names) or 0
     except ModuleNotFoundError as error:
         msg = f"{error.name} is not installed; run: {install(extra)}"
         raise EdgescopeError(msg) from error
@@ -46,5 +75,6 @@ def _call(load: Callable[[], Callable[..., Any]], package: str, extra: str, argu
         describe = getattr(error, "format_message", None)
         if describe is None:
             raise
-        msg = f"{describe()} See {program} --help."
+        said = describe()
+        msg = f"{said}{'' if said.endswith(('.', '?')) else '.'} See {program} --help."
         raise InputError(msg) from error

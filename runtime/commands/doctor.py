@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..backend import Backend
 
 NAME = "doctor"
+EXAMPLE = "doctor"
 LIBRARIES = {
     "io": (("tifffile", "tifffile"), ("PIL", "pillow")),
     "readers": (("czifile", "czifile"), ("nd2", "nd2"), ("liffile", "liffile"), ("zarr", "zarr")),

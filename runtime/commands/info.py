@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..artifact.manifest import Manifest
 
 NAME = "info"
+EXAMPLE = "info artifacts/nuclei-fast-intel-int8"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

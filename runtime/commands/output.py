@@ -6,15 +6,17 @@ import json
 import logging
 import os
 import sys
-from contextlib import suppress
+import threading
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ..records import Record
 from ..system import atomic
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
     from typing import TextIO
 
 
@@ -36,6 +38,48 @@ def open_streams() -> None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))
         elif hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # pyright: ignore
+
+
+def close_streams() -> bool:
+    """Write out what is still kept back; False where nobody reads it any more, and then nothing complains at exit."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return False
+    return True
+
+
+EVERY_S = 60.0
+
+
+@contextmanager
+def told_each_minute(title: str, total: int, every_s: float = EVERY_S) -> Generator[Callable[[str], None]]:
+    """While long work is under way and standard error is no terminal: a line a minute, however long a step takes.
+
+    total : steps; what is yielded is told at the beginning of each step what is done now
+    """
+    done, now, start = 0, "", monotonic()
+    ended = threading.Event()
+
+    def tell(what: str) -> None:
+        nonlocal done, now
+        done, now = done + 1, what
+
+    def lines() -> None:
+        while not ended.wait(every_s):
+            with suppress(OSError, ValueError):
+                minutes = (monotonic() - start) / 60
+                sys.stderr.write(f"{title}: step {done} of {total}, {now or 'starting'}, after {minutes:.0f} min\n")
+                sys.stderr.flush()
+
+    if not sys.stderr.isatty():
+        threading.Thread(target=lines, name="progress", daemon=True).start()
+    try:
+        yield tell
+    finally:
+        ended.set()
 
 
 def say(text: str) -> None:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from ..segmentation.result import Segmentation
 
 NAME = "predict"
+EXAMPLE = "predict artifacts/nuclei-fast-intel-int8 images/*.tif --out masks --labels --objects csv"
 OBJECT_FILES = {"csv": write_csv, "geojson": write_geojson, "parquet": write_parquet}
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..system.progress import Progress
 
 NAME = "prewarm"
+EXAMPLE = "prewarm artifacts/nuclei-fast-jetson-int8"
 TOLD_EVERY_S = 15.0  # where there is no terminal
 
 

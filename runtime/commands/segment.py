@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import argparse
 
 NAME = "segment"
+EXAMPLE = "segment slide.zarr masks.zarr --artifact artifacts/nuclei-fast-intel-int8"
 LOG_S = 30.0
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import argparse
 
 NAME = "serve"
+EXAMPLE = "serve artifacts/nuclei-fast-intel-int8 --folder /data/images"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

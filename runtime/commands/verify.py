@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import argparse
 
 NAME = "verify"
+EXAMPLE = "verify artifacts/nuclei-fast-intel-int8"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

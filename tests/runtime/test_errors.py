@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runtime.errors import BudgetMissed, EdgescopeError, InputError, report
+from runtime.errors import BudgetMissed, EdgescopeError, InputError, Interrupted, did_you_mean, report
 
 
 @pytest.mark.parametrize(
@@ -13,7 +13,9 @@ from runtime.errors import BudgetMissed, EdgescopeError, InputError, report
         (InputError("no\nsuch  file"), 2, "error: no such file\n"),
         (EdgescopeError("it failed"), 1, "error: it failed\n"),
         (BudgetMissed("too bad"), 1, "error: too bad\n"),
-        (KeyboardInterrupt(), 1, "error: interrupted\n"),
+        (Interrupted("run it again"), 130, "error: run it again\n"),
+        (BrokenPipeError(32, "Broken pipe"), 141, ""),
+        (KeyboardInterrupt(), 130, "error: interrupted\n"),
         (PermissionError(13, "Permission denied", "a.tif"), 1, "error: Permission denied: a.tif\n"),
         (OSError(28, "No space left on device"), 1, "error: No space left on device\n"),
         (KeyError("x"), 1, "error: internal: KeyError: 'x'; run again with --debug\n"),
@@ -37,3 +39,8 @@ def test_debug_shows_the_traceback_before_the_line(capsys: pytest.CaptureFixture
 def test_a_wrong_input_is_a_value_error_to_callers():
     assert issubclass(InputError, ValueError)
     assert issubclass(InputError, EdgescopeError)
+
+
+def test_the_nearest_name_is_proposed_and_none_that_is_far():
+    assert did_you_mean("nuclei-fst", ["nuclei-fast", "tissue"]) == " Did you mean 'nuclei-fast'?"
+    assert did_you_mean("xyz", ["nuclei-fast", "tissue"]) == ""

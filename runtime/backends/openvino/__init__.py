@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ...artifact.artifact import Artifact
     from ...artifact.manifest import Manifest
     from ...backend import Preparation
-    from ...profiles import ConvolutionLayer, Profile
+    from ...profiles import ConvolutionLayer, LayerTime, Profile
 
 HINT = "INFERENCE_PRECISION_HINT"
 HINTS = ("f32", "bf16", "f16", "dynamic")
@@ -91,6 +91,12 @@ class OpenVINO(Backend):
         from .profile import profile_layer
 
         return profile_layer(layer, precision, settings({}, "CPU", execution))
+
+    def layer_times(self, artifact: Artifact, execution: Execution, repeats: int) -> tuple[LayerTime, ...]:
+        """See Backend."""
+        from .profile import layer_times
+
+        return layer_times(artifact, settings(artifact.manifest.hints, "CPU", execution), repeats)
 
     def prepare(self, artifact: Artifact, how: Preparation) -> Prepared:
         """Open it, which compiles the model and keeps it; and open it again, as the next process will."""

@@ -7,13 +7,14 @@ Only multiply-adds of convolutions and matrix products are counted: they are wha
 from __future__ import annotations
 
 from math import prod
+from statistics import median
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...errors import EdgescopeError
-from ...profiles import Kernel, Profile
+from ...profiles import Kernel, LayerTime, Profile
 from .library import load_openvino
 
 if TYPE_CHECKING:
@@ -61,6 +62,36 @@ def profile_layer(layer: ConvolutionLayer, precision: str, config: Mapping[str, 
     return _profile(model, compiled, run, config)
 
 
+def layer_times(artifact: Artifact, config: Mapping[str, Any], repeats: int) -> tuple[LayerTime, ...]:
+    """Of an artefact, by OpenVINO's own counters; what it did not execute, because it was joined, is left out."""
+    core = load_openvino().Core()
+    model = core.read_model(artifact.payload("openvino_xml"), artifact.payload("openvino_bin"))
+    work = {op.get_friendly_name(): _multiply_adds(op) for op in model.get_ops()}
+    compiled = core.compile_model(model, "CPU", {**config, "PERF_COUNT": True})
+    layers = {op.get_friendly_name(): op for op in compiled.get_runtime_model().get_ordered_ops()}
+    request = _request(compiled)
+    took: dict[str, list[float]] = {}
+    kinds: dict[str, tuple[str, str]] = {}
+    for run in range(repeats + 1):  # the first one fills the caches
+        request.infer(share_outputs=True)
+        for node in request.profiling_info if run else ():
+            if str(node.status).endswith("EXECUTED"):
+                took.setdefault(node.node_name, []).append(1e3 * node.real_time.total_seconds())
+                kinds[node.node_name] = (node.node_type, node.exec_type)
+    return tuple(
+        LayerTime(name, *kinds[name], *_work_of(layers.get(name), work), median(samples))
+        for name, samples in took.items()
+    )
+
+
+def _work_of(layer: Any, work: Mapping[str, int]) -> tuple[int, int]:
+    """Multiply-adds of all that was joined into a layer of the runtime model, and elements of its output."""
+    if layer is None:
+        return 0, 0
+    joined = str(layer.get_rt_info()["originalLayersNames"].astype(str)).split(",")
+    return sum(work.get(name, 0) for name in joined), prod(layer.get_output_shape(0)) if layer.outputs() else 0
+
+
 def build(layer: ConvolutionLayer, precision: str) -> Any:
     """An openvino.Model of the layer and a ReLU, float32 (1, C, side, side) in and out.
 
@@ -83,6 +114,11 @@ def multiply_adds(model: Any) -> int:
     return sum(_multiply_adds(op) for op in model.get_ops())
 
 
+def weights(model: Any) -> int:
+    """Numbers in all convolutions and matrix products of an openvino.Model, without biases."""
+    return sum(prod(op.get_input_shape(1)) for op in model.get_ops() if _multiply_adds(op))
+
+
 def kernels(compiled: Any) -> tuple[Kernel, ...]:
     """What OpenVINO's CPU plugin runs each convolution with, by asking its runtime model."""
     layers = [op.get_rt_info() for op in compiled.get_runtime_model().get_ordered_ops()]
@@ -97,7 +133,7 @@ def _kernel(layer: Any) -> Kernel:
 def _profile(model: Any, compiled: Any, run: Callable[[], float], config: Mapping[str, Any]) -> Profile:
     threads = int(compiled.get_property("INFERENCE_NUM_THREADS"))
     settings = {name: str(value) for name, value in config.items()}
-    return Profile(multiply_adds(model), kernels(compiled), threads, run, settings)
+    return Profile(multiply_adds(model), kernels(compiled), threads, run, settings, weights(model))
 
 
 def _request(compiled: Any) -> Any:

@@ -142,7 +142,8 @@ def test_no_flags_are_none_of_them_and_nonsense_is_unknown():
 
 
 def test_equal_machines_share_an_id_and_a_power_mode_is_part_of_it(report):
-    device: Device = report.device
+    device: Device = replace(report.device, isa=("avx2", "avx512_vnni"))
     assert device.id == "some-cpu-2c-8g"
+    assert replace(device, isa=("avx2",)).id == "some-cpu-no-vnni-2c-8g"
     board = replace(device, board="NVIDIA Jetson Orin Nano", jetson=Jetson(None, None, None, "MAXN", None))
     assert board.id == "nvidia-jetson-orin-nano-maxn-2c-8g"

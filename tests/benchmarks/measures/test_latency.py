@@ -1,6 +1,7 @@
 """Percentiles are quoted only where the samples carry them."""
 
 import statistics
+from time import perf_counter
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from benchmarks.measures.latency import WARM_UP_CALLS, percentile, sample, summarize
+from benchmarks.measures.latency import WARM_UP_CALLS, percentile, sample, summarize, upper_bound
 
 durations = st.lists(st.floats(0.001, 1e4), max_size=150)
 
@@ -61,3 +62,31 @@ def test_one_sample_does_not_scatter_and_three_have_no_quarters():
     assert (summarize([1.0]).sd, summarize([1.0]).mad, summarize([1.0]).iqr) == (None, None, None)
     assert summarize([1.0, 2.0, 3.0]).iqr is None
     assert summarize([]).mean is None
+
+
+def test_the_bound_of_a_p90_needs_44_samples_and_is_the_largest_of_them():
+    samples = [float(ms) for ms in range(1, 45)]
+    assert upper_bound(samples[:-1], 90) is None
+    assert upper_bound(samples, 90) == 44.0
+    assert upper_bound([float(ms) for ms in range(1, 1001)], 90) == pytest.approx(923, abs=3)
+    assert upper_bound([1.0] * 20_000, 90) == 1.0
+
+
+def test_a_bound_is_missed_as_rarely_as_its_confidence_says():
+    rng = np.random.default_rng(0)
+    missed = sum(upper_bound(rng.random(100).tolist(), 90) < 0.9 for _ in range(1000))
+    assert missed <= 20  # 1 % of 1000 are 10
+
+
+def test_paced_calls_begin_no_sooner_than_the_camera():
+    begun: list[float] = []
+    sample(lambda: begun.append(perf_counter()), 5, period_ms=20.0)
+    gaps = np.diff(begun[-5:])
+    assert gaps.min() > 0.015
+
+
+def test_a_least_time_takes_as_many_calls_as_it_needs():
+    start = perf_counter()
+    durations = sample(lambda: None, 3, least_ms=50.0)
+    assert len(durations) > 3
+    assert perf_counter() - start >= 0.05

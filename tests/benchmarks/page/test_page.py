@@ -22,7 +22,7 @@ from benchmarks.report import table
 from benchmarks.report.absent import absent
 from benchmarks.report.report import Report
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 # A child that puts the pipes where Chromium expects them, and becomes Chromium.
 BECOME = (
     "import os, sys; os.dup2(int(sys.argv[1]), 3); os.dup2(int(sys.argv[2]), 4); os.execv(sys.argv[3], sys.argv[3:])"
@@ -217,8 +217,8 @@ def test_the_script_draws_the_same_front_as_python(browser: Browser, address: st
         assert browser.value(FRONTS) == with_script
 
 
-def test_the_address_sets_the_filters(browser: Browser, address: str, reports: list[Report]):
-    browser.open(f"{address}#device={reports[0].device_id}&precision=int8")
+def test_the_address_sets_the_filters(browser: Browser, address: str):
+    browser.open(f"{address}#device=Some%20CPU%2C%202%20cores&precision=int8")
     assert shown(browser) == set("13")
     browser.open(f"{address}#target=toaster")  # nothing of that name: everything
     assert shown(browser) == set("123456")
@@ -247,4 +247,50 @@ def test_print_leaves_the_filters_out(browser: Browser, address: str):
 def test_the_picture_of_the_page_holds_the_colours_of_its_marks(browser: Browser, address: str):
     browser.open(address)
     seen = {tuple(colour) for colour in np.asarray(browser.picture().convert("RGB")).reshape(-1, 3)[::3].tolist()}
-    assert {(0, 114, 178), (230, 159, 0)} <= seen  # int8 and fp32
+    assert {(0, 114, 178), (230, 159, 0)} <= seen  # the two devices
+
+
+def test_rows_are_sorted_by_a_figure_and_back(browser: Browser, address: str):
+    browser.open(address)
+    numbers = "[...document.querySelectorAll('table.key tbody tr[data-row]')].map((row) => row.dataset.row)"
+    values = (
+        "[...document.querySelectorAll('table.key td[data-title=\"peak MB\"]')].map((e) => Number(e.dataset.value))"
+    )
+    before = browser.value(numbers)
+    browser.value("[...document.querySelectorAll('[data-sort]')].find((b) => b.textContent === 'peak MB').click()")
+    upwards = browser.value(values)
+    browser.value("[...document.querySelectorAll('[data-sort]')].find((b) => b.textContent === 'peak MB').click()")
+    assert (upwards, browser.value(values)) == (sorted(upwards), sorted(upwards, reverse=True))
+    browser.value(
+        "(e => { e.value = ''; e.dispatchEvent(new Event('change', { bubbles: true })); })"
+        "(document.forms[0].elements.sort)"
+    )
+    assert browser.value(numbers) == before
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_every_figure_that_matters_is_within_the_window(browser: Browser, address: str, width: int):
+    browser.open(address, width)
+    edges = browser.value(
+        "[...document.querySelectorAll('table.key .figure')].map((e) => e.getBoundingClientRect().right)"
+    )
+    assert max(edges) <= width
+
+
+def test_paper_shows_every_figure_that_matters(browser: Browser, address: str):
+    browser.open(address, 720)  # A4 without its margins
+    browser.call("Emulation.setEmulatedMedia", media="print")
+    edges = browser.value(
+        "[...document.querySelectorAll('table.key .figure')].map((e) => e.getBoundingClientRect().right)"
+    )
+    browser.call("Emulation.setEmulatedMedia", media="")
+    assert max(edges) <= 720
+
+
+def test_an_image_that_is_worst_of_several_rows_is_shown_once(browser: Browser, address: str):
+    browser.open(address)
+    names = browser.value("[...document.querySelectorAll('.pictures img')].map((e) => e.alt)")
+    assert len(names) == len(set(names)) > 0
+    click(browser, "precision", "int8")
+    click(browser, "precision", "fp32")
+    assert browser.value("[...document.querySelectorAll('.pictures figure')].every((e) => e.hidden)")

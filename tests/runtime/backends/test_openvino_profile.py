@@ -52,6 +52,7 @@ def test_transposed_convolutions_and_matrix_products_are_counted_too():
     results = [ops.result(value) for value in (up, product, turned)]
     model = openvino.Model(results, [image, rows], "both")
     assert profile.multiply_adds(model) == 2 * 25 * 4 * 3 * 4 + 7 * 6 * 9 + 6 * 7 * 9
+    assert profile.weights(model) == 4 * 3 * 2 * 2 + 6 * 9 + 7 * 9
 
 
 @pytest.mark.skipif(not has_int8(), reason="OpenVINO runs int8 otherwise on this processor")
