@@ -1,6 +1,6 @@
 """Bytes of a PNG or TIFF -> arrays, for the readers. Pillow and tifffile are imported when a file needs them.
 
-What a picture of pixels means is the reader's business; labels are read alike by all.
+What a picture of pixels means is the reader's business; labels are read alike by all (see annotations/).
 """
 
 import io
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-MASK_VALUES = (1, 255, 65535)
 PNG = (".png",)
 TIFF = (".tif", ".tiff")
 # tifffile's own error is a ValueError; broken files also surface as the others, from its parser and codecs
@@ -30,9 +29,15 @@ def decode(data: bytes, name: str) -> "NDArray":
     """Pixels as they are stored: (H, W) or, for colour PNGs and multi-page TIFFs, with one more axis.
 
     name : for its suffix and for the error, which says which file is broken"""
+    return decode_with_axes(data, name)[0]
+
+
+def decode_with_axes(data: bytes, name: str) -> tuple["NDArray", str]:
+    """The pixels of `decode`, and a letter for each axis: Y, X, C channel, S colour, T, Z, Q of unknown meaning."""
     if PurePosixPath(name).suffix.lower() in TIFF:
         return _decode_tiff(data, name)
-    return np.asarray(open_png(data, name))
+    pixels = np.asarray(open_png(data, name))
+    return pixels, "YXS"[: pixels.ndim]
 
 
 def open_png(data: bytes, name: str) -> "Image":
@@ -61,27 +66,6 @@ def check_finite(picture: "NDArray", name: str) -> None:
         raise InputError(msg)
 
 
-def instances(picture: "NDArray", name: str) -> "NDArray[np.int32]":
-    """Instances numbered from 1, from ids or from a mask."""
-    if picture.ndim == 3 and picture.shape[-1] in (2, 3, 4):
-        picture = grey_of(picture, name)
-    if picture.ndim != 2:
-        msg = f"Labels {name!r} have shape {picture.shape}; give one (H, W) image of instance ids."
-        raise InputError(msg)
-    ids, place = np.unique(picture, return_inverse=True)
-    whole = picture.dtype.kind in "bui" or (np.isfinite(ids).all() and (ids == np.rint(ids)).all())
-    if not whole or (ids < 0).any():
-        msg = f"Labels {name!r} hold {ids[0]} to {ids[-1]} ({picture.dtype}); give whole numbers from 0."
-        raise InputError(msg)
-    objects = ids[ids > 0]
-    if len(objects) == 1 and objects[0] in MASK_VALUES:
-        from scipy import ndimage
-
-        components: NDArray = ndimage.label(picture > 0)[0]  # type: ignore[index]  # touching at an edge, as in runtime
-        return components.astype(np.int32)
-    return (place.reshape(picture.shape) + int(ids[0] > 0)).astype(np.int32)
-
-
 def grey_of(picture: "NDArray", name: str) -> "NDArray":
     """The one plane of a grey picture that is stored as colours, whatever its alpha says."""
     colours = picture[..., : 3 if picture.shape[-1] > 2 else 1]
@@ -105,10 +89,11 @@ def size_of(data: bytes, name: str) -> tuple[int, int]:
         raise _unreadable(data, name, error) from error
 
 
-def _decode_tiff(data: bytes, name: str) -> "NDArray":
+def _decode_tiff(data: bytes, name: str) -> tuple["NDArray", str]:
     tifffile = _tifffile(name)
     try:
-        return tifffile.imread(io.BytesIO(data))
+        with tifffile.TiffFile(io.BytesIO(data)) as file:
+            return file.asarray(), file.series[0].axes
     except TIFF_ERRORS as error:
         raise _unreadable(data, name, error) from error
 

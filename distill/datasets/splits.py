@@ -25,6 +25,15 @@ def choose(strata: Mapping[str, tuple[int, ...]], split: str) -> tuple[str, ...]
     return tuple(sorted(name for name in strata if (name in validation) == (split == "val")))
 
 
+def fold(strata: Mapping[str, tuple[int, ...]], number: int, count: int) -> tuple[str, ...]:
+    """The names of part `number` (from 0) of `count` parts, sorted; the parts are disjoint and make up everything.
+
+    strata : as for choose; the images of each stratum are dealt out in turn
+    """
+    ordered = sorted(strata, key=lambda name: (strata[name], _rank(name)))
+    return tuple(sorted(ordered[number::count]))
+
+
 def _validation(strata: Mapping[str, tuple[int, ...]]) -> set[str]:
     """One in five of each stratum, to within one, and one in five of the whole; of two names, one."""
     chosen: set[str] = set()

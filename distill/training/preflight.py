@@ -14,6 +14,7 @@ from distill.networks.spec import spec_of
 from distill.student import student as student_files
 from distill.teaching.online import members_of
 from distill.teaching.views import check_control
+from distill.training.data import no_objects
 from distill.training.objective import Objective, check_teacher_used
 from distill.training.probes import choose_probes
 from runtime.errors import EdgescopeError, InputError
@@ -155,16 +156,20 @@ def _data(
         raise InputError(msg)
     others = data[0].labels if split == "test" else {}  # test data are scored for the labels that they have
     wanted, count = labels if labels in others else next(iter(others), labels), 0
+    objects = False
     for sample in data:
         sample.planes(channels)
         for ask in asked:
             ask(sample)
         count += wanted in sample.labels
+        objects = objects or (wanted in sample.labels and bool(sample.labels[wanted].any()))
         if least is None:
             sample.labels_of(wanted, "set data.labels")
     if count < (least or 0):
         msg = f"None of the {len(data)} images of {spec} has labels {wanted!r}; set data.labels, or name a teacher."
         raise InputError(msg)
+    if count and not objects and (least or split == "val"):
+        raise no_objects(count, f"images of {spec}, part {split},")
     return f"{split}: {spec}, {_words(data)}, channels {', '.join(sample.channels)}, labels {wanted} of {count}"
 
 

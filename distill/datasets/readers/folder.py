@@ -1,119 +1,148 @@
-"""A user's own data: images/ and labels/ side by side, TIFF or PNG, with equal stems, in a folder or a zip.
+"""A user's own data: images and labels in the layouts of distill.datasets.annotations, in a folder or a zip.
 
-A label image holds instance ids. One that knows a single value besides 0 is a mask, and its connected
-components are the objects. Images are (H, W), or (C, H, W) with the nucleus first and the membrane second.
+A label image holds instance ids. One that knows a single value besides 0 is a mask, and its connected components are
+the objects. Images are (H, W), or (C, H, W) with the nucleus first and the membrane second.
 """
 
-from collections.abc import Mapping
+import re
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from urllib.parse import parse_qsl
 
 import numpy as np
 from numpy.typing import NDArray
 
+from distill.datasets.annotations.formats import read_labels
+from distill.datasets.annotations.layout import LAYOUT, Layout, pair
 from distill.datasets.members import Members
-from distill.datasets.pictures import PNG, TIFF, check_finite, decode, grey_of, instances, size_of
+from distill.datasets.pictures import check_finite, decode_with_axes, grey_of, size_of
 from distill.datasets.sample import MEMBRANE, NUCLEUS, Dataset, Reader, Sample
-from distill.datasets.splits import choose
+from distill.datasets.splits import WHOLE, choose, fold
 from runtime.errors import InputError
 
 LICENCE = "as the user's data"
-LAYOUT = "expected images/NAME.tif and labels/NAME.tif (or .png), with equal names"
 DTYPES = ("uint8", "uint16", "float32")
 MOST_CHANNELS = 64
+MOST_UNNAMED = 5  # pages without a meaning that are taken as channels
+UNLABELLED = "without labels"
+OPTIONS = ("labels", "from", "fold", "part")
+FOLD = re.compile(r"(\d+)of(\d+)")
 
 
 @dataclass(frozen=True)
 class Folder:
-    """Reads samples by their stem; a pair is (image member, label member)."""
+    """Reads samples by the names of their images; those without a label file have no labels."""
 
-    members: Members
-    pairs: Mapping[str, tuple[str, str]]
+    layout: Layout
     kind: str = "nuclei"
 
     def __call__(self, name: str) -> Sample:
-        image_name, label_name = self.pairs[name]
-        image = _planes(decode(self.members.read(image_name), image_name), image_name)
-        labels = instances(decode(self.members.read(label_name), label_name), label_name)
-        if labels.shape != image.shape[1:]:
-            msg = (
-                f"Labels {label_name!r} have {labels.shape} pixels, their image {image_name!r} has "
-                f"{image.shape[1:]}; give labels of the image's size."
-            )
-            raise InputError(msg)
-        return Sample(name, image, _channels(len(image)), {self.kind: labels})
+        member = self.layout.images[name]
+        image = planes_of(*decode_with_axes(self.layout.members.read(member), member), member)
+        shape = (image.shape[1], image.shape[2])
+        file = self.layout.labels.get(name)
+        labels = {} if file is None else {self.kind: read_labels(file, shape, member).labels}
+        return Sample(name, image, _channels(len(image)), labels)
 
     def size(self, name: str) -> tuple[int, ...]:
         """Height and width, from the header."""
-        image_name = self.pairs[name][0]
-        return size_of(self.members.read(image_name), image_name)
+        member = self.layout.images[name]
+        return size_of(self.layout.members.read(member), member)
 
 
 def open_folder(argument: str, split: str) -> Dataset:
-    """argument : "PATH", or "PATH?labels=cells" where the label images hold whole cells instead of nuclei.
+    """argument : "PATH" or "PATH?labels=cells&from=DIR&fold=KofN&part=val".
 
-    Files are paired by stem; sizes are looked up only where a split needs them.
+    labels : nuclei or cells, what the label images hold; from : the folder or zip of the label files
+    fold : "val" is part K (from 0) of N, "train" is the others, in place of every fifth image
+    part : all, train or val, whatever split is asked for
+
+    Images without labels are among those of "train" alone, for a teacher. Sizes are looked up only where a split needs
+    them.
     """
-    path, _, query = argument.partition("?")
-    kind = query.removeprefix("labels=") if query else "nuclei"
-    if kind not in ("nuclei", "cells"):
-        msg = f"Folder data {argument!r} end in {query!r}; give nothing, or ?labels=cells."
+    path, options = _parse(argument)
+    labels = Members(Path(options["from"]).expanduser()) if "from" in options else None
+    layout = pair(Members(Path(path).expanduser()), labels)
+    read = Folder(layout, options.get("labels", "nuclei"))
+    split = options.get("part", split)
+    if not layout.labels and split != "train":
+        msg = f"None of the {len(layout.images)} images of {path!r} has labels; {LAYOUT}."
         raise InputError(msg)
-    members = Members(Path(path).expanduser())
-    read = Folder(members, _pairs(members), kind)
-    parts = split in ("train", "val")
-    strata = {name: read.size(name) if parts else () for name in read.pairs}
+    chosen = _chosen(layout, read, split, options.get("fold"))
+    left_out = {UNLABELLED: len(layout.unlabelled)} if layout.unlabelled and split != "train" else {}
+    unlabelled = f" and {len(layout.unlabelled)} others" if layout.unlabelled else ""
     description = (
-        f"{len(read.pairs)} labelled images of {members.path.name!r}; a label image with one value besides 0 "
-        "is taken as a mask, its connected components as the objects"
+        f"{len(layout.labels)} labelled images{unlabelled} of {layout.members.path.name!r}; a label image with one "
+        "value besides 0 is taken as a mask, its connected components as the objects"
     )
-    return Dataset(choose(strata, split), read, LICENCE, description)
+    return Dataset(chosen, read, LICENCE, description, left_out)
 
 
-def _pairs(members: Members) -> dict[str, tuple[str, str]]:
-    images, labels = (_stems(members, folder) for folder in ("images", "labels"))
-    if not images:
-        msg = f"{str(members.path)!r} holds no images/ with TIFF or PNG files; {LAYOUT}."
-        raise InputError(msg)
-    for these, those, what, other in (
-        (labels, images, "label image", "image"),
-        (images, labels, "image", "label image"),
-    ):
-        if alone := sorted(set(these) - set(those)):
-            msg = f"{len(alone)} {what}(s) in {str(members.path)!r} have no {other} (first: {alone[0]!r}); {LAYOUT}."
+def _parse(argument: str) -> tuple[str, dict[str, str]]:
+    path, _, query = argument.partition("?")
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    if query and not options:
+        options = {query: ""}
+    allowed = {"labels": ("nuclei", "cells"), "part": ("all", "train", "val")}
+    for key, value in options.items():
+        if key not in OPTIONS:
+            msg = f"Option {key!r} of the folder data is unknown; there are {', '.join(OPTIONS)}."
             raise InputError(msg)
-    return {stem: (images[stem], labels[stem]) for stem in sorted(images)}
-
-
-def _stems(members: Members, folder: str) -> dict[str, str]:
-    """Stem -> member, of the pictures that lie directly in the folder."""
-    found: dict[str, str] = {}
-    for name in members.names:
-        path = PurePosixPath(name)
-        if str(path.parent) != folder or path.suffix.lower() not in PNG + TIFF:
-            continue
-        stem = path.stem.removesuffix(".ome")
-        if stem in found:
-            msg = f"{found[stem]!r} and {name!r} have the same stem; rename one of them and its partner."
+        if key in allowed and value not in allowed[key]:
+            msg = f"Folder data {argument!r} have {key}={value}; give {' or '.join(allowed[key])}."
             raise InputError(msg)
-        found[stem] = name
-    return found
+    if "fold" in options:
+        match = FOLD.fullmatch(options["fold"])
+        if not match or not int(match[1]) < int(match[2]) or int(match[2]) < 2:
+            msg = f"The fold of the folder data is {options['fold']!r}; give KofN, such as 0of3."
+            raise InputError(msg)
+    return path, options
 
 
-def _planes(picture: NDArray, name: str) -> NDArray:
-    """(C, H, W) of an accepted dtype."""
-    if picture.ndim == 3 and picture.shape[-1] in (3, 4) and picture.shape[0] > MOST_CHANNELS:
+def _chosen(layout: Layout, read: Folder, split: str, part: str | None) -> tuple[str, ...]:
+    """The names of a split: labelled images alone, but in "train" also those without labels."""
+    strata = {name: () if split in WHOLE else read.size(name) for name in layout.labels}
+    if part is None or split in WHOLE:
+        names = choose(strata, split)
+    else:
+        number, count = map(int, part.split("of"))
+        held_out = fold(strata, number, count)
+        names = held_out if split == "val" else tuple(sorted(set(strata) - set(held_out)))
+    return tuple(sorted((*names, *layout.unlabelled))) if split == "train" else names
+
+
+def planes_of(picture: NDArray, axes: str, name: str) -> NDArray:
+    """(C, H, W) of an accepted dtype; InputError for a series, colours and other dtypes.
+
+    axes : a letter per axis, as distill.datasets.pictures.decode_with_axes gives them
+    """
+    if picture.ndim == 3 and (axes.endswith("S") or picture.shape[-1] in (3, 4)) and picture.shape[0] > MOST_CHANNELS:
         picture = grey_of(picture, name)
     if picture.ndim == 2:
         picture = picture[None]
     if picture.ndim != 3 or len(picture) > MOST_CHANNELS or not picture.size:
         msg = f"Image {name!r} has shape {picture.shape}; give (H, W), or (C, H, W) with the nucleus first."
         raise InputError(msg)
+    _check_no_series(picture.shape, axes, name)
     if picture.dtype.name not in DTYPES:
         msg = f"Image {name!r} is {picture.dtype}; save it as one of {', '.join(DTYPES)}."
         raise InputError(msg)
     check_finite(picture, name)
     return np.ascontiguousarray(picture, picture.dtype.newbyteorder("="))
+
+
+def _check_no_series(shape: tuple[int, ...], axes: str, name: str) -> None:
+    """InputError where the planes are time points or focal planes, or more pages than have a meaning."""
+    what = {"T": "time points", "Z": "focal planes"}.get(axes[:1])
+    if shape[0] > 1 and what:
+        msg = f"Image {name!r} holds {shape[0]} {what} ({axes}), no channels; save one plane per file."
+        raise InputError(msg)
+    if shape[0] > MOST_UNNAMED and axes[:1] not in ("C", "S", "Y"):
+        msg = (
+            f"Image {name!r} holds {shape[0]} pages of unknown meaning ({axes}); save one plane per file, or say in "
+            "the file that they are channels (axes CYX)."
+        )
+        raise InputError(msg)
 
 
 def _channels(count: int) -> tuple[str, ...]:
