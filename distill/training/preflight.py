@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from distill import datasets, teachers
+from distill import datasets, students, teachers
+from distill.networks.imagenet import layers
 from distill.networks.spec import spec_of
 from distill.student import student as student_files
 from distill.teaching.online import members_of
 from distill.teaching.views import check_control
 from distill.training.data import no_objects
+from distill.training.initialization import fitting
 from distill.training.objective import Objective, check_teacher_used
 from distill.training.probes import choose_probes
 from runtime.errors import EdgescopeError, InputError
@@ -62,7 +64,7 @@ def examine(config: Config) -> Examination:
     channels, asked = examine_teacher(config, found)
     examine_data(config, found, channels, asked)
     if config.student.init_from:
-        found.attempt(lambda: f"begins with {student_files.load(config.student.init_from).spec.name}")
+        found.attempt(lambda: _beginning(config))
     found.attempt(lambda: _online(config))
     for folder in config.teacher.undistilled if config.teacher.name else ():
         found.attempt(lambda folder=folder: f"undistilled student {student_files.load(folder).spec.name}")
@@ -181,6 +183,14 @@ def _words(data: Dataset) -> str:
 def _online(config: Config) -> str | None:
     members = members_of(config.teacher, spec_of(config))
     return f"who looks at crops: {', '.join(member.spec.name for member in members)}" if members else None
+
+
+def _beginning(config: Config) -> str:
+    """How much of the student of student.init_from is taken over."""
+    begin, spec = student_files.load(config.student.init_from), spec_of(config)
+    model = students.load(spec.family).build(spec)
+    taken, every = len(fitting(model, begin)), len(list(layers(model)))
+    return f"begins with {taken} of {every} convolutions of {begin.spec.name}"
 
 
 def _losses(config: Config) -> str:
