@@ -22,7 +22,7 @@ from ..images.planes import read_planes, write_mask_ome_tiff
 from ..objects.files import PlaneObjects, write_csv, write_geojson, write_parquet
 from ..segmenter import Segmenter
 from ..system import extras
-from .options import add_diameter, add_execution, add_trust, execution_of
+from .options import add_diameter, add_execution, add_rule, add_trust, execution_of, rule_of
 from .output import say, write_json
 
 if TYPE_CHECKING:
@@ -57,19 +57,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "may be given several times",
     )
     add_diameter(parser)
+    add_rule(parser)
     add_trust(parser)
     add_execution(parser, performance=True)
 
 
 def run(args: argparse.Namespace) -> int:
     """Segment every image, whatever one of them is; exit code 0, 2 for one that is no use, 1 for another failure."""
+    change = rule_of(args)
     jobs = output_stems(find_images(args.images))
     artifact = open_artifact(args.artifact, args.trust)
     _check_surroundings(args, artifact.manifest)
     done: list[dict[str, Any]] = []
     failed: list[dict[str, str]] = []
     codes: set[int] = set()
-    with Segmenter.of(artifact, execution_of(args), diameter=args.diameter) as segment:
+    with Segmenter.of(artifact, execution_of(args), diameter=args.diameter, change=change) as segment:
         for number, (path, stem) in enumerate(jobs.items(), 1):
             _progress(f"{number}/{len(jobs)} {path.name}")
             try:
@@ -149,6 +151,7 @@ def _predict(segment: Segmenter, path: Path, target: Path, args: argparse.Namesp
     tables: list[PlaneObjects] = []
     scale: Scale | None = None
     used = AS_IT_IS
+    rule: dict[str, Any] = {}
     for plane in planes:
         try:
             result = segment(plane.frame, plane.pixel_size_um, scale=scale)
@@ -164,6 +167,7 @@ def _predict(segment: Segmenter, path: Path, target: Path, args: argparse.Namesp
             tables.append(PlaneObjects(result.labels(), result.table(), plane.label, plane.time, plane.focus))
         flags.update(dict.fromkeys(result.flags))
         used = result.scale
+        rule = {"threshold": result.threshold, **asdict(result.rule)}
     axis = "Z" if planes[0].label.startswith("z") else "T"
     files = _write(target, stacks, planes[0].pixel_size_um, axis)
     for kind in dict.fromkeys(args.objects):
@@ -180,6 +184,7 @@ def _predict(segment: Segmenter, path: Path, target: Path, args: argparse.Namesp
         "pixel_size_um": planes[0].pixel_size_um,
         "foreground": float(np.count_nonzero(masks) / masks.size),
         "scale": asdict(used),
+        "rule": rule,
         "flags": list(flags),
     }
     if args.labels:

@@ -9,21 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qsl
 
-import numpy as np
-from numpy.typing import NDArray
-
 from distill.datasets.annotations.formats import read_labels
 from distill.datasets.annotations.layout import LAYOUT, Layout, pair
+from distill.datasets.annotations.planes import planes_of
 from distill.datasets.members import Members
-from distill.datasets.pictures import check_finite, decode_with_axes, grey_of, size_of
+from distill.datasets.pictures import decode_with_axes, size_of
 from distill.datasets.sample import MEMBRANE, NUCLEUS, Dataset, Reader, Sample
 from distill.datasets.splits import WHOLE, choose, fold
 from runtime.errors import InputError
 
 LICENCE = "as the user's data"
-DTYPES = ("uint8", "uint16", "float32")
-MOST_CHANNELS = 64
-MOST_UNNAMED = 5  # pages without a meaning that are taken as channels
 UNLABELLED = "without labels"
 OPTIONS = ("labels", "from", "fold", "part")
 FOLD = re.compile(r"(\d+)of(\d+)")
@@ -101,48 +96,13 @@ def _parse(argument: str) -> tuple[str, dict[str, str]]:
 
 def _chosen(layout: Layout, read: Folder, split: str, part: str | None) -> tuple[str, ...]:
     """The names of a split: labelled images alone, but in "train" also those without labels."""
-    strata = {name: () if split in WHOLE else read.size(name) for name in layout.labels}
     if part is None or split in WHOLE:
-        names = choose(strata, split)
+        names = choose({name: () if split in WHOLE else read.size(name) for name in layout.labels}, split)
     else:
         number, count = map(int, part.split("of"))
-        held_out = fold(strata, number, count)
-        names = held_out if split == "val" else tuple(sorted(set(strata) - set(held_out)))
+        held_out = fold(layout.labels, number, count)
+        names = held_out if split == "val" else tuple(sorted(set(layout.labels) - set(held_out)))
     return tuple(sorted((*names, *layout.unlabelled))) if split == "train" else names
-
-
-def planes_of(picture: NDArray, axes: str, name: str) -> NDArray:
-    """(C, H, W) of an accepted dtype; InputError for a series, colours and other dtypes.
-
-    axes : a letter per axis, as distill.datasets.pictures.decode_with_axes gives them
-    """
-    if picture.ndim == 3 and (axes.endswith("S") or picture.shape[-1] in (3, 4)) and picture.shape[0] > MOST_CHANNELS:
-        picture = grey_of(picture, name)
-    if picture.ndim == 2:
-        picture = picture[None]
-    if picture.ndim != 3 or len(picture) > MOST_CHANNELS or not picture.size:
-        msg = f"Image {name!r} has shape {picture.shape}; give (H, W), or (C, H, W) with the nucleus first."
-        raise InputError(msg)
-    _check_no_series(picture.shape, axes, name)
-    if picture.dtype.name not in DTYPES:
-        msg = f"Image {name!r} is {picture.dtype}; save it as one of {', '.join(DTYPES)}."
-        raise InputError(msg)
-    check_finite(picture, name)
-    return np.ascontiguousarray(picture, picture.dtype.newbyteorder("="))
-
-
-def _check_no_series(shape: tuple[int, ...], axes: str, name: str) -> None:
-    """InputError where the planes are time points or focal planes, or more pages than have a meaning."""
-    what = {"T": "time points", "Z": "focal planes"}.get(axes[:1])
-    if shape[0] > 1 and what:
-        msg = f"Image {name!r} holds {shape[0]} {what} ({axes}), no channels; save one plane per file."
-        raise InputError(msg)
-    if shape[0] > MOST_UNNAMED and axes[:1] not in ("C", "S", "Y"):
-        msg = (
-            f"Image {name!r} holds {shape[0]} pages of unknown meaning ({axes}); save one plane per file, or say in "
-            "the file that they are channels (axes CYX)."
-        )
-        raise InputError(msg)
 
 
 def _channels(count: int) -> tuple[str, ...]:
