@@ -67,8 +67,9 @@ class Survey:
 
     @property
     def diameter_px(self) -> float | None:
-        """Median over the images of the diameter of their median object."""
-        sizes = [one.diameter_px for one in self.fields if one.diameter_px is not None]
+        """Median over the images of the diameter of their median object; of those that people labelled, if any."""
+        fields = self.of("labelled") or self.of("taught")
+        sizes = [one.diameter_px for one in fields if one.diameter_px is not None]
         return float(np.median(sizes)) if sizes else None
 
     def digest(self) -> str:

@@ -11,11 +11,12 @@ if TYPE_CHECKING:
 def survey_lines(survey: Survey) -> list[str]:
     """What was found."""
     counts = {role: len(survey.of(role)) for role in ("labelled", "taught", "bare")}
-    objects = sum(one.objects for one in survey.fields)
+    objects = {role: sum(one.objects for one in survey.of(role)) for role in ("labelled", "taught")}
     size = survey.diameter_px
     lines = [
         f"images: {len(survey.fields)}, of them {counts['labelled']} with labels, {counts['taught']} with masks of "
         f"another segmenter alone, {counts['bare']} with nothing",
-        f"objects: {objects} labelled" + ("" if size is None else f", median diameter {size:.1f} px"),
+        f"objects: {objects['labelled']} labelled, {objects['taught']} in masks"
+        + ("" if size is None else f"; median diameter {size:.1f} px"),
     ]
     return lines + [f"warning: {warning}" for warning in survey.warnings]
