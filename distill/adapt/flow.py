@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CONFIG, REPORT, STUDENT, ARTEFACTS, HISTORY = "config.toml", "report.md", "student", "artefacts", "history.json"
+ROUND = "round.txt"  # in data/: whose data they are
 STEP_SHARE = 0.7  # of --minutes: the rest is for scores, thresholds and artefacts
 
 
@@ -84,12 +85,7 @@ def adapt(survey: Survey, settings: Settings, out: Path, say: Callable[[str], No
     with only_run(out):
         work = out / "work" / _round(survey, begin.weights_sha256, settings)
         make_folder(work)
-        if not (work / "data.json").exists():
-            from distill.adapt.measure import write_data
-
-            size = begin.spec.object_diameter
-            write_data(survey, size.median_px if size else None, out / "data")
-            write_bytes(work / "data.json", b"{}")
+        _take_data(survey, begin, out / "data", work.name)
         steps = _steps(settings, validation, work, begin, out, name, survey)
         scores = _score(begin, settings, out, work, name, survey, validation, steps, say)
         best = scores.best
@@ -100,6 +96,18 @@ def adapt(survey: Survey, settings: Settings, out: Path, say: Callable[[str], No
             write_bytes(work / "done.json", b"{}")
             _remove_others(out / "work", work)
         return Adapted(name, survey, validation, scores, best, steps, perf_counter() - start, out, work / "drawings")
+
+
+def _take_data(survey: Survey, begin: description.Description, folder: Path, number: str) -> None:
+    """The images and labels of a round, unless they are there: another round may have put its own in their place."""
+    note = folder / ROUND
+    if note.exists() and note.read_text(encoding="utf-8") == number:
+        return
+    from distill.adapt.measure import write_data
+
+    size = begin.spec.object_diameter
+    write_data(survey, size.median_px if size else None, folder)
+    write_bytes(note, number.encode())  # last: a folder without it is written again
 
 
 def with_reference(survey: Survey) -> Survey:

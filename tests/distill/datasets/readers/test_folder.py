@@ -190,6 +190,13 @@ def test_images_without_any_label_are_refused_but_for_training(root):
     assert len(datasets.open(f"folder:{root}", "train")) == 1
 
 
+def test_labels_may_be_in_another_folder(root, tmp_path_factory):
+    other = tmp_path_factory.mktemp("other")
+    (root / "labels" / "a.png").rename(other / "a_cp_masks.png")
+    (sample,) = datasets.open(f"folder:{root}?from={other}")
+    assert sample.labels["nuclei"].max() == 3
+
+
 def test_folds_are_disjoint_and_make_up_everything(root):
     for number in range(7):
         write(root / "images" / f"b{number}.png", FRAME.astype(np.uint8))
