@@ -202,7 +202,10 @@ def _score(
     for number in range(validation.rounds):
         note = work / f"fold-{number}.json"
         if not note.exists():
-            say(f"training {number + 1} of {validation.trainings}: {steps} steps, part {number + 1} is held out")
+            say(
+                f"training {number + 1} of {validation.trainings}: {steps} steps in float, part {number + 1} is held "
+                "out (the Dice of a phase is of images that it is trained on)"
+            )
             config = _config(begin, settings, out, name, survey, _part(validation, number, held_out=False), steps)
             student = measure.trained(config, work / f"fold-{number}")
             first = measure.load(settings.student)
