@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from distill.adapt.flow import Adapted, Settings
 
 ALL, NONE = "all", "none"
+WIDTH = 110  # of the table at least: a narrow terminal may wrap it, but no figure is cut
 
 
 def adapt(
@@ -102,7 +103,7 @@ def _show(result: "Adapted") -> None:
     table = Table(*head, box=None, pad_edge=False, header_style="bold")
     for row in rows:
         table.add_row(*row)
-    console.print(table)
+    Console(width=max(console.width, WIDTH), highlight=False).print(table)
     for line in outcome_lines(result):
         console.print(line, markup=False)
 
