@@ -8,23 +8,26 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from distill import losses, students, teachers, weightings
+from distill import datasets, losses, students, teachers, weightings
 from distill.config import files
-from distill.config.sections import StudentSection, check_steps
+from distill.config.sections import Config, StudentSection, check_steps
 from distill.networks.spec import StudentSpec, spec_of
-from distill.student import validation
+from distill.student import description, validation
+from distill.student.inheritance import inherited
 from runtime.errors import EdgescopeError, InputError
+from runtime.system.places import check_writable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from distill.config.sections import Config
-
 
 def load(path: Path, overrides: Sequence[str] = ()) -> Config:
-    """Read a TOML file with ``section.key=value`` overrides, and check it; InputError names the key and the remedy."""
-    config = files.read(path, overrides)
+    """Read a TOML file with ``section.key=value`` overrides, and check it; InputError names the key and the remedy.
+
+    What the student of student.init_from says is taken over where the file says nothing else.
+    """
+    config = files.section_of(Config, inherited(files.read_table(path, overrides)))
     check(config)
     return config
 
@@ -43,6 +46,21 @@ def check(config: Config) -> None:
     _check_study(config)
 
 
+def check_inputs(config: Config, out: Path) -> None:
+    """InputError for data and students that are not there, and for a place that cannot be written; reads no pixels.
+
+    out : the folder of the student
+    """
+    for specs, split in ((config.data.train, "train"), (config.data.validation, "val")):
+        for spec in specs:
+            if not len(datasets.open(spec, split)):
+                msg = f"{spec} holds no images for {split}; give other data."
+                raise InputError(msg)
+    if config.student.init_from:
+        description.describe(config.student.init_from)
+    check_writable(out, "choose another --out")
+
+
 def check_student(config: Config) -> None:
     """InputError where there can be no student as [student] says."""
     validation.check(spec_of(config), "student")
@@ -54,8 +72,6 @@ def student_section(table: object, where: str) -> StudentSection:
 
     InputError names the key, and where it stands, that is unknown, of the wrong type or of no student.
     """
-    from distill.config.sections import Config
-
     section = files.section_of(StudentSection, table, where)
     try:
         check_student(Config(student=section))

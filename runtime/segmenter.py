@@ -22,6 +22,7 @@ from .errors import EdgescopeError, InputError
 from .execution import DEFAULT, Execution
 from .frames.flags import PIXEL_SIZE
 from .frames.scale import DiameterRequest
+from .objects.rule import UNCHANGED, RuleChange
 from .segmentation.path import FramePath
 
 if TYPE_CHECKING:
@@ -48,8 +49,17 @@ class Segmenter:
     requests : how many tiles of a frame run at once; 1 but for performance="throughput"
     """
 
-    def __init__(self, manifest: Manifest, backend: str, session: Session, *, diameter: Diameter | None = None) -> None:
+    def __init__(
+        self,
+        manifest: Manifest,
+        backend: str,
+        session: Session,
+        *,
+        diameter: Diameter | None = None,
+        change: RuleChange = UNCHANGED,
+    ) -> None:
         self.manifest = manifest
+        self.change = change
         self.backend = backend
         self.diameter = DiameterRequest.of(diameter)
         self.description: Mapping[str, str] = dict(session.description)
@@ -73,6 +83,9 @@ class Segmenter:
         performance: str = "latency",
         trust: str | Path | None = None,
         probe: bool = True,
+        threshold: float | None = None,
+        min_area: int | None = None,
+        prominence: float | None = None,
     ) -> Segmenter:
         """Verify the artefact at `path` (folder or .zip) and load it.
 
@@ -86,6 +99,8 @@ class Segmenter:
         performance : "throughput" runs several tiles of a frame at once, each on fewer cores: frames of many tiles get
             done sooner, a single tile later; for backends that can, which is OpenVINO
         trust : file with the public key that must have signed the artefact; see runtime.artifact.signature
+        threshold, min_area, prominence : in place of the artefact's own; see runtime.objects.rule. `result.threshold`
+            and `result.rule` say what was used
         probe : replay one of the artefact's probes, and refuse to open where the outcome is off: a file of another
             model, or a device that computes wrongly. It takes one tile's time; EDGESCOPE_PROBE=off switches it off.
             `description["probe"]` says what it showed. With a precision hint a miss is only warned of
@@ -93,7 +108,8 @@ class Segmenter:
         """
         artifact = open_artifact(Path(path), None if trust is None else Path(trust))
         execution = Execution(backend, device, threads, precision_hint, performance)
-        return cls.of(artifact, execution, diameter=diameter, probe=probe)
+        change = RuleChange(threshold, min_area, prominence)
+        return cls.of(artifact, execution, diameter=diameter, change=change, probe=probe)
 
     @classmethod
     def of(
@@ -102,11 +118,12 @@ class Segmenter:
         execution: Execution = DEFAULT,
         *,
         diameter: Diameter | None = None,
+        change: RuleChange = UNCHANGED,
         probe: bool = True,
     ) -> Segmenter:
         """Load an artefact that is already open; see Segmenter.open."""
         name, session = backends.open_session(artifact, execution)
-        segmenter = cls(artifact.manifest, name, session, diameter=diameter)
+        segmenter = cls(artifact.manifest, name, session, diameter=diameter, change=change)
         try:
             seen = segmenter._probe(artifact, execution) if probe and os.environ.get(PROBE) != "off" else "off"
         except BaseException:
@@ -153,6 +170,9 @@ class Segmenter:
         *,
         scale: Scale | None = None,
         out: NDArray[np.float32] | None = None,
+        threshold: float | None = None,
+        min_area: int | None = None,
+        prominence: float | None = None,
     ) -> Segmentation:
         """Segment one frame.
 
@@ -162,9 +182,11 @@ class Segmenter:
             be used
         scale : of another frame's result: the first frame of a series decides for all of them
         out : where the maps are written, float32 (channels, H, W); None makes a new array
+        threshold, min_area, prominence : of this frame, in place of what open was given; see there
         """
         request = self.diameter if diameter is None else DiameterRequest.of(diameter)
-        result = self._path(frame, pixel_size_um, request, scale, out)
+        change = RuleChange(threshold, min_area, prominence).over(self.change)
+        result = self._path(frame, pixel_size_um, request, scale, out, change)
         if PIXEL_SIZE in result.frame_flags:
             self._warn_of_pixel_size(pixel_size_um)
         return result

@@ -30,6 +30,8 @@ def fit(
     """Train a student in float, then for int8; run again to go on."""
     chosen = settings.load(config, override or ())
     folder = out or _default_folder(chosen.student.name)
+    if not check:  # which lists all problems at once
+        settings.check_inputs(chosen, folder)
     with trainer_libraries():
         from distill.training.preflight import examine
         from distill.training.train import fit as train

@@ -1,4 +1,4 @@
-"""`python -m distill students`: the students that can be trained, their size beside the paper's, and their cost."""
+"""`python -m distill students`: the bundled students, and the families that can be trained, with their cost."""
 
 from typing import Any
 
@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from distill.commands.console import JsonFile, trainer_libraries
+from runtime import metrics
 from runtime.commands.output import write_json
 
 WIDTH = 110  # of the table at least: a narrow terminal may wrap it, but no figure is cut
@@ -14,11 +15,17 @@ WIDTH = 110  # of the table at least: a narrow terminal may wrap it, but no figu
 def students(
     json_file: JsonFile = None,
 ) -> int:
-    """List the students that can be trained: their size by both conventions, their cost, whether int8 suits them."""
+    """List the bundled students: what they find, how well, their cost; and the families that can be trained."""
     with trainer_libraries():
-        from distill.student.inventory import TILE, decoders, inventory
-    rows, compared = inventory(), decoders()
+        from distill.student.inventory import TILE, bundled, decoders, inventory
+    rows, compared, ours = inventory(), decoders(), bundled()
     console = Console(highlight=False, soft_wrap=True)
+    Console(width=max(console.width, WIDTH), highlight=False).print(_bundled_table(ours))
+    console.print(
+        "Scores: means over the validation images, on which the thresholds were chosen. px: diameter of the objects "
+        f"that it works at. GMAC of one tile of {TILE[0]}x{TILE[1]} pixels. * is the default.\n",
+        style="dim",
+    )
     Console(width=max(console.width, WIDTH), highlight=False).print(_table(rows, list(compared)))
     widths = "; ".join(f"{label} {'-'.join(map(str, decoder))}" for label, decoder in compared.items())
     said = [
@@ -28,13 +35,26 @@ def students(
         *(f"No int8 of {row['name']}: {row['no_int8']}. Use fp16 or fp32." for row in rows if not row["int8"]),
     ]
     console.print("\n".join(said), style="dim")
-    write_json(json_file, rows)
+    write_json(json_file, {"bundled": ours, "families": rows})
     return 0
 
 
 def _ends(row: dict[str, Any]) -> str:
     resolution = {2: "half", 4: "a quarter"}[row["head_stride"]]
     return f"the decoder ends at {resolution} of the resolution, so the last of these widths are left out."
+
+
+def _bundled_table(rows: list[dict[str, Any]]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    titles = [metrics.load(name).title for name in metrics.HEADLINES]
+    for column in ("bundled", "finds", "px", *titles, "images", "M", "GMAC", "MB"):
+        table.add_column(column, justify="left" if column in ("bundled", "finds") else "right", no_wrap=True)
+    for row in rows:
+        scores = [f"{value:.3f}" for value in row["scores"].values()]
+        size = "any" if row["object_diameter_px"] is None else f"{row['object_diameter_px']:g}"
+        cost = (str(row["images"]), f"{row['whole_m']:.2f}", f"{row['gmac']:.2f}", f"{row['mb']:g}")
+        table.add_row(f"{row['name']}{'*' * row['default']}", row["labels"], size, *scores, *cost)
+    return table
 
 
 def _table(rows: list[dict[str, Any]], decoders: list[str]) -> Table:

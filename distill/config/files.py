@@ -25,15 +25,21 @@ if TYPE_CHECKING:
 S = TypeVar("S")
 
 KIND = re.compile(r"[a-z]{2,}:")  # what the weights of a teacher may begin with, before a path
+FROM = re.compile(r"\bfrom=([^&]*)")  # the folder of labels in the options of a data spec
 UNKNOWN = "unexpected_keyword_argument"
 
 
 def read(path: Path, overrides: Sequence[str] = ()) -> Config:
-    """Read a TOML configuration and apply ``section.key=value`` overrides (values in TOML notation, or bare text).
+    """Read a TOML configuration; see read_table.
 
     Relative data paths stay as they are written: they are resolved against the working folder.
     InputError names the section and key that is unknown, of the wrong type or out of its limits.
     """
+    return section_of(Config, read_table(path, overrides))
+
+
+def read_table(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """The tables of a TOML file, with ``section.key=value`` overrides (values in TOML notation, or bare text)."""
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -44,7 +50,7 @@ def read(path: Path, overrides: Sequence[str] = ()) -> Config:
         raise InputError(msg) from error
     for override in overrides:
         _set(table, override)
-    return section_of(Config, table)
+    return table
 
 
 def section_of(kind: type[S], table: object, where: str = "") -> S:
@@ -59,16 +65,18 @@ def section_of(kind: type[S], table: object, where: str = "") -> S:
         raise InputError(_words(kind, min(details, key=lambda one: one["type"] != UNKNOWN), where)) from None
 
 
-def write(config: Config) -> str:
+def write(config: Config, whole_paths: bool = False) -> str:
     """The text of a file that reads back as the same configuration, all defaults written out.
 
-    Data paths are reduced to their last name: they mean nothing elsewhere.
+    whole_paths : False reduces data paths to their last name: they mean nothing elsewhere
     """
     import tomli_w
 
     table = dataclasses.asdict(config)
     del table["study"]  # a comparison, of which a student's training is one row
     seed = {"seed": table.pop("seed")}
+    if whole_paths:
+        return tomli_w.dumps(seed | table)
     data, teacher = table["data"], table["teacher"]
     for key in ("train", "validation"):
         data[key] = [portable(spec) for spec in data[key]]
@@ -103,6 +111,7 @@ def portable(spec: str) -> str:
     """A data spec with nothing but the last name of its path: bbbc038:/data/stage1.zip -> bbbc038:stage1.zip."""
     reader, colon, argument = spec.partition(":")
     path, mark, options = argument.partition("?")
+    options = FROM.sub(lambda found: f"from={_last(found[1])}", options)
     return f"{reader}{colon}{_last(path)}{mark}{options}"
 
 

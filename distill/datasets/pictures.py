@@ -1,6 +1,6 @@
 """Image files of data sets -> arrays, by the readers of the runtime: training and the device see the same pixels.
 
-Labels are read alike by all: what a label image of a palette holds is its numbers, and not what they look like.
+What the pixels of a label image mean is said in annotations/; of a palette they are its numbers, not its colours.
 """
 
 import io
@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 
     from runtime.images.scene import ImageFile, Scene
 
-MASK_VALUES = (1, 255, 65535)
 PNG = (".png",)
 TIFF = (".tif", ".tiff")
 ONE_AFTER_THE_OTHER = "TZ"  # axes along which planes are no channels
+MOST_CHANNELS = 64
+MOST_UNNAMED = 5  # pages of an axis without a meaning that are taken for channels
 
 
 def decode(data: bytes, name: str) -> "NDArray":
@@ -58,10 +59,13 @@ def only_scene(image: "ImageFile", name: str) -> "Scene":
     return image.scenes[names.index(choose_scene(repr(name), names, None, image.default))]
 
 
-def channels_of(image: "ImageFile", name: str, channel: int | str | None = None) -> "tuple[NDArray, Sequence[str]]":
+def channels_of(
+    image: "ImageFile", name: str, channel: int | str | None = None, option: str = "?channel=NAME"
+) -> "tuple[NDArray, Sequence[str]]":
     """The channels of an image (C, H, W), the nuclear one first, and their names, "" where the file has none.
 
     channel : which one is the nuclear one; None takes the one whose name says so, or, without names, the first
+    option : how a user says which one, for the error
     InputError for time series and stacks, which are no channels, colour pictures, and other types of pixels. Frames are
     uint8, uint16 or float32, as they are where the student runs.
     """
@@ -76,14 +80,21 @@ def channels_of(image: "ImageFile", name: str, channel: int | str | None = None)
         msg = f"Image {name!r} has shape {scene.shape}; give (H, W), or (C, H, W) with the nucleus first."
         raise InputError(msg)
     type_, axis = frame_type(scene.dtype, repr(name)), long[0] if long else None
+    count = scene.loops[axis] if axis else 1
+    if count > (MOST_CHANNELS if axis in ("C", "S") else MOST_UNNAMED):
+        msg = (
+            f"Image {name!r} has shape {scene.shape}: {count} pages are no channels; save one plane per file, or say "
+            "in the file that they are channels (axes CYX)."
+        )
+        raise InputError(msg)
     with foreign(repr(name)):
-        count = scene.loops[axis] if axis else 1
         planes = [scene.read(tuple(k if a == axis else 0 for a in scene.loops)) for k in range(count)]
     picture = np.stack(planes).astype(type_, copy=False)
+    check_finite(picture, name)
     if axis == "S":
         return grey_of(np.moveaxis(picture, 0, -1), name)[None], ("",)
     names = scene.channels if len(scene.channels) == count and any(scene.channels) else ("",) * count
-    first = choose_channel(names, channel, repr(name), "?channel=NAME") if any(names) or channel is not None else 0
+    first = choose_channel(names, channel, repr(name), option) if any(names) or channel is not None else 0
     order = [first, *(k for k in range(count) if k != first)]
     return picture[order], [names[k] for k in order]
 
@@ -112,27 +123,6 @@ def check_finite(picture: "NDArray", name: str) -> None:
         first = tuple(map(int, np.argwhere(~np.isfinite(picture))[0]))
         msg = f"{name!r} holds {bad} value(s) that are not finite, the first at {first}; replace them, e.g. by 0."
         raise InputError(msg)
-
-
-def instances(picture: "NDArray", name: str) -> "NDArray[np.int32]":
-    """Instances numbered from 1, from ids or from a mask."""
-    if picture.ndim == 3 and picture.shape[-1] in (2, 3, 4):
-        picture = grey_of(picture, name)
-    if picture.ndim != 2:
-        msg = f"Labels {name!r} have shape {picture.shape}; give one (H, W) image of instance ids."
-        raise InputError(msg)
-    ids, place = np.unique(picture, return_inverse=True)
-    whole = picture.dtype.kind in "bui" or (np.isfinite(ids).all() and (ids == np.rint(ids)).all())
-    if not whole or (ids < 0).any():
-        msg = f"Labels {name!r} hold {ids[0]} to {ids[-1]} ({picture.dtype}); give whole numbers from 0."
-        raise InputError(msg)
-    objects = ids[ids > 0]
-    if len(objects) == 1 and objects[0] in MASK_VALUES:
-        from scipy import ndimage
-
-        components: NDArray = ndimage.label(picture > 0)[0]  # type: ignore[index]  # touching at an edge, as in runtime
-        return components.astype(np.int32)
-    return (place.reshape(picture.shape) + int(ids[0] > 0)).astype(np.int32)
 
 
 def grey_of(picture: "NDArray", name: str) -> "NDArray":

@@ -5,7 +5,7 @@ of files, of the platform and of random generators, and one more image moves har
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import groupby
 
 SPLITS = ("all", "train", "val", "test")
@@ -23,6 +23,13 @@ def choose(strata: Mapping[str, tuple[int, ...]], split: str) -> tuple[str, ...]
         return tuple(sorted(strata))
     validation = _validation(strata)
     return tuple(sorted(name for name in strata if (name in validation) == (split == "val")))
+
+
+def fold(names: Iterable[str], number: int, count: int) -> tuple[str, ...]:
+    """The names of part `number` (from 0) of `count` parts, sorted; the parts are disjoint and make up everything.
+
+    Parts differ by one name at most, and depend on the names alone."""
+    return tuple(sorted(sorted(names, key=_rank)[number::count]))
 
 
 def _validation(strata: Mapping[str, tuple[int, ...]]) -> set[str]:

@@ -13,8 +13,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from distill import students
 from distill.networks.spec import StudentSpec
+from distill.student import description
 from distill.student import student as student_files
 from distill.student.validation import DEEPEST
+from runtime import metrics
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,6 +60,33 @@ def inventory() -> list[dict[str, Any]]:
     """
     compared = decoders()
     return [_row(name, compared) for name in students.names()]
+
+
+def bundled() -> list[dict[str, Any]]:
+    """One row per bundled student: what it finds, how well, and what it costs.
+
+    Keys: name, default, labels, object_diameter_px (or None), precision, images (validated on), scores (a headline
+    metric to its mean over these images), whole_m, gmac, mb (weights on disk).
+    """
+    return [_bundled(name) for name in description.names()]
+
+
+def _bundled(name: str) -> dict[str, Any]:
+    told = description.describe(name)
+    precision, scored = next(iter(told.metrics["validation"].items()))
+    cost, object_size = size(told.spec), told.spec.object_diameter
+    return {
+        "name": name,
+        "default": name == description.DEFAULT,
+        "labels": told.labels,
+        "object_diameter_px": object_size.median_px if object_size else None,
+        "precision": precision,
+        "images": scored["images"],
+        "scores": {metric: scored["scores"][metric]["mean"] for metric in metrics.HEADLINES},
+        "whole_m": cost["whole_m"],
+        "gmac": cost["gmac"],
+        "mb": round((description.folder_of(name) / student_files.WEIGHTS).stat().st_size / 1e6, 1),
+    }
 
 
 def _row(name: str, compared: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import safetensors
@@ -19,25 +17,21 @@ from distill.int8.graph import flatten
 from distill.int8.quantize import apply_scheme, copy_of, prepare
 from distill.networks.spec import StudentSpec
 from distill.student import validation
+from distill.student.description import DEFAULT, DESCRIPTION, METRICS, folder_of, names, read_json
 from runtime.artifact.manifest import Lineage, QuantScheme
-from runtime.errors import InputError, did_you_mean
+from runtime.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from torch import Tensor, nn
     from torch.fx import GraphModule
 
+__all__ = ["DEFAULT", "Student", "load", "names", "save"]
+
 SCHEMA_VERSION = 1
-PRETRAINED = Path(__file__).parents[1] / "pretrained"
-DEFAULT = "nuclei-fast"
-WEIGHTS, DESCRIPTION, SCHEME, METRICS, PROBES = (
-    "weights.safetensors",
-    "student.json",
-    "scheme.json",
-    "metrics.json",
-    "probes.safetensors",
-)
+WEIGHTS, SCHEME, PROBES = "weights.safetensors", "scheme.json", "probes.safetensors"
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,15 +85,10 @@ def _traced(spec: StudentSpec, tile: tuple[int, int]) -> GraphModule:
         return flatten(students.load(spec.family).build(spec), tile, len(spec.channels))
 
 
-def names() -> list[str]:
-    """The bundled students."""
-    return sorted(path.parent.name for path in PRETRAINED.glob(f"*/{DESCRIPTION}"))
-
-
 def load(name: str | Path = DEFAULT) -> Student:
     """Read a bundled student by name, or any student from its folder. InputError says what is missing or wrong."""
-    folder = _folder(name)
-    description = _read_json(folder / DESCRIPTION)
+    folder = folder_of(name)
+    description = read_json(folder / DESCRIPTION)
     if description.get("schema_version") != SCHEMA_VERSION:
         msg = (
             f"{folder / DESCRIPTION} has schema version {description.get('schema_version')!r}; "
@@ -116,7 +105,7 @@ def load(name: str | Path = DEFAULT) -> Student:
     validation.check(spec, f"{folder / DESCRIPTION}: spec")
     _check_digest(folder, lineage, weights_digest(weights))
     scheme = _read_scheme(folder / SCHEME) if (folder / SCHEME).exists() else None
-    metrics = _read_json(folder / METRICS) if (folder / METRICS).exists() else {}
+    metrics = read_json(folder / METRICS) if (folder / METRICS).exists() else {}
     return Student(spec, weights, scheme, lineage, metrics, _read_probes(folder / PROBES))
 
 
@@ -183,19 +172,6 @@ def _load_weights(graph: GraphModule, weights: Mapping[str, Tensor]) -> None:
             parameter.copy_(weights[name])
 
 
-def _folder(name: str | Path) -> Path:
-    path = Path(name)
-    if (path / DESCRIPTION).is_file():
-        return path
-    if re.fullmatch(r"[\w.-]+", str(name)) and (PRETRAINED / str(name) / DESCRIPTION).is_file():
-        return PRETRAINED / str(name)
-    msg = (
-        f"There is no student {str(name)!r}: it is neither bundled ({', '.join(names()) or 'none'}) "
-        f"nor a folder with {DESCRIPTION}.{did_you_mean(str(name), names())}"
-    )
-    raise InputError(msg)
-
-
 def _check_digest(folder: Path, lineage: Lineage, digest: str) -> None:
     if digest != lineage.weights_sha256:
         msg = f"{folder / WEIGHTS} was changed: its digest is {digest[:12]}..., not {lineage.weights_sha256[:12]}..."
@@ -203,7 +179,7 @@ def _check_digest(folder: Path, lineage: Lineage, digest: str) -> None:
 
 
 def _read_scheme(path: Path) -> QuantScheme:
-    content = _read_json(path)
+    content = read_json(path)
     try:
         return QuantScheme.from_dict(content)
     except InputError as error:
@@ -228,18 +204,6 @@ def _read_probes(path: Path) -> tuple[tuple[Tensor, Tensor], ...]:
     except (OSError, KeyError, safetensors.SafetensorError) as error:
         msg = f"{path} does not hold probe frames: {error}."
         raise InputError(msg) from error
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        msg = f"{path} cannot be read as JSON: {error}."
-        raise InputError(msg) from error
-    if not isinstance(value, dict):
-        msg = f"{path} must hold a JSON object, not {type(value).__name__}."
-        raise InputError(msg)
-    return value
 
 
 def _write_json(path: Path, value: object) -> None:

@@ -120,6 +120,8 @@ def _quality(student: Student, config: Config) -> str:
     rows = [row for metric in scores[precisions[0]]["scores"] for row in _metric(metric, scores, precisions)]
     table = _table(["", *(titles[name] for name in precisions)], rows)
     one = scores[precisions[0]]
+    if how := student.metrics.get("validated_by"):
+        return f"## Quality\n\nOn {one['images']} images: {how}.\n\n{table}\n\n{one['protocol']}"
     return (
         f"## Quality\n\nOn the validation images ({one['images']}), which were not trained on:\n\n{table}\n\n"
         f"{one['protocol']}\n\nThe images are of the same collections as those of training "

@@ -128,6 +128,9 @@ class TrainingData(lightning.LightningDataModule):
             if alone:
                 groups.append(self._fields(alone, soft, with_labels=False))
                 shares.append(share * section.taught if labelled else share)
+        taught = [field for group in groups for field in group if field.labelled]
+        if taught and not self.config.teacher.name and not any(field.labels.any() for field in taught):
+            raise no_objects(len(taught), "labelled training images")
         if not groups or (self.config.loss.supervised and not any(group[0].labelled for group in groups)):
             self.train[0][0].labels_of(section.labels, REMEDY)
         return groups, shares
@@ -179,7 +182,19 @@ class TrainingData(lightning.LightningDataModule):
         for sample in self.validation:
             sample.planes(self.spec.channels)
             sample.labels_of(self.config.data.labels, REMEDY)
+        check_objects(self.validation, self.config.data.labels, "validation images")
         check_teacher_used(self.config.teacher.name, terms_of(self.config.loss))
+
+
+def check_objects(samples: Sequence[Sample], labels: str, what: str) -> None:
+    """InputError where not one of the samples holds an object: whoever draws nothing would score Dice 1 on them."""
+    if samples and not any(sample.labels[labels].any() for sample in samples):
+        raise no_objects(len(samples), what)
+
+
+def no_objects(count: int, what: str) -> InputError:
+    """The error for labels that are all empty."""
+    return InputError(f"The {count} {what} hold no object, all labels are 0; give labels that hold objects.")
 
 
 def divide(data: Dataset, section: DataSection, seed: int) -> tuple[Dataset, Dataset]:

@@ -31,16 +31,24 @@ def init_from(model: nn.Module, student: Student, images: Tensor) -> None:
     images : (N, C, h, w) float32 in [0, 1], training crops
     InputError where not one convolution is the same.
     """
-    every = list(layers(model))
-    taken = [layer for layer in every if _fits(layer[1], student.weights.get(f"{layer[0]}.weight"))]
-    if not taken:
-        msg = f"student.init_from: no convolution of {student.spec.name} has its like in this student's family."
-        raise InputError(msg)
+    every, taken = list(layers(model)), fitting(model, student)
     with torch.no_grad():
         for name, convolution, norm in taken:
             _take(convolution, norm, student.weights[f"{name}.weight"], student.weights[f"{name}.bias"])
         _normalize(model, [norm for _, _, norm in taken if norm is not None], images)
     log.info("begins with %d of %d convolutions of %s", len(taken), len(every), student.spec.name)
+
+
+def fitting(model: nn.Module, student: Student) -> list[tuple[str, nn.Conv2d, nn.BatchNorm2d | None]]:
+    """The convolutions of a model that the student has the weights of; InputError where there are none."""
+    taken = [layer for layer in layers(model) if _fits(layer[1], student.weights.get(f"{layer[0]}.weight"))]
+    if not taken:
+        msg = (
+            f"student.init_from: no convolution of {student.spec.name} has its like in the student that [student] "
+            "describes; leave family, encoder, decoder and head_stride out, to take over its own."
+        )
+        raise InputError(msg)
+    return taken
 
 
 def _fits(convolution: nn.Conv2d, weight: Tensor | None) -> bool:

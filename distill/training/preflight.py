@@ -9,11 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from distill import datasets, teachers
+from distill import datasets, students, teachers
+from distill.networks.imagenet import layers
 from distill.networks.spec import spec_of
 from distill.student import student as student_files
 from distill.teaching.online import members_of
 from distill.teaching.views import check_control
+from distill.training.data import no_objects
+from distill.training.initialization import fitting
 from distill.training.objective import Objective, check_teacher_used
 from distill.training.probes import choose_probes
 from runtime.errors import EdgescopeError, InputError
@@ -61,7 +64,7 @@ def examine(config: Config) -> Examination:
     channels, asked = examine_teacher(config, found)
     examine_data(config, found, channels, asked)
     if config.student.init_from:
-        found.attempt(lambda: f"begins with {student_files.load(config.student.init_from).spec.name}")
+        found.attempt(lambda: _beginning(config))
     found.attempt(lambda: _online(config))
     for folder in config.teacher.undistilled if config.teacher.name else ():
         found.attempt(lambda folder=folder: f"undistilled student {student_files.load(folder).spec.name}")
@@ -155,16 +158,20 @@ def _data(
         raise InputError(msg)
     others = data[0].labels if split == "test" else {}  # test data are scored for the labels that they have
     wanted, count = labels if labels in others else next(iter(others), labels), 0
+    objects = False
     for sample in data:
         sample.planes(channels)
         for ask in asked:
             ask(sample)
         count += wanted in sample.labels
+        objects = objects or (wanted in sample.labels and bool(sample.labels[wanted].any()))
         if least is None:
             sample.labels_of(wanted, "set data.labels")
     if count < (least or 0):
         msg = f"None of the {len(data)} images of {spec} has labels {wanted!r}; set data.labels, or name a teacher."
         raise InputError(msg)
+    if count and not objects and (least or split == "val"):
+        raise no_objects(count, f"images of {spec}, part {split},")
     return f"{split}: {spec}, {_words(data)}, channels {', '.join(sample.channels)}, labels {wanted} of {count}"
 
 
@@ -176,6 +183,14 @@ def _words(data: Dataset) -> str:
 def _online(config: Config) -> str | None:
     members = members_of(config.teacher, spec_of(config))
     return f"who looks at crops: {', '.join(member.spec.name for member in members)}" if members else None
+
+
+def _beginning(config: Config) -> str:
+    """How much of the student of student.init_from is taken over."""
+    begin, spec = student_files.load(config.student.init_from), spec_of(config)
+    model = students.load(spec.family).build(spec)
+    taken, every = len(fitting(model, begin)), len(list(layers(model)))
+    return f"begins with {taken} of {every} convolutions of {begin.spec.name}"
 
 
 def _losses(config: Config) -> str:

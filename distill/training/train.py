@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 from lightning.pytorch.utilities import rank_zero_only
 
+from distill import students
 from distill.config.files import portable
 from distill.evaluation.evaluate import score
 from distill.evaluation.predict import segmenting
@@ -27,6 +28,7 @@ from distill.teaching.headroom import headroom
 from distill.teaching.lineage import lineage
 from distill.teaching.online import is_online, members_of
 from distill.training.data import TrainingData
+from distill.training.initialization import fitting
 from distill.training.phases import float_phase, quantized_phase
 from distill.training.preflight import check_trainer
 from distill.training.probes import choose_probes
@@ -61,8 +63,8 @@ def fit(config: Config, out: Path) -> Student | None:
     check_trainer(config.trainer)
     set_up(config)
     members_of(config.teacher, spec_of(config))  # a name that is wrong is said before the images are opened
-    if config.student.init_from:
-        load(config.student.init_from)
+    if config.student.init_from:  # said before the images are opened, too
+        fitting(students.load(config.student.family).build(spec_of(config)), load(config.student.init_from))
     probes = choose_probes(config)  # before the hours of training, which a wrong data.record would cost
     data = TrainingData(config)
     with only_run(out) if rank_zero_only.rank == 0 else nullcontext():  # the first speaks for those that train along

@@ -19,7 +19,7 @@ from ..frames.scale import Diameter, DiameterRequest, Scale
 from ..hosts import dask as host
 from ..images.ome_zarr import VERSIONS, pixel_size_um
 from ..images.planes import EVERYTHING, Choice
-from ..objects.instances import scaled_rule
+from ..objects.rule import UNCHANGED, RuleChange
 from ..objects.stitching import MARGIN, join
 from ..system import extras
 from ..system.lock import only_run
@@ -56,6 +56,7 @@ class Wanted:
     execution: Execution = DEFAULT
     trust: Path | None = None
     diameter: Diameter | None = None
+    change: RuleChange = UNCHANGED
 
 
 def segment_image(path: Path, out: Path, wanted: Wanted, tell: Tell) -> dict[str, Any]:
@@ -91,8 +92,8 @@ def _make(run: Run, wanted: Wanted, manifest: Manifest, model: Model) -> dict[st
     found_done = sum(run.done(f"maps-{name}") for _, _, name in run.each())
     limits = run.do("intensities", _measure(run, manifest))
     scale = _scale(run, wanted, manifest, model)
-    maps = run.do("segment", _segment(run, manifest, model, limits, scale.factor))
-    objects = _label(run, manifest, scale.factor) if wanted.labels else None
+    maps = run.do("segment", _segment(run, wanted, manifest, model, limits, scale.factor))
+    objects = _label(run, wanted, manifest, scale.factor) if wanted.labels else None
     for level in range(1, run.layout.levels):
         run.do(f"level {level}", _halve(run, level))
     height, width = run.source.array.shape[-2:]
@@ -109,7 +110,9 @@ def _make(run: Run, wanted: Wanted, manifest: Manifest, model: Model) -> dict[st
         "flags": list(flags),
     }
     student = f"{manifest.student} for {manifest.target}, {manifest.precision}"
-    run.finish({"version": __version__, "student": student, "threshold": manifest.threshold, "summary": summary})
+    rule = {"threshold": wanted.change.cut(manifest.threshold)}
+    rule |= asdict(wanted.change.scaled(manifest.objects, scale.factor))
+    run.finish({"version": __version__, "student": student, **rule, "summary": summary})
     return {**summary, "found_done": found_done}
 
 
@@ -142,6 +145,7 @@ def _request(path: Path, source: Source, wanted: Wanted, model: Model) -> dict[s
         "choice": asdict(wanted.choice),
         **{name: getattr(wanted, name) for name in ("labels", "probability", "block", "margin", "diameter")},
         **{name: getattr(wanted.execution, name) for name in ("backend", "device")},
+        **asdict(wanted.change),
     }
 
 
@@ -167,11 +171,13 @@ def _measure(run: Run, manifest: Manifest) -> Tasks:
     return {name: partial(task, index, name) for name, index in names.items()}
 
 
-def _segment(run: Run, manifest: Manifest, model: Model, limits: Mapping[str, Any], factor: float) -> Tasks:
+def _segment(
+    run: Run, wanted: Wanted, manifest: Manifest, model: Model, limits: Mapping[str, Any], factor: float
+) -> Tasks:
     """The mask of each block, and the maps that are wanted or that labels need."""
     store = extras.load("dask", extra="dask").delayed(tasks.store_maps)
     channels = manifest.channels
-    foreground = channels.index("foreground")
+    foreground, threshold = channels.index("foreground"), wanted.change.cut(manifest.threshold)
     to: list[tuple[int, Path, str]] = []
     if "probability" in run.images:
         to.append((foreground, run.result, component("probability", 0)))
@@ -181,7 +187,7 @@ def _segment(run: Run, manifest: Manifest, model: Model, limits: Mapping[str, An
     def task(index: tuple[int, ...], part: host.Part, name: str) -> Any:
         range_, _ = limits[f"range-{name_of(index)}"]
         maps = host.maps_of_part(run.source.array[index], part, Range(*range_), manifest, model, factor)
-        return store(maps, foreground, manifest.threshold, run.result, to, (*index, *part), run.work, name)
+        return store(maps, foreground, threshold, run.result, to, (*index, *part), run.work, name)
 
     return {
         f"maps-{name}": partial(task, index, (block.rows, block.cols), f"maps-{name}")
@@ -192,12 +198,12 @@ def _segment(run: Run, manifest: Manifest, model: Model, limits: Mapping[str, An
 SCRATCH = {"foreground": "probability", "core": "core"}  # channels that labels are made from, and their arrays
 
 
-def _label(run: Run, manifest: Manifest, factor: float) -> int:
+def _label(run: Run, wanted: Wanted, manifest: Manifest, factor: float) -> int:
     """Label each block, stitch the blocks of each plane, and return how many objects there are in all planes."""
     dask = extras.load("dask", extra="dask")
     label, renumber = dask.delayed(tasks.label_one), dask.delayed(tasks.renumber)
-    objects = scaled_rule(manifest.objects, factor)
-    with_core, rule = "core" in manifest.channels, (manifest.threshold, objects)
+    objects = wanted.change.scaled(manifest.objects, factor)
+    with_core, rule = "core" in manifest.channels, (wanted.change.cut(manifest.threshold), objects)
     run.do(
         "label",
         {

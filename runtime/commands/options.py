@@ -13,6 +13,7 @@ from ..artifact.signature import SIGNATURE, VARIABLE, Signature, trusted
 from ..errors import InputError
 from ..execution import PERFORMANCE, Execution
 from ..images.planes import Choice, number_or_name
+from ..objects.rule import RuleChange
 from ..system import memory
 from ..system.memory import VARIABLE as MAX_MEMORY
 
@@ -78,6 +79,30 @@ def add_diameter(parser: argparse.ArgumentParser) -> None:
         help="of the objects: pixels such as 24, or micrometres such as 8um; auto takes it from the pixel size or sees "
         "it in the image; off segments images at the size they have (default: auto)",
     )
+
+
+def add_rule(parser: argparse.ArgumentParser) -> None:
+    """Declare how masks and objects are made, in place of the artefact's own rule."""
+    parser.add_argument(
+        "--threshold", type=float, metavar="P", help="of the foreground probability (default: the artefact's)"
+    )
+    parser.add_argument(
+        "--min-area",
+        type=int,
+        metavar="PX",
+        help="pixels of the smallest object in the image (default: the artefact's)",
+    )
+    parser.add_argument(
+        "--prominence",
+        type=float,
+        metavar="P",
+        help="how distinct neighbours must be: a larger one separates fewer objects (default: the artefact's)",
+    )
+
+
+def rule_of(args: argparse.Namespace) -> RuleChange:
+    """What those options say; InputError for a number out of its limits."""
+    return RuleChange(args.threshold, args.min_area, args.prominence)
 
 
 def add_trust(parser: argparse.ArgumentParser) -> None:

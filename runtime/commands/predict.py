@@ -23,7 +23,7 @@ from ..images.planes import Choice, Stack, stack_of, write_mask_ome_tiff
 from ..objects.files import PlaneObjects, write_csv, write_geojson, write_parquet
 from ..segmenter import Segmenter
 from ..system import atomic, extras, memory
-from .options import add_diameter, add_execution, add_reading, add_trust, execution_of, reading_of
+from .options import add_diameter, add_execution, add_reading, add_rule, add_trust, execution_of, reading_of, rule_of
 from .output import say, write_json
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "may be given several times",
     )
     add_diameter(parser)
+    add_rule(parser)
     add_trust(parser)
     add_execution(parser, performance=True)
 
@@ -64,6 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Segment every image, whatever one of them is; exit code 0, 2 for one that is no use, 1 for another failure."""
     choice = reading_of(args)
+    change = rule_of(args)
     jobs = output_stems(find_images(args.images))
     _check_outputs(jobs, args.out)
     artifact = open_artifact(args.artifact, args.trust)
@@ -72,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     done: list[dict[str, Any]] = []
     failed: list[dict[str, str]] = []
     codes: set[int] = set()
-    with Segmenter.of(artifact, execution_of(args), diameter=args.diameter) as segment:
+    with Segmenter.of(artifact, execution_of(args), diameter=args.diameter, change=change) as segment:
         for number, (path, stem) in enumerate(jobs.items(), 1):
             _progress(f"{number}/{len(jobs)} {path.name}")
             try:
@@ -146,6 +148,7 @@ def _segment_stack(segment: Segmenter, stack: Stack, target: Path, args: argpars
     tables: list[PlaneObjects] = []
     scale: Scale | None = None
     used = AS_IT_IS
+    rule: dict[str, Any] = {}
     for plane in map(stack.plane, stack.indices):
         try:
             result = segment(plane.frame, plane.pixel_size_um, scale=scale)
@@ -160,6 +163,7 @@ def _segment_stack(segment: Segmenter, stack: Stack, target: Path, args: argpars
             tables.append(PlaneObjects(result.labels(), result.table(), plane.label, plane.time, plane.focus))
         flags.update(dict.fromkeys(result.flags))
         used = result.scale
+        rule = {"threshold": result.threshold, **asdict(result.rule)}
     files = _write(target, stacks, stack)
     for kind in dict.fromkeys(args.objects):
         table = target.with_name(f"{target.name}-objects.{kind}")
@@ -178,6 +182,7 @@ def _segment_stack(segment: Segmenter, stack: Stack, target: Path, args: argpars
         "notes": list(stack.notes),
         "foreground": float(np.count_nonzero(masks) / masks.size),
         "scale": asdict(used),
+        "rule": rule,
         "flags": list(flags),
     }
     if args.labels:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from ..frames.scale import Scale
-from .options import add_diameter, add_execution, add_reading, add_trust, execution_of, reading_of
+from .options import add_diameter, add_execution, add_reading, add_rule, add_trust, execution_of, reading_of, rule_of
 from .output import write_json
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--ngff", choices=("0.4", "0.5"), help="version of OME-Zarr (default: IN's, or 0.5)")
     add_diameter(parser)
+    add_rule(parser)
     add_trust(parser)
     add_execution(parser)
 
@@ -60,9 +61,9 @@ def run(args: argparse.Namespace) -> int:
     from .. import bulk  # here, as it needs numpy's and zarr's time to start only when it is called
 
     _check(args)
-    own = ("artifact", "labels", "probability", "block", "margin", "ngff", "scheduler", "workers", "trust", "diameter")
+    own = set(bulk.Wanted.__dataclass_fields__) - {"execution", "change", "choice"}
     options = {name: getattr(args, name) for name in own}
-    wanted = bulk.Wanted(**options, choice=reading_of(args), execution=execution_of(args))
+    wanted = bulk.Wanted(**options, choice=reading_of(args), execution=execution_of(args), change=rule_of(args))
     logging.getLogger("distributed").setLevel(logging.ERROR)  # a lost worker is made up for
     start = perf_counter()
     found = bulk.segment_image(args.image, args.out, wanted, _Progress())

@@ -26,7 +26,8 @@ from ..frames.scale import (
     resized_shape,
 )
 from ..frames.tiling import segment_tiles
-from ..objects.instances import scaled_rule, smooth_core
+from ..objects.instances import smooth_core
+from ..objects.rule import UNCHANGED
 from .result import Segmentation
 from .seeing import Look, Seen, see
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
     from ..artifact.manifest import Intensity, Manifest, Normalization, Objects, ObjectSize
     from ..frames.normalize import Frame, Limits
+    from ..objects.rule import RuleChange
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,8 +92,12 @@ class FramePath:
         request: DiameterRequest = AUTO,
         scale: Scale | None = None,
         out: NDArray[np.float32] | None = None,
+        change: RuleChange = UNCHANGED,
     ) -> Segmentation:
-        """Segment a frame; see runtime.Segmenter.__call__. scale : in place of what the request asks for."""
+        """Segment a frame; see runtime.Segmenter.__call__.
+
+        scale : in place of what the request asks for; change : of the rule for masks and objects
+        """
         check_frame(frame)
         check_pixel_size(pixel_size_um)
         counts = count_levels(frame) if frame.dtype.kind == "u" else None
@@ -108,8 +114,8 @@ class FramePath:
         return Segmentation(
             probability=maps[self.outputs.index("foreground")],
             core=maps[self.outputs.index("core")] if "core" in self.outputs else None,
-            threshold=self.threshold,
-            rule=scaled_rule(self.objects, scale.factor),
+            threshold=change.cut(self.threshold),
+            rule=change.scaled(self.objects, scale.factor),
             pixel_size_um=pixel_size_um,
             frame_flags=(*flags, *more),
             frame=frame,

@@ -137,6 +137,16 @@ def test_predict_takes_folders_and_patterns_and_writes_json(artifact_path: Path,
     assert [row["flags"] for row in found["images"]] == [["resized"], ["resized"], []]
 
 
+def test_predict_takes_another_rule_and_records_it(artifact_path: Path, images: Path, tmp_path: Path):
+    out, report = tmp_path / "out", tmp_path / "report.json"
+    call = ["predict", str(artifact_path), str(images / "a.tif"), "--out", str(out), "--json", str(report), "--labels"]
+    assert main([*call, "--min-area", "100000", "--threshold", "0.4", "--prominence", "0.2"]) == 0
+    (row,) = json.loads(report.read_text())["images"]
+    assert row["objects"] == 0
+    assert (row["rule"]["threshold"], row["rule"]["min_area"], row["rule"]["core_prominence"]) == (0.4, 100000, 0.2)
+    assert main([*call, "--threshold", "7"]) == 2
+
+
 def test_predict_says_what_is_odd_about_a_frame(artifact_path: Path, tmp_path: Path, capsys):
     dark = tmp_path / "dark.tif"
     tifffile.imwrite(dark, np.zeros((40, 50), np.uint16))

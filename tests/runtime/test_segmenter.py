@@ -54,6 +54,19 @@ def test_bright_squares_are_found(segment: Segmenter):
     assert (result.threshold, result.pixel_size_um) == (0.5, 0.4)
 
 
+def test_threshold_and_smallest_area_may_be_chosen(artifact_path: Path):
+    with Segmenter.open(artifact_path, threads=1, min_area=500) as segmenter:
+        usual = segmenter(spots(), min_area=0)
+        assert int(segmenter(spots()).labels().max()) == 0  # the squares have 400 and 300 pixels
+        assert int(usual.labels().max()) == 2
+        chosen = segmenter(spots(), threshold=0.999)
+    assert chosen.threshold == 0.999
+    assert chosen.rule.min_area == 500
+    assert chosen.mask.sum() <= usual.mask.sum()
+    with pytest.raises(InputError, match="threshold is 2"):
+        Segmenter.open(artifact_path, threshold=2)
+
+
 def test_probabilities_are_those_of_the_frame_path(segment: Segmenter):
     how = segment.manifest.normalization
     expected = segment_tiles(spots(), how, TILE, 8, 2, segment.run_tile)

@@ -1,123 +1,116 @@
-"""A user's own data: images/ and labels/ side by side, with equal stems, in a folder or a zip.
+"""A user's own data: images and labels in the layouts of distill.datasets.annotations, in a folder or a zip.
 
-A label image holds instance ids. One that knows a single value besides 0 is a mask, and its connected
-components are the objects. Images are of any kind that runtime.images reads: (H, W), or several channels. Where the
-file names its channels, the nuclear one comes first, else the nucleus is the first and the membrane the second.
+A label image holds instance ids. One that knows a single value besides 0 is a mask, and its connected components are
+the objects. Images are of any kind that runtime.images reads: (H, W), or several channels. Where the file names its
+channels, the nuclear one comes first, else the nucleus is the first and the membrane the second.
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import parse_qsl
 
-from numpy.typing import NDArray
-
+from distill.datasets.annotations.formats import read_labels
+from distill.datasets.annotations.layout import LAYOUT, Layout, pair
 from distill.datasets.members import Members
-from distill.datasets.pictures import PNG, channels_of, check_finite, decode, instances, only_scene, pixels_of, size_of
+from distill.datasets.pictures import PNG, channels_of, only_scene, size_of
 from distill.datasets.sample import MEMBRANE, NUCLEUS, Dataset, Reader, Sample
-from distill.datasets.splits import choose
+from distill.datasets.splits import WHOLE, choose, fold
 from runtime.errors import InputError
-from runtime.images.files import SUFFIXES, stem_of
 from runtime.images.planes import number_or_name
 
 LICENCE = "as the user's data"
-LAYOUT = "expected images/NAME.tif and labels/NAME.tif (or .png), with equal names"
-MOST_CHANNELS = 64
+UNLABELLED = "without labels"
+OPTIONS = ("labels", "from", "fold", "part", "channel")
+FOLD = re.compile(r"(\d+)of(\d+)")
 
 
 @dataclass(frozen=True)
 class Folder:
-    """Reads samples by their stem; a pair is (image member, label member)."""
+    """Reads samples by the names of their images; those without a label file have no labels."""
 
-    members: Members
-    pairs: Mapping[str, tuple[str, str]]
+    layout: Layout
     kind: str = "nuclei"
     channel: int | str | None = None
 
     def __call__(self, name: str) -> Sample:
-        image_name, label_name = self.pairs[name]
-        with self.members.open_image(image_name) as opened:
-            image, channels = channels_of(opened, image_name, self.channel)
-        if len(image) > MOST_CHANNELS:
-            msg = f"Image {image_name!r} has shape {image.shape}; give (H, W), or (C, H, W) with the nucleus first."
-            raise InputError(msg)
-        check_finite(image, image_name)
-        labels = instances(self._labels(label_name), label_name)
-        if labels.shape != image.shape[1:]:
-            msg = (
-                f"Labels {label_name!r} have {labels.shape} pixels, their image {image_name!r} has "
-                f"{image.shape[1:]}; give labels of the image's size."
-            )
-            raise InputError(msg)
-        return Sample(name, image, _channels(channels), {self.kind: labels})
-
-    def _labels(self, name: str) -> NDArray:
-        if PurePosixPath(name).suffix.lower() in PNG:
-            return decode(self.members.read(name), name)
-        with self.members.open_image(name) as opened:
-            return pixels_of(opened, name)
+        member = self.layout.images[name]
+        with self.layout.members.open_image(member) as opened:
+            image, channels = channels_of(opened, member, self.channel)
+        shape = (image.shape[1], image.shape[2])
+        file = self.layout.labels.get(name)
+        labels = {} if file is None else {self.kind: read_labels(file, shape, member).labels}
+        return Sample(name, image, _channels(channels), labels)
 
     def size(self, name: str) -> tuple[int, ...]:
         """Height and width, from the header."""
-        image_name = self.pairs[name][0]
-        if PurePosixPath(image_name).suffix.lower() in PNG:
-            return size_of(self.members.read(image_name), image_name)
-        with self.members.open_image(image_name) as opened:
-            return only_scene(opened, image_name).frame_shape
+        member = self.layout.images[name]
+        if PurePosixPath(member).suffix.lower() in PNG:
+            return size_of(self.layout.members.read(member), member)
+        with self.layout.members.open_image(member) as opened:
+            return only_scene(opened, member).frame_shape
 
 
 def open_folder(argument: str, split: str) -> Dataset:
-    """argument : "PATH", or "PATH?labels=cells&channel=NAME".
+    """argument : "PATH" or "PATH?labels=cells&from=DIR&fold=KofN&part=val&channel=NAME".
 
-    labels : cells where the label images hold whole cells instead of nuclei
+    labels : nuclei or cells, what the label images hold; from : the folder or zip of the label files
+    fold : "val" is part K (from 0) of N, "train" is the others, in place of every fifth image
+    part : all, train or val, whatever split is asked for
     channel : the nuclear channel of the images, from 0 or by name, where their names leave it open
-    Files are paired by stem; sizes are looked up only where a split needs them.
+
+    Images without labels are among those of "train" alone, for a teacher. Sizes are looked up only where a split needs
+    them.
     """
+    path, options = _parse(argument)
+    labels = Members(Path(options["from"]).expanduser()) if "from" in options else None
+    layout = pair(Members(Path(path).expanduser()), labels)
+    read = Folder(layout, options.get("labels", "nuclei"), number_or_name(options.get("channel")))
+    split = options.get("part", split)
+    if not layout.labels and split != "train":
+        msg = f"None of the {len(layout.images)} images of {path!r} has labels; {LAYOUT}."
+        raise InputError(msg)
+    chosen = _chosen(layout, read, split, options.get("fold"))
+    left_out = {UNLABELLED: len(layout.unlabelled)} if layout.unlabelled and split != "train" else {}
+    unlabelled = f" and {len(layout.unlabelled)} others" if layout.unlabelled else ""
+    description = (
+        f"{len(layout.labels)} labelled images{unlabelled} of {layout.members.path.name!r}; a label image with one "
+        "value besides 0 is taken as a mask, its connected components as the objects"
+    )
+    return Dataset(chosen, read, LICENCE, description, left_out)
+
+
+def _parse(argument: str) -> tuple[str, dict[str, str]]:
     path, _, query = argument.partition("?")
     options = dict(parse_qsl(query, keep_blank_values=True))
-    kind = options.get("labels", "nuclei")
-    if kind not in ("nuclei", "cells") or not set(options) <= {"labels", "channel"} or (query and not options):
-        msg = f"Folder data {argument!r} end in {query!r}; give nothing, ?labels=cells, or ?channel=NAME."
-        raise InputError(msg)
-    members = Members(Path(path).expanduser())
-    read = Folder(members, _pairs(members), kind, number_or_name(options.get("channel")))
-    parts = split in ("train", "val")
-    strata = {name: read.size(name) if parts else () for name in read.pairs}
-    description = (
-        f"{len(read.pairs)} labelled images of {members.path.name!r}; a label image with one value besides 0 "
-        "is taken as a mask, its connected components as the objects"
-    )
-    return Dataset(choose(strata, split), read, LICENCE, description)
-
-
-def _pairs(members: Members) -> dict[str, tuple[str, str]]:
-    images, labels = (_stems(members, folder) for folder in ("images", "labels"))
-    if not images:
-        msg = f"{str(members.path)!r} holds no images/ with image files; {LAYOUT}."
-        raise InputError(msg)
-    for these, those, what, other in (
-        (labels, images, "label image", "image"),
-        (images, labels, "image", "label image"),
-    ):
-        if alone := sorted(set(these) - set(those)):
-            msg = f"{len(alone)} {what}(s) in {str(members.path)!r} have no {other} (first: {alone[0]!r}); {LAYOUT}."
+    if query and not options:
+        options = {query: ""}
+    allowed = {"labels": ("nuclei", "cells"), "part": ("all", "train", "val")}
+    for key, value in options.items():
+        if key not in OPTIONS:
+            msg = f"Option {key!r} of the folder data is unknown; there are {', '.join(OPTIONS)}."
             raise InputError(msg)
-    return {stem: (images[stem], labels[stem]) for stem in sorted(images)}
-
-
-def _stems(members: Members, folder: str) -> dict[str, str]:
-    """Stem -> member, of the pictures that lie directly in the folder."""
-    found: dict[str, str] = {}
-    for name in members.names:
-        path = PurePosixPath(name)
-        if str(path.parent) != folder or path.suffix.lower() not in SUFFIXES:
-            continue
-        stem = stem_of(path)
-        if stem in found:
-            msg = f"{found[stem]!r} and {name!r} have the same stem; rename one of them and its partner."
+        if key in allowed and value not in allowed[key]:
+            msg = f"Folder data {argument!r} have {key}={value}; give {' or '.join(allowed[key])}."
             raise InputError(msg)
-        found[stem] = name
-    return found
+    if "fold" in options:
+        match = FOLD.fullmatch(options["fold"])
+        if not match or not int(match[1]) < int(match[2]) or int(match[2]) < 2:
+            msg = f"The fold of the folder data is {options['fold']!r}; give KofN, such as 0of3."
+            raise InputError(msg)
+    return path, options
+
+
+def _chosen(layout: Layout, read: Folder, split: str, part: str | None) -> tuple[str, ...]:
+    """The names of a split: labelled images alone, but in "train" also those without labels."""
+    if part is None or split in WHOLE:
+        names = choose({name: () if split in WHOLE else read.size(name) for name in layout.labels}, split)
+    else:
+        number, count = map(int, part.split("of"))
+        held_out = fold(layout.labels, number, count)
+        names = held_out if split == "val" else tuple(sorted(set(layout.labels) - set(held_out)))
+    return tuple(sorted((*names, *layout.unlabelled))) if split == "train" else names
 
 
 def _channels(names: Sequence[str]) -> tuple[str, ...]:

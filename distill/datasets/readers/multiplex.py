@@ -17,8 +17,9 @@ from urllib.parse import parse_qsl
 import numpy as np
 from numpy.typing import NDArray
 
+from distill.datasets.annotations.instances import instances
 from distill.datasets.members import Members
-from distill.datasets.pictures import TIFF, check_finite, decode, instances, size_of
+from distill.datasets.pictures import TIFF, check_finite, decode, size_of
 from distill.datasets.sample import NUCLEUS, Dataset, Reader, Sample
 from distill.datasets.splits import choose
 from runtime.errors import InputError

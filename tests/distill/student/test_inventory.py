@@ -8,7 +8,7 @@ import torch
 from distill import students
 from distill.__main__ import main
 from distill.networks.spec import StudentSpec
-from distill.student import inventory
+from distill.student import description, inventory
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,13 @@ def test_a_decoder_that_ends_early_is_counted_without_its_last_stages():
 def test_the_command_prints_every_family_and_writes_the_same(tmp_path, capsys):
     assert main(["students", "--json", str(tmp_path / "sizes.json")]) == 0
     printed = capsys.readouterr().out
-    rows = json.loads((tmp_path / "sizes.json").read_text())
+    written = json.loads((tmp_path / "sizes.json").read_text())
+    rows = written["families"]
+    for row in written["bundled"]:
+        (line,) = (line for line in printed.splitlines() if line.startswith((f"{row['name']} ", f"{row['name']}* ")))
+        assert all(f" {value:.3f} " in line for value in (*row["scores"].values(),))
+        assert row["labels"] in line
+    assert {row["name"] for row in written["bundled"] if row["default"]} == {description.DEFAULT}
     assert [row["name"] for row in rows] == list(students.names())
     for row in rows:
         (line,) = (line for line in printed.splitlines() if line.startswith(f"{row['name']} "))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from distill.student import description
 from distill.student import student as students
 from distill.student.student import DESCRIPTION, PROBES, SCHEME, WEIGHTS
 from runtime.artifact.manifest import QuantScheme
@@ -151,7 +152,7 @@ def test_nothing_is_unpickled(copy: Path, tmp_path: Path):
 
 
 def test_an_unknown_name_lists_the_bundled_ones(monkeypatch: pytest.MonkeyPatch, student_folder: Path):
-    monkeypatch.setattr(students, "PRETRAINED", student_folder.parent)
+    monkeypatch.setattr(description, "PRETRAINED", student_folder.parent)
     assert students.names() == ["tiny"]
     assert students.load("tiny").spec.name == "tiny"
     with pytest.raises(InputError, match=r"neither bundled \(tiny\) nor a folder"):

@@ -272,3 +272,14 @@ def test_a_channel_that_is_not_there_is_refused(config: Config):
 def test_a_teacher_that_nothing_listens_to_is_refused(taught: Config):
     with pytest.raises(InputError, match=r"No loss listens to the teacher 'masks'; set loss\.matching"):
         TrainingData(replace(taught, loss=LossSection()))
+
+
+@pytest.mark.parametrize("part", ["train", "validation"])
+def test_labels_that_are_all_empty_are_refused(config: Config, tmp_path: Path, part: str):
+    for number in range(2):
+        for folder, pixels in (("images", np.full((64, 64), 9, np.uint8)), ("labels", np.zeros((64, 64), np.uint8))):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            tifffile.imwrite(tmp_path / folder / f"{number}.tif", pixels)
+    data = replace(config.data, **{part: (f"folder:{tmp_path}?labels=cells&part=all",)}, share=())
+    with pytest.raises(InputError, match="hold no object, all labels are 0"):
+        TrainingData(replace(config, data=data))

@@ -24,6 +24,7 @@ from runtime.execution import Execution
 from runtime.hosts import dask as host
 from runtime.hosts.dask import Model, describe, opened, scheduler, segment
 from runtime.images.planes import Choice
+from runtime.objects.rule import RuleChange
 from runtime.system.lock import only_run
 
 if TYPE_CHECKING:
@@ -205,6 +206,15 @@ def test_a_valid_ome_zarr_is_written_with_the_axes_of_the_source(
     for image in ("", "/labels/objects", "/probability"):
         validate(f"{out}{image}")
     assert [path.name for path in tmp_path.iterdir() if "out.ome.zarr" in path.name] == ["out.ome.zarr"]
+
+
+def test_a_slide_is_made_with_another_rule_and_records_it(source: Path, artifact_path: Path, tmp_path: Path):
+    out = tmp_path / "out.ome.zarr"
+    change = RuleChange(threshold=0.4, min_area=100_000)
+    found = segment_image(source, out, Wanted(artifact_path, labels=True, channel=1, block=64, change=change), nothing)
+    assert found["objects"] == 0
+    usual = segment_image(source, tmp_path / "usual.ome.zarr", Wanted(artifact_path, channel=1, block=64), nothing)
+    assert found["foreground"] >= usual["foreground"]
 
 
 def validate(path: str) -> None:

@@ -90,7 +90,7 @@ def test_grey_stored_as_colour_is_grey(root):
     grey = FRAME.astype(np.uint8)
     write(root / "images" / "a.png", np.dstack([grey] * 3))
     write(root / "images" / "a.png", np.tile(np.dstack([grey] * 3), (4, 1, 1)))
-    write(root / "labels" / "a.png", np.tile(LABELS, (4, 1)))
+    write(root / "labels" / "a.png", np.vstack([LABELS, np.zeros((60, 30), np.uint16)]))
     np.testing.assert_array_equal(only(root).frame, np.tile(grey, (4, 1)))
 
 
@@ -153,7 +153,6 @@ def no_images(root):
     ("change", "said"),
     [
         (extra_label, r"1 label image\(s\) .* have no image \(first: 'b'\)"),
-        (extra_image, r"1 image\(s\) .* have no label image \(first: 'b'\)"),
         (other_size, r"have \(7, 30\) pixels, their image 'images/a.tif' has \(20, 30\)"),
         (two_of_a_stem, "have the same stem"),
         (colour, "is a colour picture"),
@@ -162,13 +161,76 @@ def no_images(root):
         (half_tiff, "'images/a.tif' is damaged or cut short"),
         (empty_png, r"'labels/a.png' is empty \(0 bytes\)"),
         (negative, "hold -1 to"),
-        (no_images, "holds no images/"),
+        (no_images, "holds no TIFF or PNG images"),
     ],
 )
 def test_a_mistake_is_named(root, change, said):
     change(root)
     with pytest.raises(InputError, match=said):
         only(root)
+
+
+def test_an_image_without_labels_is_for_training_alone(root):
+    extra_image(root)
+    assert datasets.open(f"folder:{root}", "train").names == ("a", "b")
+    every = datasets.open(f"folder:{root}", "all")
+    assert every.names == ("a",)
+    assert every.left_out == {"without labels": 1}
+    assert datasets.open(f"folder:{root}", "train")[1].labels == {}
+
+
+def test_images_without_any_label_are_refused_but_for_training(root):
+    shutil.rmtree(root / "labels")
+    with pytest.raises(InputError, match=r"None of the 1 images .* has labels"):
+        datasets.open(f"folder:{root}", "val")
+    assert len(datasets.open(f"folder:{root}", "train")) == 1
+
+
+def test_labels_may_be_in_another_folder(root, tmp_path_factory):
+    other = tmp_path_factory.mktemp("other")
+    (root / "labels" / "a.png").rename(other / "a_cp_masks.png")
+    (sample,) = datasets.open(f"folder:{root}?from={other}")
+    assert sample.labels["nuclei"].max() == 3
+
+
+def test_folds_are_disjoint_and_make_up_everything(root):
+    for number in range(7):
+        write(root / "images" / f"b{number}.png", FRAME.astype(np.uint8))
+        write(root / "labels" / f"b{number}.tif", LABELS)
+    held_out = [datasets.open(f"folder:{root}?fold={number}of3", "val").names for number in range(3)]
+    assert sorted(name for names in held_out for name in names) == ["a", *(f"b{number}" for number in range(7))]
+    train = datasets.open(f"folder:{root}?fold=1of3", "train").names
+    assert sorted((*train, *held_out[1])) == sorted(name for names in held_out for name in names)
+
+
+def test_a_part_may_be_fixed(root):
+    assert datasets.open(f"folder:{root}?part=all", "val").names == ("a",)
+
+
+@pytest.mark.parametrize("query", ["fold=3of3", "fold=0of1", "part=test", "labels=cats", "size=2", "junk"])
+def test_an_option_that_is_unknown_is_refused(root, query):
+    with pytest.raises(InputError, match="older data"):
+        datasets.open(f"folder:{root}?{query}")
+
+
+@pytest.mark.parametrize(("axes", "said"), [("TYX", "3 time points"), ("ZYX", "3 planes along Z")])
+def test_a_series_is_not_taken_for_channels(root, axes, said):
+    stack = np.stack([FRAME] * 3)
+    tifffile.imwrite(root / "images" / "a.tif", stack, imagej=True, metadata={"axes": axes})
+    with pytest.raises(InputError, match=f"{said}.*an image of its own"):
+        only(root)
+
+
+def test_many_pages_without_a_meaning_are_not_taken_for_channels(root):
+    tifffile.imwrite(root / "images" / "a.tif", np.stack([FRAME] * 9), photometric="minisblack")
+    with pytest.raises(InputError, match="9 pages are no channels"):
+        only(root)
+
+
+def test_pages_that_are_called_channels_are_channels(root):
+    stack = np.stack([FRAME] * 9)
+    tifffile.imwrite(root / "images" / "a.tif", stack, imagej=True, metadata={"axes": "CYX"})
+    assert len(only(root).channels) == 9
 
 
 def test_a_broken_image_is_named_when_a_split_needs_its_size(root):
@@ -207,15 +269,6 @@ def test_stems_are_paired_in_whatever_case(tmp_path: Path):
     write(tmp_path / "images" / "a.OME.TIF", FRAME)
     write(tmp_path / "labels" / "a.png", LABELS)
     assert only(tmp_path).name == "a"
-
-
-@pytest.mark.parametrize(("axes", "words"), [("TYX", "3 time points"), ("ZYX", "3 planes along Z")])
-def test_a_series_is_not_taken_for_channels(tmp_path: Path, axes: str, words: str):
-    (tmp_path / "images").mkdir()
-    tifffile.imwrite(tmp_path / "images" / "a.ome.tif", np.stack([FRAME] * 3), ome=True, metadata={"axes": axes})
-    write(tmp_path / "labels" / "a.png", LABELS)
-    with pytest.raises(InputError, match=words):
-        only(tmp_path)
 
 
 def test_the_nuclear_channel_comes_first_by_its_name_or_by_the_spec(tmp_path: Path):

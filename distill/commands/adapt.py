@@ -1,0 +1,133 @@
+"""`python -m distill adapt IMAGES --out DIR`: a lab's images and labels to a student for them, in one command."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from distill.commands.console import JsonFile, log_to_stderr, stoppable, trainer_libraries
+from runtime.commands.output import write_json
+from runtime.errors import InputError
+from runtime.system.places import check_writable
+
+if TYPE_CHECKING:
+    from distill.adapt.flow import Adapted, Settings
+
+ALL, NONE = "all", "none"
+WIDTH = 110  # of the table at least: a narrow terminal may wrap it, but no figure is cut
+
+
+def adapt(
+    images: Annotated[Path, typer.Argument(metavar="IMAGES", help="Folder or zip of images; see docs/adapt.md.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where everything goes; give it again to go on.")],
+    labels: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Labels drawn by people; left out: in or beside IMAGES.")
+    ] = None,
+    masks: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Masks of another segmenter, for images without labels.")
+    ] = None,
+    student: Annotated[str, typer.Option(metavar="STUDENT", help="The student to begin with.")] = "",
+    target: Annotated[
+        list[str] | None, typer.Option(metavar="TARGET", help="all (default), none, or targets of compile.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(metavar="N", help="Steps of each training in float.")] = None,
+    minutes: Annotated[float | None, typer.Option(metavar="M", help="In place of --steps: about how long.")] = None,
+    channel: Annotated[int | None, typer.Option(metavar="N", help="Which channel holds the objects, from 0.")] = None,
+    name: Annotated[str, typer.Option(metavar="NAME", help="What the new student is called.")] = "",
+    seed: Annotated[int, typer.Option(metavar="S", min=0, help="Of everything that is drawn.")] = 0,
+    json_file: JsonFile = None,
+) -> int:
+    """Fine-tune a student on your own images, say whether it is better, and compile it."""
+    start = time.perf_counter()
+    if steps is not None and minutes is not None:
+        msg = "Give --steps or --minutes, not both."
+        raise InputError(msg)
+    if minutes is not None and not 0 < minutes < 10_000:
+        msg = f"--minutes is {minutes:g}; give for example 10."
+        raise InputError(msg)
+    check_writable(out, "choose another --out")
+    from distill.adapt import flow, plan, survey
+    from distill.student import description
+
+    flow.check_place(out)
+    settings = flow.Settings(student or description.DEFAULT, steps or plan.STEPS, minutes, seed, name)
+    begin = description.describe(settings.student)
+    if len(begin.spec.channels) > 1:
+        msg = f"{settings.student} sees {len(begin.spec.channels)} channels; begin with a student that sees one."
+        raise InputError(msg)
+    found = flow.with_reference(survey.survey(images, labels, masks, channel, begin.trained_on))
+    scheme = plan.validation_of(len(found.of("labelled")))
+    plan.check_steps(settings.steps)
+    for line in _survey_lines(found):
+        print(line, flush=True)
+    print(f"plan: {scheme}", flush=True)
+    with trainer_libraries():
+        from distill.adapt import artefacts, report
+    with log_to_stderr(), stoppable():
+        result = flow.adapt(found, settings, out)
+        _show(result)
+        made: list[Path] = []
+        report.write(result, settings, made)
+        if targets := [] if target == [NONE] else target or [ALL]:
+            made = artefacts.compile_artefacts(out / flow.STUDENT, targets, _precision(begin), out / flow.ARTEFACTS)
+            report.write(result, settings, made)
+    for path in made:
+        print(f"artefact: {path}")
+    seconds = time.perf_counter() - start
+    print(f"student: {out / flow.STUDENT}, report: {out / flow.REPORT} ({seconds / 60:.1f} minutes)")
+    write_json(json_file, _json(result, settings, made, seconds))
+    return 0
+
+
+def _precision(begin: Any) -> str:
+    from distill import students
+
+    return "int8" if students.load(begin.spec.family).no_int8 is None else "fp16"
+
+
+def _survey_lines(found: Any) -> Sequence[str]:
+    from distill.adapt.words import survey_lines
+
+    return survey_lines(found)
+
+
+def _show(result: "Adapted") -> None:
+    from distill.adapt.report import outcome_lines, score_table
+
+    console = Console(highlight=False, soft_wrap=True)
+    head, *rows = score_table(result)
+    table = Table(*head, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(*row)
+    Console(width=max(console.width, WIDTH), highlight=False).print(table)
+    for line in outcome_lines(result):
+        console.print(line, markup=False)
+
+
+def _json(result: "Adapted", settings: "Settings", artefacts: Sequence[Path], seconds: float) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from distill.adapt.measure import CANDIDATES
+    from runtime import metrics
+
+    def gain(candidate: str, metric: str) -> dict[str, Any]:
+        mean, interval = result.scores.gain(candidate, metric)
+        return {"mean": result.scores.mean(candidate, metric), "gain": mean, "interval": interval}
+
+    return {
+        "student": result.name,
+        "settings": asdict(settings),
+        "images": [asdict(one) for one in result.survey.fields],
+        "warnings": list(result.survey.warnings),
+        "truth": result.survey.reference,
+        "validation": {**asdict(result.validation), "scored": list(result.scores.names)},
+        "steps": result.steps,
+        "best": result.best,
+        "scores": {one: {metric: gain(one, metric) for metric in metrics.HEADLINES} for one in CANDIDATES},
+        "artefacts": [str(path) for path in artefacts],
+        "seconds": seconds,
+    }
