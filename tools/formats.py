@@ -15,7 +15,7 @@ import typer
 from runtime.commands import command_line
 from runtime.errors import EdgescopeError
 from runtime.images.files import open_image
-from runtime.images.planes import Choice, stack_of
+from runtime.images.planes import PlaneChoice, stack_of
 from runtime.images.scene import Scene
 from runtime.system import extras
 
@@ -157,7 +157,7 @@ def report(path: Path) -> tuple[View, ...]:
         views: list[View] = []
         for number, scene in enumerate(image.scenes):
             try:
-                channel = stack_of(image, str(path), Choice(scene=number)).channel
+                channel = stack_of(image, str(path), PlaneChoice(scene=number)).channel
             except EdgescopeError:
                 channel = "?"
             views.append(_view(scene, channel))

@@ -17,7 +17,7 @@ from runtime.artifact.artifact import Artifact
 from runtime.errors import InputError
 from runtime.frames.normalize import check_frame
 from runtime.images.files import find_images, stem_of
-from runtime.images.planes import Choice, number_or_name, planes_of
+from runtime.images.planes import PlaneChoice, number_or_name, planes_of
 from runtime.records import Record
 
 
@@ -87,7 +87,7 @@ class Source(Record):
 
     def _planes(self) -> Iterator[Field]:
         stems = unique_names(stem_of(image) for image in self.images)  # a.png, other/a.png
-        choice = Choice(number_or_name(self.channel), number_or_name(self.scene))
+        choice = PlaneChoice(number_or_name(self.channel), number_or_name(self.scene))
         for path, stem in zip(self.images, stems, strict=True):
             for plane in planes_of(Path(path), choice):
                 yield Field("-".join(filter(None, (stem, plane.label))), plane.frame, None)

@@ -31,7 +31,7 @@ SHOWN = 3  # names in a warning
 
 
 @dataclass(frozen=True)
-class Field:
+class LabField:
     """One image.
 
     fingerprint : of its frame; digest : of its labels, "" without; objects : how many are labelled
@@ -53,14 +53,14 @@ class Survey:
     layout, masks : where images and labels are, and the masks of another segmenter
     """
 
-    fields: tuple[Field, ...]
+    fields: tuple[LabField, ...]
     warnings: tuple[str, ...]
     layout: Layout
     masks: Layout | None = None
     channel: int | None = None
     reference: str = field(default="labels")
 
-    def of(self, role: Role) -> list[Field]:
+    def of(self, role: Role) -> list[LabField]:
         """The images of one role."""
         return [one for one in self.fields if one.role == role]
 
@@ -99,21 +99,21 @@ def survey(
     """
     layout = pair(Members(images), None if labels is None else Members(labels))
     others = pair(Members(images), Members(masks)) if masks is not None else None
-    fields: list[Field] = []
+    fields: list[LabField] = []
     from_mask: list[str] = []
     empty: list[str] = []
     for name in layout.images:
         frame = read_frame(layout, name, channel)
         file, role = _teacher_of(name, layout, others)
         if file is None:
-            fields.append(Field(name, role, frame_fingerprint(frame)))
+            fields.append(LabField(name, role, frame_fingerprint(frame)))
         else:
             found = read_labels(file, (frame.shape[0], frame.shape[1]), name)
             count = int(found.labels.max(initial=0))
             (from_mask if found.from_mask else empty if not count else []).append(name)
             digest = hashlib.sha256(found.labels.tobytes()).hexdigest()
             size = median_diameter_of(found.labels)
-            fields.append(Field(name, role, frame_fingerprint(frame), digest, count, size))
+            fields.append(LabField(name, role, frame_fingerprint(frame), digest, count, size))
         step()
     kept, twice = _without_twins(fields)
     taught = [one for one in kept if one.role != "bare"]
@@ -158,14 +158,14 @@ def _teacher_of(name: str, layout: Layout, others: Layout | None) -> tuple[Label
     return None, "bare"
 
 
-def _without_twins(fields: Sequence[Field]) -> tuple[list[Field], list[str]]:
+def _without_twins(fields: Sequence[LabField]) -> tuple[list[LabField], list[str]]:
     """Each frame once, the best labelled one of equal frames, and the names of those left out.
 
     A frame that is held out and trained on, under two names, would be scored too well.
     """
     rank = {"labelled": 0, "taught": 1, "bare": 2}
     count = Counter(one.fingerprint for one in fields)
-    best: dict[str, Field] = {}
+    best: dict[str, LabField] = {}
     for one in sorted(fields, key=lambda one: (rank[one.role], one.name)):
         best.setdefault(one.fingerprint, one)
     kept = [one for one in fields if best[one.fingerprint] is one]

@@ -18,7 +18,7 @@ from ..frames.intensities import Range
 from ..frames.scale import Diameter, DiameterRequest, Scale
 from ..hosts import dask as host
 from ..images.ome_zarr import VERSIONS, pixel_size_um
-from ..images.planes import EVERYTHING, Choice
+from ..images.planes import EVERYTHING, PlaneChoice
 from ..objects.rule import UNCHANGED, RuleChange
 from ..objects.stitching import MARGIN, join
 from ..system import extras
@@ -47,7 +47,7 @@ class Wanted:
     artifact: Path
     labels: bool = False
     probability: bool = False
-    choice: Choice = EVERYTHING
+    choice: PlaneChoice = EVERYTHING
     block: int = host.BLOCK
     margin: int = MARGIN
     ngff: str | None = None

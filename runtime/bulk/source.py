@@ -13,7 +13,7 @@ from ..errors import InputError
 from ..images import ome_zarr
 from ..images.files import open_image
 from ..images.ome_zarr import Axis
-from ..images.planes import EVERYTHING, MAX, MEAN, Choice, choose_channel, frame_type, stack_of
+from ..images.planes import EVERYTHING, MAX, MEAN, PlaneChoice, choose_channel, frame_type, stack_of
 from ..system import extras
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Source:
         return list(np.ndindex(*shape[:-2]))
 
 
-def open_source(path: Path, choice: Choice = EVERYTHING, block: int = 2048) -> Source:
+def open_source(path: Path, choice: PlaneChoice = EVERYTHING, block: int = 2048) -> Source:
     """One channel of an image. InputError when it is none, or when what is chosen is missing or unclear.
 
     block : side of the parts in pixels in which large planes of files are read
@@ -53,7 +53,7 @@ def open_source(path: Path, choice: Choice = EVERYTHING, block: int = 2048) -> S
     return _zarr_source(path, choice) if path.is_dir() else _file_source(path, choice, block)
 
 
-def _zarr_source(path: Path, choice: Choice) -> Source:
+def _zarr_source(path: Path, choice: PlaneChoice) -> Source:
     da, zarr = extras.load("dask.array", extra="dask"), extras.load("zarr", extra="dask")
     image = ome_zarr.open_image(path, choice.scene)
     array = da.from_zarr(zarr.open_array(store=str(image.store), path=image.component, mode="r"))
@@ -98,7 +98,7 @@ def _generation(store: Path) -> str:
     return digest.hexdigest()
 
 
-def _file_source(path: Path, choice: Choice, block: int) -> Source:
+def _file_source(path: Path, choice: PlaneChoice, block: int) -> Source:
     """The planes of an image file; workers read the file themselves."""
     dask, da = extras.load("dask", extra="dask"), extras.load("dask.array", extra="dask")
     state = path.stat()
@@ -152,7 +152,11 @@ def _spans(length: int, block: int) -> list[tuple[int, int]]:
 
 
 def _read(
-    path: Path, choice: Choice, index: Index, stamp: str, part: tuple[tuple[int, int], tuple[int, int]] | None = None
+    path: Path,
+    choice: PlaneChoice,
+    index: Index,
+    stamp: str,
+    part: tuple[tuple[int, int], tuple[int, int]] | None = None,
 ) -> NDArray[Any]:
     """A plane of a file, or a part of it. `stamp` is when the file was changed: another one is another file."""
     if part is None:
@@ -163,7 +167,7 @@ def _read(
 
 
 @lru_cache(maxsize=2)
-def _frame_of(path: Path, choice: Choice, index: Index, stamp: str) -> NDArray[Any]:
+def _frame_of(path: Path, choice: PlaneChoice, index: Index, stamp: str) -> NDArray[Any]:
     """A worker reads a plane once for the blocks of it that it makes one after the other."""
     with open_image(path) as image:
         return stack_of(image, str(path), choice).frame(index)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ..artifact.signature import SIGNATURE, VARIABLE, Signature, trusted
 from ..errors import InputError
 from ..execution import PERFORMANCE, Execution
-from ..images.planes import Choice, number_or_name
+from ..images.planes import PlaneChoice, number_or_name
 from ..objects.rule import RuleChange
 from ..system import memory
 from ..system.memory import VARIABLE as MAX_MEMORY
@@ -44,11 +44,11 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def reading_of(args: argparse.Namespace) -> Choice:
+def reading_of(args: argparse.Namespace) -> PlaneChoice:
     """What those options say; the limit of memory is set for this process and its children."""
     memory.set_limit(args.max_memory)
     channel, scene, z = (number_or_name(text) for text in (args.channel, args.scene, args.z))
-    return Choice(channel, scene, "all" if z is None else z, args.pixel_size)
+    return PlaneChoice(channel, scene, "all" if z is None else z, args.pixel_size)
 
 
 def add_execution(parser: argparse.ArgumentParser, *, performance: bool = False) -> None:

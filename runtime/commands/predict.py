@@ -19,7 +19,7 @@ from ..artifact.artifact import open_artifact
 from ..errors import InputError, report
 from ..frames.scale import AS_IT_IS, SEEN, Scale
 from ..images.files import OUTPUTS, find_images, open_image, stem_of
-from ..images.planes import Choice, Stack, stack_of, write_mask_ome_tiff
+from ..images.planes import PlaneChoice, Stack, stack_of, write_mask_ome_tiff
 from ..objects.files import PlaneObjects, write_csv, write_geojson, write_parquet
 from ..segmenter import Segmenter
 from ..system import atomic, extras, memory
@@ -132,7 +132,9 @@ def _check_surroundings(args: argparse.Namespace, manifest: Manifest) -> None:
     )
 
 
-def _predict(segment: Segmenter, path: Path, target: Path, choice: Choice, args: argparse.Namespace) -> dict[str, Any]:
+def _predict(
+    segment: Segmenter, path: Path, target: Path, choice: PlaneChoice, args: argparse.Namespace
+) -> dict[str, Any]:
     with open_image(path) as image:
         return _segment_stack(segment, stack_of(image, str(path), choice), target, args)
 

@@ -31,7 +31,7 @@ import numpy as np
 from ..errors import EdgescopeError, InputError
 from ..frames.scale import SEEN
 from ..images import files as images
-from ..images.planes import Choice, planes_of
+from ..images.planes import PlaneChoice, planes_of
 from ..objects.files import PlaneObjects, write_csv
 from ..system import atomic, extras
 from ..system.places import is_litter
@@ -80,7 +80,7 @@ class MqttHost:
 
         InputError when there is no such folder.
         """
-        self._segment, self._root, self._choice = segment, Path(root).expanduser().resolve(), Choice(channel)
+        self._segment, self._root, self._choice = segment, Path(root).expanduser().resolve(), PlaneChoice(channel)
         if not self._root.is_dir():
             msg = f"{root} is no folder; give the one that the images are in."
             raise InputError(msg)

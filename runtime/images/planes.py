@@ -34,7 +34,7 @@ NUCLEAR = re.compile(
 
 
 @dataclass(frozen=True)
-class Choice:
+class PlaneChoice:
     """What is taken of an image file.
 
     channel : number from 0, or name; None takes the only one, or the one that is nuclear by its name
@@ -57,7 +57,7 @@ class Choice:
             raise InputError(msg)
 
 
-EVERYTHING = Choice()
+EVERYTHING = PlaneChoice()
 
 
 def number_or_name(text: str | None) -> int | str | None:
@@ -94,7 +94,7 @@ class Stack:
 
     path: str
     scene: Scene
-    choice: Choice
+    choice: PlaneChoice
     loops: dict[str, int]
     at: dict[str, int]
     channel: str
@@ -170,7 +170,7 @@ class Stack:
         return Plane(self.frame(index), um, label, time, focus, spacing, self.channel, self.notes)
 
 
-def stack_of(image: ImageFile, path: str, choice: Choice = EVERYTHING) -> Stack:
+def stack_of(image: ImageFile, path: str, choice: PlaneChoice = EVERYTHING) -> Stack:
     """The planes that are chosen of an open file; InputError where something is missing, unknown or unclear."""
     names = [scene.name for scene in image.scenes]
     unique = [name if name and names.count(name) == 1 else str(k) for k, name in enumerate(names)]
@@ -188,7 +188,7 @@ def stack_of(image: ImageFile, path: str, choice: Choice = EVERYTHING) -> Stack:
     return Stack(path, scene, choice, loops, at, channel)
 
 
-def planes_of(path: Path, choice: Choice = EVERYTHING) -> Generator[Plane]:
+def planes_of(path: Path, choice: PlaneChoice = EVERYTHING) -> Generator[Plane]:
     """The chosen planes of a file one after the other; it stays open meanwhile. InputError as read_planes."""
     with open_image(path) as image:
         stack = stack_of(image, str(path), choice)
@@ -199,11 +199,11 @@ def planes_of(path: Path, choice: Choice = EVERYTHING) -> Generator[Plane]:
 def read_planes(
     path: Path, channel: int | str | None = None, scene: int | str | None = None, z: int | str = ALL
 ) -> list[Plane]:
-    """Read all planes (time points, focal planes, pages) of one channel of an image file or OME-Zarr; see Choice.
+    """Read all planes (time points, focal planes, pages) of one channel of an image file or OME-Zarr; see PlaneChoice.
 
     InputError when the file is empty, damaged, of another kind, or when the channel is missing, unknown or unclear.
     """
-    with closing(planes_of(Path(path), Choice(channel, scene, z))) as planes:
+    with closing(planes_of(Path(path), PlaneChoice(channel, scene, z))) as planes:
         return list(planes)
 
 

@@ -23,7 +23,7 @@ from runtime.bulk import source as bulk_source
 from runtime.execution import Execution
 from runtime.hosts import dask as host
 from runtime.hosts.dask import Model, describe, opened, scheduler, segment
-from runtime.images.planes import Choice
+from runtime.images.planes import PlaneChoice
 from runtime.objects.rule import RuleChange
 from runtime.system.lock import only_run
 
@@ -188,7 +188,7 @@ def test_a_valid_ome_zarr_is_written_with_the_axes_of_the_source(
     source: Path, artifact_path: Path, tmp_path: Path, ngff: str
 ):
     out = tmp_path / "out.ome.zarr"
-    wanted = Wanted(artifact_path, labels=True, probability=True, choice=Choice(1), block=64, margin=64, ngff=ngff)
+    wanted = Wanted(artifact_path, labels=True, probability=True, choice=PlaneChoice(1), block=64, margin=64, ngff=ngff)
     found = segment_image(source, out, wanted, nothing)
     assert_as_a_segmenter_gives(out, frames(), artifact_path, 0.25)
     assert (found["planes"], found["blocks"], found["found_done"]) == (2, 24, 0)
@@ -224,7 +224,7 @@ def validate(path: str) -> None:
 
 def test_what_was_written_can_be_read_and_segmented_again(source: Path, artifact_path: Path, tmp_path: Path):
     first, second = tmp_path / "a.zarr", tmp_path / "b.zarr"
-    segment_image(source, first, Wanted(artifact_path, choice=Choice(1)), nothing)
+    segment_image(source, first, Wanted(artifact_path, choice=PlaneChoice(1)), nothing)
     assert segment_image(first, second, Wanted(artifact_path), nothing)["planes"] == 2
 
 
@@ -263,7 +263,7 @@ def test_flags_of_the_planes_are_told(
 
 def test_a_run_that_was_killed_goes_on_where_it_was(source: Path, artifact_path: Path, tmp_path: Path):
     out = tmp_path / "out.zarr"
-    wanted = Wanted(artifact_path, labels=True, choice=Choice(1), block=64, margin=64, scheduler="synchronous")
+    wanted = Wanted(artifact_path, labels=True, choice=PlaneChoice(1), block=64, margin=64, scheduler="synchronous")
 
     def stop(stage: str, done: int, of: int) -> None:
         if stage == "segment" and done >= 8:
@@ -284,20 +284,20 @@ def test_a_run_with_other_options_does_not_take_it_up(source: Path, artifact_pat
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        segment_image(source, out, Wanted(artifact_path, choice=Choice(1), scheduler="synchronous"), stop)
+        segment_image(source, out, Wanted(artifact_path, choice=PlaneChoice(1), scheduler="synchronous"), stop)
     with pytest.raises(InputError, match=r"other images or options; remove it"):
-        segment_image(source, out, Wanted(artifact_path, choice=Choice(0)), nothing)
+        segment_image(source, out, Wanted(artifact_path, choice=PlaneChoice(0)), nothing)
 
 
 def test_a_run_that_has_done_no_block_is_in_nobodys_way(source: Path, artifact_path: Path, tmp_path: Path):
-    wanted = Wanted(artifact_path, choice=Choice(1), scheduler="synchronous")
+    wanted = Wanted(artifact_path, choice=PlaneChoice(1), scheduler="synchronous")
     with pytest.raises(InputError, match="moon"):
         segment_image(source, tmp_path / "out.zarr", replace(wanted, execution=Execution(device="moon")), nothing)
     assert segment_image(source, tmp_path / "out.zarr", wanted, nothing)["found_done"] == 0
 
 
 def test_two_runs_at_once_do_not_make_the_same_out(source: Path, artifact_path: Path, tmp_path: Path):
-    out, wanted = tmp_path / "new" / "out.zarr", Wanted(artifact_path, choice=Choice(1), scheduler="synchronous")
+    out, wanted = tmp_path / "new" / "out.zarr", Wanted(artifact_path, choice=PlaneChoice(1), scheduler="synchronous")
     refused: list[str] = []
 
     def meanwhile(stage: str, done: int, of: int) -> None:
@@ -326,7 +326,7 @@ def test_the_lock_of_a_killed_process_is_free(tmp_path: Path):
 
 def test_another_out_is_not_overwritten(source: Path, artifact_path: Path, tmp_path: Path):
     with pytest.raises(InputError, match="was not made by this call"):
-        segment_image(source, tmp_path, Wanted(artifact_path, choice=Choice(1)), nothing)
+        segment_image(source, tmp_path, Wanted(artifact_path, choice=PlaneChoice(1)), nothing)
 
 
 def test_progress_is_seen_in_a_log_too(
@@ -440,7 +440,7 @@ def test_an_image_of_other_pixels_is_resized_as_a_segmenter_does(
 ):
     path = replace(made, manifest=replace(made.manifest, pixel_size_um=made_for)).write(tmp_path / "other")
     result = segment_image(
-        source, tmp_path / "out.zarr", Wanted(path, choice=Choice(1), labels=True, block=64, margin=64), nothing
+        source, tmp_path / "out.zarr", Wanted(path, choice=PlaneChoice(1), labels=True, block=64, margin=64), nothing
     )
     assert result["scale"] == {"factor": 0.25 / made_for, "diameter_px": None, "source": "pixel_size"}
     assert_as_a_segmenter_gives(tmp_path / "out.zarr", frames(), path, 0.25)
@@ -468,29 +468,29 @@ def test_the_size_of_objects_is_seen_once_for_all_planes(made: Made, tmp_path: P
 def test_a_given_diameter_is_used(made: Made, source: Path, tmp_path: Path):
     sized = replace(made.manifest, pixel_size_um=None, object_diameter=ObjectSize(10.0, 7.0, 14.0))
     path = replace(made, manifest=sized).write(tmp_path / "sized")
-    result = segment_image(source, tmp_path / "out.zarr", Wanted(path, choice=Choice(1), diameter="20"), nothing)
+    result = segment_image(source, tmp_path / "out.zarr", Wanted(path, choice=PlaneChoice(1), diameter="20"), nothing)
     assert result["scale"] == {"factor": 0.5, "diameter_px": 20.0, "source": "given"}
 
 
 def test_an_artefact_that_changed_is_another_run(made: Made, source: Path, tmp_path: Path):
     one = made.write(tmp_path / "one")
-    segment_image(source, tmp_path / "out.zarr", Wanted(one, choice=Choice(1)), nothing)
+    segment_image(source, tmp_path / "out.zarr", Wanted(one, choice=PlaneChoice(1)), nothing)
     two = replace(made, manifest=replace(made.manifest, threshold=0.9)).write(tmp_path / "two")
     with pytest.raises(InputError, match="was not made by this call"):
-        segment_image(source, tmp_path / "out.zarr", Wanted(two, choice=Choice(1)), nothing)
+        segment_image(source, tmp_path / "out.zarr", Wanted(two, choice=PlaneChoice(1)), nothing)
 
 
 # What is read
 
 
 def test_an_ome_zarr_that_was_rewritten_in_place_is_another_run(source: Path, artifact_path: Path, tmp_path: Path):
-    wanted, out = Wanted(artifact_path, choice=Choice(1), scheduler="synchronous"), tmp_path / "out.zarr"
+    wanted, out = Wanted(artifact_path, choice=PlaneChoice(1), scheduler="synchronous"), tmp_path / "out.zarr"
     segment_image(source, out, wanted, nothing)
     assert segment_image(source, out, wanted, nothing)["found_done"] > 0
-    first = bulk_source.open_source(source, Choice(1)).generation
+    first = bulk_source.open_source(source, PlaneChoice(1)).generation
     chunk = next(path for path in sorted(source.rglob("*")) if path.is_file() and path.name.isdigit())
     os.utime(chunk, ns=(1, 1))
-    assert bulk_source.open_source(source, Choice(1)).generation != first
+    assert bulk_source.open_source(source, PlaneChoice(1)).generation != first
     with pytest.raises(InputError, match="was not made by this call"):
         segment_image(source, out, wanted, nothing)
 
@@ -514,7 +514,7 @@ def test_planes_along_z_of_a_file_and_of_a_store_are_taken_alike(tmp_path: Path,
     tifffile.imwrite(tmp_path / "a.ome.tif", array, ome=True, metadata={"axes": "TZYX"})
     zarr.save_array(str(tmp_path / "a.zarr"), array)
     for path in (tmp_path / "a.ome.tif", tmp_path / "a.zarr"):
-        found = bulk_source.open_source(path, Choice(z=z))
+        found = bulk_source.open_source(path, PlaneChoice(z=z))
         expected = {"max": array.max(axis=1), 1: array[:, 1], "all": array}[z]
         assert found.array.shape == shape
         assert found.array.dtype == np.float32

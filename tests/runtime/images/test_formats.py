@@ -11,7 +11,7 @@ import pytest
 
 from runtime import EdgescopeError, InputError
 from runtime.images.files import open_bytes, open_image
-from runtime.images.planes import Choice, planes_of, read_planes
+from runtime.images.planes import PlaneChoice, planes_of, read_planes
 from runtime.system import extras
 from tools.formats import EXPECTED, MODULES, compare, report
 
@@ -99,7 +99,7 @@ def test_a_real_file_that_is_cut_short_is_refused_or_read_whole(tmp_path: Path, 
             wholes = [scene.read(tuple(at.values())) for scene, at in zip(image.scenes, lasts, strict=True)]
         for number, whole in enumerate(wholes):
             try:
-                with closing(planes_of(path, Choice(0, number))) as planes:
+                with closing(planes_of(path, PlaneChoice(0, number))) as planes:
                     *_, last = planes
             except InputError as error:
                 assert path.name in str(error)

@@ -11,7 +11,14 @@ import pytest
 
 from runtime import InputError
 from runtime.images.files import find_images, open_bytes, open_image, stem_of
-from runtime.images.planes import Choice, choose_channel, number_or_name, planes_of, read_planes, write_mask_ome_tiff
+from runtime.images.planes import (
+    PlaneChoice,
+    choose_channel,
+    number_or_name,
+    planes_of,
+    read_planes,
+    write_mask_ome_tiff,
+)
 from runtime.images.scene import Spacing, micrometres, seconds
 from runtime.system import memory
 from runtime.system.places import is_litter
@@ -161,14 +168,14 @@ def test_the_area_is_right_where_pixels_are_not_square(tmp_path: Path):
 
 def test_the_pixel_size_can_be_given(tmp_path: Path):
     path = ome(tmp_path / "a.ome.tif", GREY, axes="YX", PhysicalSizeX=0.25, PhysicalSizeY=1.0)
-    (plane,) = planes_of(path, Choice(pixel_size_um=0.108))
+    (plane,) = planes_of(path, PlaneChoice(pixel_size_um=0.108))
     assert (plane.pixel_size_um, plane.notes) == (0.108, ())
 
 
 @pytest.mark.parametrize("um", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_pixel_size_that_is_none_is_refused(um: float):
     with pytest.raises(InputError, match="give micrometres above 0"):
-        Choice(pixel_size_um=um)
+        PlaneChoice(pixel_size_um=um)
 
 
 def test_the_axes_of_a_stack_and_their_steps_are_written(tmp_path: Path):
