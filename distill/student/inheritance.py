@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from distill.student.description import describe
+from runtime.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +19,8 @@ def inherited(table: Mapping[str, Any]) -> dict[str, Any]:
 
     [student]: family, decoder, encoder, head_stride, separable, squeeze_excite, outputs and percentiles. [data]: the
     meaning of cores, and the size of objects. A configuration of another family takes over the latter two, outputs and
-    percentiles alone. InputError where the student is not there.
+    percentiles alone. InputError where the student is not there and [student] does not say its family: a file that does
+    can be read before that student is trained, and `fit` asks for it.
     """
     result = dict(table)
     student = table.get("student")
@@ -26,7 +28,12 @@ def inherited(table: Mapping[str, Any]) -> dict[str, Any]:
         return result  # an error that is told when the sections are read
     if not student.get("init_from"):
         return result
-    begin = describe(student["init_from"])
+    try:
+        begin = describe(student["init_from"])
+    except InputError:
+        if "family" in student:
+            return result
+        raise
     spec = asdict(begin.spec)
     own = {"outputs": list(begin.spec.outputs), "channels": list(begin.spec.channels)}
     own |= {"low_percentile": begin.spec.normalization.low, "high_percentile": begin.spec.normalization.high}
