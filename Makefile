@@ -6,14 +6,11 @@ BIN     := $(VENV)/bin
 READY   := $(VENV)/.ready
 PYTHON  ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
              $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
-STUDENT := configs/nuclei_fast.toml
-BASE    := configs/nuclei_fast_base.toml
+CHAIN   := nuclei-assistant nuclei-accurate nuclei-teacher nuclei-fast-base nuclei-fast-labels nuclei-fast
 TEACHERS := a b c d
 STUDENTS := nuclei-fast nuclei-accurate tissue-accurate
 
 DEMO_INPUT = $(if $(IMAGES),--images $(IMAGES),--data synthetic:6@2026)
-IMAGES_OF = --set 'data.train=["bbbc038:$(DATA)?split=groups", "synthetic:200@1"]' \
-  --set 'data.validation=["bbbc038:$(DATA)?split=groups"]'
 
 KERNEL_SOURCES := $(wildcard runtime/kernel/*.c runtime/kernel/*.h runtime/kernel/build.py)
 KERNEL  := build/.kernel
@@ -30,7 +27,7 @@ help:
 	@echo 'make test-hosts               run the adapters against pycro-manager and acquire themselves, in build/hosts'
 	@echo 'make lint                     ruff, pyright, import-linter'
 	@echo 'make docs                     build the documentation site, in build/site'
-	@echo 'make student DATA=ZIP         retrain the default student and its teachers on BBBC038 (see $(STUDENT))'
+	@echo 'make student DATA=ZIP         retrain the nuclei students and their teachers on BBBC038 (configs/)'
 	@echo 'make rivals                   time StarDist, InstanSeg, Cellpose 3 and ours to objects; installs gigabytes in build/rivals'
 	@echo 'make lock                     write requirements.lock anew from pyproject.toml'
 	@echo 'make clean                    remove the environment and everything generated'
@@ -107,11 +104,13 @@ docs: $(READY) $(KERNEL)
 
 student: $(READY)
 	@test -n "$(DATA)" || { echo 'error: make student needs the images: make student DATA=path/to/stage1_train.zip' >&2; exit 2; }
+	test -e stage1_train.zip || ln -s "$(abspath $(DATA))" stage1_train.zip
 	for name in $(TEACHERS); do \
-	  test -e runs/teachers/$$name || $(BIN)/python -m distill fit configs/teachers/$$name.toml --out runs/teachers/$$name $(IMAGES_OF) || exit; \
+	  test -e runs/teachers/$$name || $(BIN)/python -m distill fit configs/teachers/$$name.toml --out runs/teachers/$$name || exit; \
 	done
-	test -e runs/nuclei-fast-base || $(BIN)/python -m distill fit $(BASE) --out runs/nuclei-fast-base $(IMAGES_OF)
-	$(BIN)/python -m distill fit $(STUDENT) --out runs/nuclei-fast $(subst 200@1,400@1,$(IMAGES_OF))
+	for name in $(CHAIN); do \
+	  test -e runs/$$name || $(BIN)/python -m distill fit configs/$$(echo $$name | tr - _).toml --out runs/$$name || exit; \
+	done
 
 # Each in an environment of its own, so that none of them changes ours; the figures land in build/, too.
 rivals: $(READY)
