@@ -211,9 +211,13 @@ def test_a_valid_ome_zarr_is_written_with_the_axes_of_the_source(
 def test_a_slide_is_made_with_another_rule_and_records_it(source: Path, artifact_path: Path, tmp_path: Path):
     out = tmp_path / "out.ome.zarr"
     change = RuleChange(threshold=0.4, min_area=100_000)
-    found = segment_image(source, out, Wanted(artifact_path, labels=True, channel=1, block=64, change=change), nothing)
+    found = segment_image(
+        source, out, Wanted(artifact_path, labels=True, choice=PlaneChoice(1), block=64, change=change), nothing
+    )
     assert found["objects"] == 0
-    usual = segment_image(source, tmp_path / "usual.ome.zarr", Wanted(artifact_path, channel=1, block=64), nothing)
+    usual = segment_image(
+        source, tmp_path / "usual.ome.zarr", Wanted(artifact_path, choice=PlaneChoice(1), block=64), nothing
+    )
     assert found["foreground"] >= usual["foreground"]
 
 
