@@ -350,10 +350,10 @@ def test_progress_is_seen_in_a_log_too(
     ("call", "word"),
     [
         (["{in}", "{out}"], "--artifact"),
-        (["{in}", "{out}", "--artifact", "{artifact}"], "2 channels"),
+        (["{in}", "{out}", "--artifact", "{artifact}"], "2 channel(s)"),
         (["{in}", "{out}", "--artifact", "{artifact}", "--channel", "7"], "no channel 7"),
         (["{in}", "{out}.tif", "--artifact", "{artifact}", "--channel", "1"], "is a folder"),
-        (["{out}", "{out}", "--artifact", "{artifact}"], "cannot be read"),
+        (["{out}", "{out}", "--artifact", "{artifact}"], "is IN"),
         (["{artifact}", "{out}", "--artifact", "{artifact}"], "OME-Zarr"),
         (["{in}", "{out}", "--artifact", "{artifact}", "--channel", "1", "--scheduler", "slurm"], "slurm"),
         (["{in}", "{out}", "--artifact", "{artifact}", "--channel", "1", "--workers", "0"], "Workers is 0"),
