@@ -90,7 +90,7 @@ def test_all_problems_are_found_at_once(here: Path):
 
 def test_the_last_image_is_opened_as_well(here: Path):
     (here / "fields" / "f2" / "membrane.tif").write_bytes(b"II*\0")
-    assert any("f2/membrane.tif' is not a whole image" in problem for problem in examine(load()).problems)
+    assert any("f2/membrane.tif' is damaged or cut short" in problem for problem in examine(load()).problems)
 
 
 def test_a_channel_that_one_image_lacks_is_found(here: Path):
