@@ -101,7 +101,7 @@ def cells(shown: Sequence[Entry], absent: Sequence[Absent] = (), *, wide: bool =
 
 
 def key_columns(shown: Sequence[Entry]) -> list[Column]:
-    """The figures that matter, on a page: what a row is worth, how long it takes, and what it needs."""
+    """The figures of a row that a page shows first: the main metrics, and of the costs those of KEY."""
     scores = [replace(column, wide=False) for column in metric_columns(shown) if not column.wide]
     named = {column.title: column for column in COSTS}
     costs = [replace(named[title], wide=False) for title in KEY if title in named]

@@ -85,7 +85,7 @@ def layer_times(artifact: Artifact, config: Mapping[str, Any], repeats: int) -> 
 
 
 def _work_of(layer: Any, work: Mapping[str, int]) -> tuple[int, int]:
-    """Multiply-adds of all that was joined into a layer of the runtime model, and elements of its output."""
+    """Multiply-adds of the operations that OpenVINO fused into one layer, and the number of elements of its output."""
     if layer is None:
         return 0, 0
     joined = str(layer.get_rt_info()["originalLayersNames"].astype(str)).split(",")
