@@ -68,7 +68,7 @@ def test_importing_the_package_loads_nothing():
         (("config.toml", "--set", "student.name=../up"), "makes no folder name"),
         (("config.toml", "--set", 'data.train=["bbbc038:none.zip"]'), "none.zip"),
         (("config.toml", "--set", 'data.train=["nothing:3"]'), "There is no data reader 'nothing'"),
-        (("config.toml", "--out", "config.toml"), "config.toml exists"),
+        (("config.toml", "--out", "config.toml"), "config.toml is a file, no folder; choose another --out"),
         (("config.toml", "--out", "config.toml/deep/er"), "cannot be written"),
         (("config.toml", "--frobnicate"), "--frobnicate"),
         ((), "CONFIG.toml"),

@@ -112,7 +112,7 @@ def test_a_training_that_is_killed_and_resumed_gives_the_same_weights(trained: P
     assert {path.name for path in tmp_path.iterdir()} == {work.name, ".student.lock"}
 
     code, said = stop(start(config_file, out), signal.SIGTERM, work / "qat.ckpt")
-    assert (code, said.splitlines()[-1]) == (1, "error: interrupted; run the same command again to go on")
+    assert (code, said.splitlines()[-1]) == (130, "error: interrupted; run the same command again to go on")
     assert not out.exists()
 
     moment = random.Random(7).uniform(0, 1)

@@ -10,7 +10,7 @@ import pytest
 
 from runtime import InputError
 from runtime.artifact.manifest import Tolerance
-from runtime.artifact.probes import ProbeSet, compare, replay
+from runtime.artifact.probes import ProbeSet, check_one, compare, replay
 
 TOLERANCE = Tolerance(probability_max=0.1, probability_mean=0.05, mask_dice=0.9)
 
@@ -39,6 +39,28 @@ def test_every_miss_is_said_with_its_value_and_its_bound(probes: ProbeSet):
 
 def test_nan_is_a_miss(probes: ProbeSet):
     assert len(compare(probes.outputs, probes.outputs * np.nan, 0.5).misses(TOLERANCE)) == 3
+
+
+@pytest.mark.parametrize("rows", [0, 1, 2, 8, 32])
+def test_one_probe_misses_no_more_than_all_do(probes: ProbeSet, rows: int):
+    """A tolerance of all masks together is not asked of one mask alone; what no other probe could make good is."""
+    number = int((probes.outputs[:, 0] > 0.5).sum(axis=(1, 2)).argmax())
+    changed = probes.outputs.copy()
+    changed[number, :, :rows] = 1 - changed[number, :, :rows]
+    opening = check_one(lambda _: changed[number][None], probes, TOLERANCE, 0.5)
+    assert opening.misses == compare(probes.outputs, changed, 0.5).misses(TOLERANCE)
+    assert opening.replay == compare(probes.outputs[number][None], changed[number][None], 0.5)
+    assert bool(opening.misses) == (rows > 0)
+
+
+def test_one_probe_below_the_dice_of_all_is_no_miss(probes: ProbeSet):
+    number = int((probes.outputs[:, 0] > 0.5).sum(axis=(1, 2)).argmax())
+    changed = probes.outputs[number].copy()
+    changed[0].flat[np.flatnonzero(changed[0] > 0.5)[: (changed[0] > 0.5).sum() // 8]] = 0.5
+    tolerance = Tolerance(probability_max=0.6, probability_mean=0.2, mask_dice=0.95)
+    opening = check_one(lambda _: changed[None], probes, tolerance, 0.5)
+    assert opening.replay.mask_dice < tolerance.mask_dice
+    assert opening.misses == ()
 
 
 def test_the_mask_is_that_of_the_chosen_channel():

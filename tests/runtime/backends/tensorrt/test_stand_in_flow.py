@@ -274,8 +274,8 @@ def test_results_are_fresh_arrays_and_nothing_is_left_on_the_device(jetson, cuda
     stand_in = ctypes.CDLL(str(cudart))
     jetson()
     before = stand_in.stand_in_live()
-    launches = stand_in.stand_in_launches()
     with Segmenter.of(bundle, Execution(precision_hint="fp16")) as segment:
+        launches = stand_in.stand_in_launches()
         first = segment.run_tile(bundle.probes().inputs[:1])
         kept = first.copy()
         segment.run_tile(bundle.probes().inputs[1:2])
