@@ -146,10 +146,22 @@ def _decisions(student: Student, config: Config) -> str:
         ["tile", f"{spec.tile[0]} x {spec.tile[1]} pixels"],
         ["mask", f"foreground probability > {spec.threshold:g}, {_best(spec)}"],
     ]
+    if calibration := student.metrics.get("calibration"):
+        rows.append(["probabilities", _calibrated(calibration)])
     if "core" in spec.outputs:
         rows.append(["objects", f"watershed from {_seeds(spec.objects)}, the rule of the best object score"])
     rows.append(["smallest object", f"{spec.objects.min_area} pixels"])
     return f"## The numbers it decides with\n\n{_table(['what', 'value'], rows)}"
+
+
+def _calibrated(calibration: Mapping[str, float]) -> str:
+    if calibration["temperature"] == 1:
+        return "as trained: they are not surer than the validation labels bear out"
+    return (
+        f"calibrated: the foreground's logits are divided by {calibration['temperature']:g}, which lowers the "
+        f"cross-entropy on the validation images from {calibration['cross_entropy_before']:.4f} to "
+        f"{calibration['cross_entropy']:.4f}"
+    )
 
 
 def _best(spec: StudentSpec) -> str:

@@ -27,6 +27,7 @@ from distill.student.student import Student, graph_weights, load, save
 from distill.teaching.headroom import headroom
 from distill.teaching.lineage import lineage
 from distill.teaching.online import is_online, members_of
+from distill.training.calibration import calibrate
 from distill.training.data import TrainingData
 from distill.training.initialization import fitting
 from distill.training.phases import float_phase, quantized_phase
@@ -90,10 +91,11 @@ def fit(config: Config, out: Path) -> Student | None:
 def _finish(
     config: Config, data: TrainingData, graph: GraphModule, prepared: GraphModule | None, probes: Probes
 ) -> Student:
-    """Choose thresholds with the student as it will run, and score it on the validation images in every precision."""
+    """Calibrate the student on validation images, choose its thresholds, and score it in every precision."""
     spec = replace(data.spec, object_diameter=data.object_size())
     log.info("choosing thresholds and scoring on %d validation images", len(data.validation))
     deployed = graph if prepared is None else prepared
+    calibration = calibrate(deployed, spec, data.validation, config.data.labels)
     spec, curves = choose(deployed, spec, data.validation, config.data.labels)
     weights = graph_weights(deployed)
     graph.load_state_dict(weights, strict=False)  # the float graph, with the weights that both now share
@@ -105,6 +107,7 @@ def _finish(
             for precision, model in models.items()
         },
         "data": {portable(spec): len(part) for spec, part in zip(config.data.train, data.used, strict=True)},
+        "calibration": calibration,
         "thresholds": curves,
     }
     scheme = None if prepared is None else scheme_of(prepared)

@@ -128,8 +128,7 @@ def check_one(run: Run, probes: ProbeSet, tolerance: Tolerance, threshold: float
     number = int((probes.outputs[:, channel] > threshold).sum(axis=(1, 2)).argmax())
     output = run(probes.inputs[number : number + 1])
     one = compare(probes.outputs[number : number + 1], output, threshold, channel)
-    together = probes.outputs.copy()
-    together[number] = output[0]
+    together = np.concatenate([probes.outputs[:number], output, probes.outputs[number + 1 :]])
     return Opening(one, compare(probes.outputs, together, threshold, channel).misses(tolerance))
 
 

@@ -129,6 +129,13 @@ def test_the_card_says_what_counts(trained, settings: Config):
         assert said in text
 
 
+def test_the_card_says_how_probabilities_were_calibrated(trained, settings: Config):
+    figures = {"temperature": 1.39, "cross_entropy_before": 0.0675, "cross_entropy": 0.0614}
+    text = card(replace(trained, metrics={**trained.metrics, "calibration": figures}), settings)
+    assert "divided by 1.39, which lowers the cross-entropy on the validation images from 0.0675 to 0.0614" in text
+    assert "as trained" in card(replace(trained, metrics={"calibration": {"temperature": 1.0}}), settings)
+
+
 def test_the_card_names_a_teacher(trained, settings: Config):
     lineage = replace(trained.lineage, teacher="cellsam")
     assert "Distilled from the teacher cellsam;" in card(replace(trained, lineage=lineage), settings)

@@ -39,20 +39,20 @@ def outcome(segmenter: LiveSegmenter) -> list[str | None]:
 
 
 @pytest.mark.parametrize(
-    ("fault", "words"),
+    ("fault", "words", "hang_s"),
     [
-        (SEGFAULT, "killed by SIGSEGV"),
-        ("once('die') and os._exit(3)", "exit code 3"),
-        ("once('die') and os.kill(os.getpid(), 9)", "killed by SIGKILL; was there enough memory?"),
-        ("once('die') and time.sleep(1e6)", "hung: no tile was finished for 2 s"),
+        (SEGFAULT, "killed by SIGSEGV", 60.0),
+        ("once('die') and os._exit(3)", "exit code 3", 60.0),
+        ("once('die') and os.kill(os.getpid(), 9)", "killed by SIGKILL; was there enough memory?", 60.0),
+        ("once('die') and time.sleep(1e6)", "hung: no tile was finished for 5 s", 5.0),
     ],
     ids=["segfault", "exit", "kill", "hang"],
 )
 def test_the_frame_that_killed_the_worker_is_told_and_the_others_are_segmented(
-    live, backend, spots, ask, fault: str, words: str
+    live, backend, spots, ask, fault: str, words: str, hang_s: float
 ):
     events = []
-    with live(backends=[backend(fault=fault)], policy="block", hang_s=2.0, on_event=events.append) as segmenter:
+    with live(backends=[backend(fault=fault)], policy="block", hang_s=hang_s, on_event=events.append) as segmenter:
         ask("die")
         first = segmenter.worker_pid
         for i in range(4):
@@ -78,7 +78,7 @@ def test_a_frame_that_the_dead_worker_had_not_begun_is_not_lost(live, spots):
 
 
 def test_a_stopped_worker_is_noticed_and_replaced(live, spots):
-    with live(policy="block", hang_s=2.0) as segmenter:
+    with live(policy="block", hang_s=5.0) as segmenter:
         stopped = segmenter.worker_pid
         os.kill(stopped, signal.SIGSTOP)
         segmenter.submit(spots())
