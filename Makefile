@@ -6,7 +6,7 @@ BIN     := $(VENV)/bin
 READY   := $(VENV)/.ready
 PYTHON  ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
              $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
-CHAIN   := nuclei-assistant nuclei-accurate nuclei-teacher nuclei-fast-base nuclei-fast-labels nuclei-fast
+CHAIN   := nuclei-assistant nuclei-accurate-base nuclei-accurate nuclei-fast-base nuclei-fast-labels nuclei-fast
 TEACHERS := a b c d
 STUDENTS := nuclei-fast nuclei-accurate tissue-accurate
 

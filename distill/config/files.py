@@ -43,7 +43,7 @@ def read_table(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        msg = f"There is no configuration {path}; see distill/pretrained/nuclei-mobilenetv3/config.toml for one."
+        msg = f"There is no configuration {path}; see distill/pretrained/nuclei-fast/config.toml for one."
         raise InputError(msg) from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         msg = f"Configuration {path} cannot be read: {error}."

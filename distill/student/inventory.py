@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from torch import nn
 
 TILE = (256, 256)  # pixels; multiply-adds are counted for one such tile
-STOCK = "nuclei-mobilenetv3"  # the bundled student whose decoder goes up to full resolution
 LIBRARY_DECODER = (256, 128, 64, 32, 16)  # what segmentation-models-pytorch builds when it is told nothing
 
 
@@ -44,12 +43,8 @@ def size(spec: StudentSpec) -> dict[str, float | None]:
 
 
 def decoders() -> dict[str, tuple[int, ...]]:
-    """Decoder widths that people compare, by name: of a spec that says nothing, of a bundled U-Net, of smp."""
-    return {
-        "default": StudentSpec("default", "").decoder,
-        "bundled": student_files.load(STOCK).spec.decoder,
-        "library": LIBRARY_DECODER,
-    }
+    """Decoder widths that people compare, by name: of a spec that says nothing, and of smp."""
+    return {"default": StudentSpec("default", "").decoder, "library": LIBRARY_DECODER}
 
 
 def inventory() -> list[dict[str, Any]]:

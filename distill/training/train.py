@@ -92,10 +92,12 @@ def _finish(
     config: Config, data: TrainingData, graph: GraphModule, prepared: GraphModule | None, probes: Probes
 ) -> Student:
     """Calibrate the student on validation images, choose its thresholds, and score it in every precision."""
-    spec = replace(data.spec, object_diameter=data.object_size())
+    size = data.object_size()
+    spec = replace(data.spec, object_diameter=size)
     log.info("choosing thresholds and scoring on %d validation images", len(data.validation))
     deployed = graph if prepared is None else prepared
     calibration = calibrate(deployed, spec, data.validation, config.data.labels)
+    spec = replace(spec, object_diameter=size and replace(size, certainty=calibration.certainty))
     spec, curves = choose(deployed, spec, data.validation, config.data.labels)
     weights = graph_weights(deployed)
     graph.load_state_dict(weights, strict=False)  # the float graph, with the weights that both now share
@@ -107,7 +109,7 @@ def _finish(
             for precision, model in models.items()
         },
         "data": {portable(spec): len(part) for spec, part in zip(config.data.train, data.used, strict=True)},
-        "calibration": calibration,
+        "calibration": asdict(calibration),
         "thresholds": curves,
     }
     scheme = None if prepared is None else scheme_of(prepared)

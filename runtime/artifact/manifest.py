@@ -128,12 +128,15 @@ class ObjectSize(Record):
 
     median_px : what frames are resized to; low_px, high_px : objects between them are segmented as they are
     median_um : the same as median_px in micrometres, None where it is not known
+    certainty : how sure the student is of objects of this size, 0 to 1 (runtime.segmentation.seeing.certainty), in all
+        but 5 % of the validation frames; None where it was not measured
     """
 
     median_px: float
     low_px: float
     high_px: float
     median_um: float | None = field(default=None, metadata=OPTIONAL)
+    certainty: float | None = field(default=None, metadata=OPTIONAL)
 
     def __post_init__(self) -> None:
         _require(
@@ -144,6 +147,10 @@ class ObjectSize(Record):
         _require(
             self.median_um is None or 0 < self.median_um < math.inf,
             f"median_um is {self.median_um}; it must be over 0 micrometres",
+        )
+        _require(
+            self.certainty is None or 0 <= self.certainty <= 1,
+            f"certainty is {self.certainty}; it must be from 0 to 1",
         )
 
 

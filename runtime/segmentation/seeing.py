@@ -30,7 +30,8 @@ LEAST_SIDE = 48  # pixels: a coarser level of a small frame shows nothing
 WINDOWS = 2  # of a tile each, of a level over WHOLE_LEVEL of which more than WHOLE tiles would be needed
 WHOLE, WHOLE_LEVEL = 4, 1 / 4
 REACH = 1.7  # objects of a level may be so many times smaller or larger than the student's
-SURE = 0.79  # mean of |2p - 1| where p > FAINT: below, the network guesses
+SURE = 0.79  # certainty below which a network guesses, where its student does not say how sure it is
+ALLOWANCE = 0.97  # of the certainty that its student had on nearly all validation frames, where it says so
 FAINT = 0.2
 FEWEST_WHOLE = 3  # objects off the border, for their sizes alone to count
 HUGE = 0.25  # of a level's area: an object that fills more is the background of a level that is too coarse
@@ -68,6 +69,7 @@ def see(frame: Frame, limits: Limits, look: Look) -> tuple[Seen | None, bool]:
     frame : ndarray of shape (H, W), uint8, uint16 or float32; limits : its intensity_range
     """
     is_anything = False
+    sure = SURE if look.size.certainty is None else ALLOWANCE * look.size.certainty
     for level in LEVELS:
         if min(frame.shape) * level < LEAST_SIDE and level < 1:
             continue
@@ -76,7 +78,7 @@ def see(frame: Frame, limits: Limits, look: Look) -> tuple[Seen | None, bool]:
             continue
         is_anything = True
         on_level = seen.diameter_px * level
-        if look.size.median_px / REACH <= on_level <= look.size.median_px * REACH and seen.certainty >= SURE:
+        if look.size.median_px / REACH <= on_level <= look.size.median_px * REACH and seen.certainty >= sure:
             return seen, True
     return None, is_anything
 
@@ -95,11 +97,16 @@ def _see_level(images: list[NDArray[Any]], level: float, look: Look) -> Seen | N
             return None
         areas.append(_whole(labels, sizes))
         visible = probability[probability > FAINT]
-        sure += float(np.abs(2 * visible - 1).sum(dtype=np.float64))
+        sure += certainty(visible) * visible.size
         pixels += visible.size
     every = np.concatenate(areas)
     diameter = median_diameter(every)
     return None if diameter is None else Seen(diameter / level, sure / max(1, pixels), every.size)
+
+
+def certainty(visible: NDArray[np.floating[Any]]) -> float:
+    """How sure a network is: the mean of |2p - 1| of its foreground probabilities over FAINT, float (n,)."""
+    return float(np.abs(2 * visible - 1).mean(dtype=np.float64)) if visible.size else 0.0
 
 
 def _whole(labels: NDArray[np.int32], sizes: NDArray[np.int64]) -> NDArray[np.int64]:

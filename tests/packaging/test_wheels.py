@@ -22,7 +22,7 @@ tifffile = pytest.importorskip("tifffile")
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-STUDENT = ROOT / "distill" / "pretrained" / "nuclei-mobilenetv3"
+STUDENT = ROOT / "distill" / "pretrained" / "nuclei-fast"
 IS_BUNDLED = any(STUDENT.glob("*.safetensors"))
 UV = (sys.executable, "-m", "uv")
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")

@@ -16,7 +16,7 @@ from runtime.records import parse_json
 
 LINES = {
     "data": '"synthetic:1@3?size=64"',
-    "students": '["nuclei-mobilenetv3"]',
+    "students": '["nuclei-fast"]',
     "targets": '["intel"]',
     "precisions": '["int8", "fp32"]',
     "tiles": "[64]",
@@ -73,7 +73,7 @@ def test_cells_leave_a_report_each_and_one_of_all(bench, write: Write, compiled,
     said = bench("matrix", write(), "--out", tmp_path / "out")
     assert said.code == 0, said.err
     merged = read_report(tmp_path / "out" / "report.json")
-    names = [f"nuclei-mobilenetv3-intel-{precision}-64px-1t" for precision in ("int8", "fp32")]
+    names = [f"nuclei-fast-intel-{precision}-64px-1t" for precision in ("int8", "fp32")]
     assert [row.name for row in merged.rows] == names
     for name, row in zip(names, merged.rows, strict=True):
         (alone,) = read_report(tmp_path / "out" / "cells" / f"{name}.json").rows
@@ -182,7 +182,7 @@ def test_cells_are_left_out_by_what_they_have_in_common(bench, write: Write):
     path = write(threads="[1, 2]", skip='[{precision = "fp32", threads = 2, reason = "slow"}]')
     said = bench("matrix", path, "--dry-run")
     assert [line for line in said.out.splitlines() if "left out" in line] == [
-        "nuclei-mobilenetv3-intel-fp32-64px-2t: left out, slow"
+        "nuclei-fast-intel-fp32-64px-2t: left out, slow"
     ]
     assert len(said.out.splitlines()) == 4
 

@@ -9,7 +9,7 @@ import tomllib
 from distill import settings as config
 from distill.config.files import portable, write
 
-BUNDLED = Path(config.__file__).parent / "pretrained" / "nuclei-mobilenetv3" / "config.toml"
+BUNDLED = Path(config.__file__).parent / "pretrained" / "nuclei-fast" / "config.toml"
 
 
 def test_what_is_written_is_read_back(tmp_path: Path):

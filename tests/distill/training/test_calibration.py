@@ -69,9 +69,9 @@ def test_the_temperature_of_the_labels_is_found_and_applied(
         before = graph(noise(made))
         found = calibrate(graph, made, samples(graph, made, 2.0), "nuclei")
         after = graph(noise(made))
-    assert found["temperature"] == pytest.approx(2.0, abs=0.4)  # as far as 5,000 drawn pixels tell it
-    assert found["cross_entropy"] < found["cross_entropy_before"]
-    torch.testing.assert_close(after[:, 0], before[:, 0] / found["temperature"], atol=1e-4, rtol=1e-4)
+    assert found.temperature == pytest.approx(2.0, abs=0.4)  # as far as 5,000 drawn pixels tell it
+    assert found.cross_entropy < found.cross_entropy_before
+    torch.testing.assert_close(after[:, 0], before[:, 0] / found.temperature, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(after[:, 1], before[:, 1], atol=0, rtol=0)
 
 
@@ -79,7 +79,7 @@ def test_a_student_that_is_not_too_sure_stays_as_it_is(coarse: StudentSpec, buil
     graph = graph_of(coarse, build)
     weights = {name: tensor.clone() for name, tensor in graph.state_dict().items()}
     found = calibrate(graph, coarse, samples(graph, coarse, 0.6), "nuclei")
-    assert found["temperature"] == pytest.approx(1.0, abs=0.05)
+    assert found.temperature == pytest.approx(1.0, abs=0.05)
     for name, tensor in graph.state_dict().items():
         torch.testing.assert_close(tensor, weights[name], atol=0, rtol=0.06)
 
@@ -92,7 +92,7 @@ def test_int8_computes_with_the_same_codes(coarse: StudentSpec, build: Build):
     prepared.eval()
     codes = weight_codes(head(prepared)[0].detach())
     found = calibrate(prepared, coarse, samples(prepared, coarse, 2.5), "nuclei")
-    assert found["temperature"] > 2
+    assert found.temperature > 2
     changed = weight_codes(head(prepared)[0].detach()) != codes
     assert changed.float().mean() <= 0.01  # a weight on the border of two codes
 
@@ -109,5 +109,5 @@ def test_where_more_follows_the_last_convolution_nothing_is_changed(spec: Spec):
     made = spec("plain")
     graph = flatten(Doubled(), made.tile)
     kept = head(graph)[0].detach().clone()
-    assert calibrate(graph, made, samples(graph, made, 3.0), "nuclei")["temperature"] == 1.0
+    assert calibrate(graph, made, samples(graph, made, 3.0), "nuclei").temperature == 1.0
     torch.testing.assert_close(head(graph)[0].detach(), kept, atol=0, rtol=0)

@@ -11,7 +11,7 @@ from distill.student.student import Student, load
 from distill.training.initialization import init_from
 from runtime.errors import InputError
 
-BUNDLED = ("nuclei-fast", "nuclei-accurate", "nuclei-mobilenetv3")
+BUNDLED = ("nuclei-fast", "nuclei-accurate")
 
 
 @pytest.fixture(scope="module")

@@ -138,3 +138,9 @@ def test_a_scale_can_be_read(scale: Scale, words: str):
 def test_sizes_that_are_none_are_refused(values):
     with pytest.raises(InputError, match="diameters must satisfy"):
         ObjectSize(*values)
+
+
+@pytest.mark.parametrize("certainty", [-0.1, 1.1, math.nan])
+def test_a_certainty_that_is_none_is_refused(certainty: float):
+    with pytest.raises(InputError, match=r"certainty is .*; it must be from 0 to 1"):
+        ObjectSize(20.0, 12.0, 32.0, certainty=certainty)

@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from runtime.artifact.manifest import Objects, ObjectSize
 from runtime.frames.resize import resize
-from runtime.segmentation.seeing import Look, Seen, see
+from runtime.segmentation.seeing import Look, Seen, certainty, see
 
 SIZE = ObjectSize(20.0, 12.0, 32.0)
 TILE = (128, 128)
@@ -115,3 +115,27 @@ def test_the_same_frame_gives_the_same_answer_whatever_its_type():
     assert one[0] is not None
     assert one[0].diameter_px == pytest.approx(40, rel=0.12)
     assert resize(whole, (80, 80)).dtype == np.float32
+
+
+class Milder(Network):
+    """The same network with its probabilities nearer to one half: 0.86 where the other says 0.95."""
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        maps = super().__call__(image)
+        return np.where(maps > 0.9, 0.86, maps).astype(np.float32)
+
+
+def test_a_student_that_is_never_surer_is_believed_where_it_says_so():
+    frame, mild = discs((640, 640), 40), Milder()
+    assert look(mild, frame)[0] is None
+    told = ObjectSize(20.0, 12.0, 32.0, certainty=0.72)
+    seen, _ = see(frame, LIMITS, Look(mild, TILE, 0, 1, 0.5, Objects(0.5, 4), told))
+    assert seen is not None
+    assert seen.diameter_px == pytest.approx(40, rel=0.12)
+    unsure = ObjectSize(20.0, 12.0, 32.0, certainty=0.8)
+    assert see(frame, LIMITS, Look(mild, TILE, 0, 1, 0.5, Objects(0.5, 4), unsure))[0] is None
+
+
+def test_certainty_is_the_distance_from_one_half():
+    assert certainty(np.array([0.5, 1.0, 0.75], np.float32)) == pytest.approx(0.5)
+    assert certainty(np.zeros(0, np.float32)) == 0.0
