@@ -186,6 +186,24 @@ def test_the_diameter_is_asked_for_and_a_wrong_one_is_told(app: Any, viewer: Any
     assert "; as it is; " in panel.status.text()
 
 
+def test_thresholds_of_ones_own_are_used_and_stand_in_the_layer(app: Any, viewer: Any, panel: Panel):
+    viewer.add_image(spots(), name="image")
+    panel.rule["min_area"].setText("many")
+    segment(app, panel)
+    assert panel.status.text() == "Min area is 'many'; give a number, or leave it empty."
+    panel.rule["min_area"].setText("350")
+    panel.rule["threshold"].setText("0.6")
+    segment(app, panel)
+    assert panel.status.text().startswith("1 object in ")  # the other has 300 pixels
+    used = viewer.layers["image labels"].metadata["edgescope settings"]
+    assert (used["threshold"], used["min_area"]) == (0.6, 350)
+    assert used["artifact"] == panel.artifact.currentText()
+    panel.live.setChecked(True)
+    wait_for(app, lambda: "image live" in viewer.layers)
+    assert viewer.layers["image live"].data.max() == 1
+    panel.live.setChecked(False)
+
+
 def test_the_result_lies_on_a_rotated_image(app: Any, viewer: Any, panel: Panel):
     image = viewer.add_image(spots(), name="image", scale=(0.5, 0.4), translate=(3, 4), rotate=30)
     segment(app, panel)
