@@ -3,7 +3,7 @@
     with LiveSegmenter(artifact) as live:
         layer = LiveLayer(viewer, live)  # results appear in the viewer from now on
 
-The widget is the plugin's: Plugins > Segment (edgescope). It segments the plane that is shown of an image layer, or,
+The widget is the plugin's: Plugins > edgescope > Segment. It segments the plane that is shown of an image layer, or,
 with "live", every image that someone puts into the layer, as napari's camera plugins do.
 """
 
