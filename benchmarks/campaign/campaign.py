@@ -44,6 +44,7 @@ REASONS = {  # why a figure is missing where everything went well
 
 MOST_SECONDS = 86_400.0
 SEED = 2026  # of a drawn frame
+DRAWN = Selection("synthetic:3@2026")  # for the accuracy, where no labelled images are given
 
 Step = Callable[[str], None]
 
@@ -128,6 +129,25 @@ def run(
         for artifact in opened:
             backends.choose(artifact.manifest, plan.execution.backend)
     return measure(opened, *selection.open(opened), plan, step)
+
+
+def devices(
+    artifacts: Sequence[str | Path | Artifact],
+    camera: CameraStream,
+    selection: Selection = DRAWN,
+    plan: RunPlan | None = None,
+    step: Step = lambda what: None,
+) -> Report:
+    """Time every device that the artefacts' backends find on this machine, with a camera's frames at its pace.
+
+    `choose` with Limits(camera=...) says of the report which device to use. The other arguments and errors are run's.
+    """
+    return run(artifacts, selection, device_plan(camera, plan), step)
+
+
+def device_plan(camera: CameraStream, plan: RunPlan | None = None) -> RunPlan:
+    """How `devices` measures."""
+    return replace(plan or RunPlan(repeats=20), every_device=True, camera=camera)
 
 
 def steps(artifacts: Sequence[Artifact], plan: RunPlan) -> int:
