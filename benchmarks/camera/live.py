@@ -47,7 +47,7 @@ class LiveReport(Record):
     until : where a frame ends, "mask", "labels" or "objects"
     latency : milliseconds from submit to that end
     frames_per_s : frames that reached that end, a second of acquisition
-    handover : milliseconds that a finished result waited until it was handed over
+    handover : milliseconds that a segmented frame's result waited until it was handed over
     behind : frames that were submitted after the one of a result when it was handed over, as a distribution
     rate_share : frames a second with segmentation, as a share of those without
     """
@@ -148,8 +148,9 @@ def measure(
     behind: list[float] = []
 
     def receive(result: LiveResult) -> None:
-        handovers.append((result.delivered_ns - result.finished_ns) / 1e6)
-        behind.append(live.counters.seen - 1 - result.index)
+        if result.error is None:
+            handovers.append((result.delivered_ns - result.finished_ns) / 1e6)
+            behind.append(live.counters.seen - 1 - result.index)
         latencies.append(result.latency_ms + timed(lambda: finish(result)))
 
     without, attached = Phase(), Phase()
