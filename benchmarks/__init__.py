@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from benchmarks.answers.choose import Choice, choose
     from benchmarks.answers.guard import Judgement, guard, parse_limits
     from benchmarks.answers.requirements import Limits
-    from benchmarks.campaign.campaign import RunPlan, run
+    from benchmarks.campaign.campaign import RunPlan, devices, run
     from benchmarks.campaign.matrix import Matrix, Summary, matrix, read_matrix
     from benchmarks.host.profiles import constraint
     from benchmarks.inputs.source import Selection
@@ -28,14 +28,18 @@ if TYPE_CHECKING:
     from benchmarks.page.comparison import Comparison, compare
     from benchmarks.report.files import read_report, write_report
     from benchmarks.report.report import Report
+    from benchmarks.roofline.layers import LayerCosts, layers, read_costs
+    from benchmarks.roofline.predict import Prediction, predict
 
 __all__ = [
     "CameraStream",
     "Choice",
     "Comparison",
     "Judgement",
+    "LayerCosts",
     "Limits",
     "Matrix",
+    "Prediction",
     "Report",
     "RunPlan",
     "Selection",
@@ -43,9 +47,13 @@ __all__ = [
     "choose",
     "compare",
     "constraint",
+    "devices",
     "guard",
+    "layers",
     "matrix",
     "parse_limits",
+    "predict",
+    "read_costs",
     "read_matrix",
     "read_report",
     "run",
@@ -56,7 +64,7 @@ PLACES = {
     "answers.choose": ("Choice", "choose"),
     "answers.guard": ("Judgement", "guard", "parse_limits"),
     "answers.requirements": ("Limits",),
-    "campaign.campaign": ("RunPlan", "run"),
+    "campaign.campaign": ("RunPlan", "devices", "run"),
     "campaign.matrix": ("Matrix", "Summary", "matrix", "read_matrix"),
     "host.profiles": ("constraint",),
     "inputs.source": ("Selection",),
@@ -64,6 +72,8 @@ PLACES = {
     "page.comparison": ("Comparison", "compare"),
     "report.files": ("read_report", "write_report"),
     "report.report": ("Report",),
+    "roofline.layers": ("LayerCosts", "layers", "read_costs"),
+    "roofline.predict": ("Prediction", "predict"),
 }
 
 

@@ -23,6 +23,7 @@ from runtime.records import Record
 PHASES = 2  # of each kind
 WAIT_S = 0.0005  # between two looks at an empty camera buffer
 
+HANDOVER = "results at most one frame old when handed over"
 SUBMIT_P99_MS, SUBMIT_MAX_MS, RATE_SHARE = 3.0, 20.0, 0.98  # what the project promises
 
 
@@ -46,6 +47,8 @@ class LiveReport(Record):
     until : where a frame ends, "mask", "labels" or "objects"
     latency : milliseconds from submit to that end
     frames_per_s : frames that reached that end, a second of acquisition
+    handover : milliseconds that a segmented frame's result waited until it was handed over
+    behind : frames that were submitted after the one of a result when it was handed over, as a distribution
     rate_share : frames a second with segmentation, as a share of those without
     """
 
@@ -66,6 +69,8 @@ class LiveReport(Record):
     frames_per_s: float
     overflowed: bool
     ended: str | None
+    handover: Latency
+    behind: Latency
 
     @property
     def adds_up(self) -> bool:
@@ -78,18 +83,23 @@ class LiveReport(Record):
     def verdicts(self) -> dict[str, bool | None]:
         """Each promise, and whether this run kept it; None where there were too few samples.
 
-        Of the policy "block" no short submit is promised: it waits while the ring is full.
+        Of the policy "block" no short submit is promised: it waits while the ring is full. How old a result is counts
+        from the time when it was finished: no newer frame than one came to its end, or could have, before it was
+        handed over. How far it is behind the camera, by the time that the frame takes, is `behind`.
         """
         p99, most = self.submit.p99, self.submit.max
         short = {
             f"submit p99 at most {SUBMIT_P99_MS:g} ms": None if p99 is None else p99 <= SUBMIT_P99_MS,
             f"submit never over {SUBMIT_MAX_MS:g} ms": None if most is None else most <= SUBMIT_MAX_MS,
         }
+        wait = self.handover.max
+        newest = {HANDOVER: None if wait is None else wait <= self.attached.mean_ms}
         lost = self.refused + self.counters["dropped"] + self.counters["failed"]
         return {
             "every frame is accounted for": self.adds_up,
             f"keeps up: every frame got its {self.until}": not lost,
             **({} if self.policy == "block" else short),
+            **(newest if self.policy == "latest" else {}),
             f"rate at least {100 * RATE_SHARE:g} % of that without": self.rate_share >= RATE_SHARE,
         }
 
@@ -134,8 +144,13 @@ def measure(
     """
     finish = finishing(until)
     latencies: list[float] = []
+    handovers: list[float] = []
+    behind: list[float] = []
 
     def receive(result: LiveResult) -> None:
+        if result.error is None:
+            handovers.append((result.delivered_ns - result.finished_ns) / 1e6)
+            behind.append(live.counters.seen - 1 - result.index)
         latencies.append(result.latency_ms + timed(lambda: finish(result)))
 
     without, attached = Phase(), Phase()
@@ -167,6 +182,8 @@ def measure(
         frames_per_s=after.rate * live.counters.done / max(1, attached.frames),
         overflowed=camera.overflowed,
         ended=attached.ended,
+        handover=summarize(handovers),
+        behind=summarize(behind),
     )
 
 

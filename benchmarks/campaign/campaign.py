@@ -16,6 +16,7 @@ from benchmarks.host.calibration import calibrate, judge
 from benchmarks.host.device import Constraint, Device
 from benchmarks.host.fingerprint import fingerprint
 from benchmarks.host.machine import Machine
+from benchmarks.host.power_file import PowerFile
 from benchmarks.host.profiles import held_back
 from benchmarks.host.sensors import meter
 from benchmarks.inputs.artifacts import name_of, open_artifacts, unique_names
@@ -39,11 +40,13 @@ from runtime.system.rounds import in_rounds
 REASONS = {  # why a figure is missing where everything went well
     "throughput": "not asked for; run with --throughput",
     "sustained": "not asked for; run with --sustain MINUTES",
-    "energy": "the machine has no energy counter that this user may read (RAPL, or a Jetson's VDD_IN)",
+    "energy": "the machine has no energy counter that this user may read (RAPL, or a Jetson's VDD_IN); a meter's file "
+    "can take its place: --power-csv",
 }
 
 MOST_SECONDS = 86_400.0
 SEED = 2026  # of a drawn frame
+DRAWN = Selection("synthetic:3@2026")  # for the accuracy, where no labelled images are given
 
 Step = Callable[[str], None]
 
@@ -65,6 +68,7 @@ class RunPlan:
     every_device : a row for each device that the artefact's backend finds on this machine
     camera : a drawn frame of its size is timed instead of the first image, at its pace; None: neither
     label : what the machine is called in tables; None: by its board or processor
+    power_csv : the file of a power meter, for the energy; see host.power_file. None: the machine's own counter
     """
 
     rounds: int = 3
@@ -82,8 +86,11 @@ class RunPlan:
     pace: float | None = None
     every_device: bool = False
     camera: CameraStream | None = None
+    power_csv: Path | None = None
 
     def __post_init__(self) -> None:
+        if self.power_csv is not None:
+            PowerFile(self.power_csv).readings()  # refuses what is no meter's file
         for name, value in (("The least time of frames", self.least_s), ("The camera's pace", self.pace)):
             if value is not None and not 0 <= value < MOST_SECONDS:
                 msg = f"{name} is {value:g}; it must be a number from 0 to {MOST_SECONDS:g}."
@@ -128,6 +135,25 @@ def run(
         for artifact in opened:
             backends.choose(artifact.manifest, plan.execution.backend)
     return measure(opened, *selection.open(opened), plan, step)
+
+
+def devices(
+    artifacts: Sequence[str | Path | Artifact],
+    camera: CameraStream,
+    selection: Selection = DRAWN,
+    plan: RunPlan | None = None,
+    step: Step = lambda what: None,
+) -> Report:
+    """Time every device that the artefacts' backends find on this machine, with a camera's frames at its pace.
+
+    `choose` with Limits(camera=...) says of the report which device to use. The other arguments and errors are run's.
+    """
+    return run(artifacts, selection, device_plan(camera, plan), step)
+
+
+def device_plan(camera: CameraStream, plan: RunPlan | None = None) -> RunPlan:
+    """How `devices` measures."""
+    return replace(plan or RunPlan(repeats=20), every_device=True, camera=camera)
 
 
 def steps(artifacts: Sequence[Artifact], plan: RunPlan) -> int:
@@ -207,6 +233,7 @@ def _job(variant: Variant, source: Source, plan: RunPlan, frame: Path) -> Job:
         memory_limit_mb=plan.limits.memory_limit_mb if plan.limits else None,
         least_s=plan.least_s / plan.rounds,
         pace=plan.rate,
+        power_csv=None if plan.power_csv is None else str(plan.power_csv.resolve()),
     )
 
 
@@ -319,7 +346,7 @@ def _extras(plan: RunPlan) -> dict[str, tuple[Task, type[Energy] | type[Sustaine
     extras: dict[str, tuple[Task, type[Energy] | type[Sustained] | type[Throughput]]] = {}
     if plan.throughput:
         extras["throughput"] = ("throughput", Throughput)
-    if meter(Machine()):
+    if plan.power_csv is not None or meter(Machine()):
         extras["energy"] = ("energy", Energy)
     if plan.sustain_minutes:
         extras["sustained"] = ("sustain", Sustained)

@@ -10,7 +10,7 @@ from benchmarks.commands.rivals import rivals
 from benchmarks.commands.roofline import layers, predict, roofline
 from benchmarks.commands.run import run
 from benchmarks.commands.ssh import ssh
-from runtime.commands.command_line import EPILOG, epilog
+from runtime.commands.command_line import EPILOG, can_complete, epilog
 
 EXAMPLES = {
     run: "run --artifact artifacts --data synthetic:6@2026 --out report.json",
@@ -29,6 +29,6 @@ EXAMPLES = {
     split: "split --artifact artifacts/nuclei-fast-intel-int8 --side 2048",
 }
 
-app = typer.Typer(add_completion=False, help=__doc__, epilog=EPILOG, rich_markup_mode=None)
+app = typer.Typer(add_completion=can_complete(), help=__doc__, epilog=EPILOG, rich_markup_mode=None)
 for command, example in EXAMPLES.items():
     app.command(epilog=epilog(f"python -m benchmarks {example}"))(command)

@@ -31,9 +31,9 @@ def devices(
     camera: Annotated[
         str, typer.Option(metavar="HxW@RATE", help="Frames of this size are timed, at this pace.")
     ] = "512x512@5",
-    data: Annotated[
-        str, typer.Option(metavar="NAME:PATH", help="Labelled data, for the accuracy.")
-    ] = "synthetic:3@2026",
+    data: Annotated[str, typer.Option(metavar="NAME:PATH", help="Labelled data, for the accuracy.")] = str(
+        campaign.DRAWN.data
+    ),
     rounds: Annotated[int, typer.Option(metavar="N", min=1, help="Fresh processes per device.")] = 3,
     repeats: Annotated[int, typer.Option(metavar="N", min=2, help="Frames and tiles in each.")] = 20,
     threads: Threads = None,
@@ -47,16 +47,9 @@ def devices(
     check_file(out, json_file)
     stream = CameraStream.parse(camera)
     artifacts = open_artifacts(artifact)
-    plan = campaign.RunPlan(
-        rounds=rounds,
-        repeats=repeats,
-        execution=Execution(threads=threads),
-        every_device=True,
-        camera=stream,
-        label=label,
-    )
-    with progress("devices", campaign.steps(artifacts, plan)) as step:
-        report = campaign.run(artifacts, Selection(data), plan, step)
+    plan = campaign.RunPlan(rounds=rounds, repeats=repeats, execution=Execution(threads=threads), label=label)
+    with progress("devices", campaign.steps(artifacts, campaign.device_plan(stream, plan))) as step:
+        report = campaign.devices(artifacts, stream, Selection(data), plan, step)
     if out:
         write_report(out, report)
     show([report], None)

@@ -151,8 +151,11 @@ def _print_live(report: live_run.LiveReport) -> None:
         ("submit", report.submit),
         ("plain copy", report.copy),
         (f"to {report.until}", report.latency),
+        ("handed over", report.handover),
     ):
         print(f"{name:<12} {_ms(latency)}")
+    p50, p99, most = map(_whole, (report.behind.p50, report.behind.p99, report.behind.max))
+    print(f"{'behind':<12} p50 {p50}  p99 {p99}  max {most} frames were newer at the hand-over")
     for name, gap in (("without", report.without), ("attached", report.attached)):
         print(
             f"{name:<12} {gap.rate:8.3f} frames/s, interval {gap.mean_ms:.3f} ms, sd {gap.sd_ms:.3f}, "
@@ -169,6 +172,10 @@ def _print_live(report: live_run.LiveReport) -> None:
 def _ms(latency: Latency) -> str:
     p50, p99, most = map(_number, (latency.p50, latency.p99, latency.max))
     return f"p50 {p50}  p99 {p99}  max {most} ms of {latency.count}"
+
+
+def _whole(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0f}"
 
 
 def _number(value: float | None) -> str:

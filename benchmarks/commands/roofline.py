@@ -65,7 +65,7 @@ def layers(
     check_file(csv, out)
     opened = open_artifacts(artifact or ())
     with progress("layers", len(opened)) as step:
-        costs = layer_costs.measure(opened, threads, repeats, constraint(profile, cores, None), label, step)
+        costs = layer_costs.layers(opened, threads, repeats, constraint(profile, cores, None), label, step)
     write_text(csv, layer_costs.to_csv(costs))
     write_json(out, costs)
     for one in costs.artifacts:

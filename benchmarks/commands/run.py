@@ -80,6 +80,10 @@ def run(
     pace: Annotated[
         float | None, typer.Option(metavar="RATE", min=0.001, help="Begin frames at a camera's rate, and wait between.")
     ] = None,
+    power_csv: Annotated[
+        Path | None,
+        typer.Option(metavar="F", help="Energy by a power meter's file of time and watts."),
+    ] = None,
     label: Annotated[
         str | None, typer.Option(metavar="NAME", help='Of this machine in tables, e.g. "microscope 2".')
     ] = None,
@@ -111,6 +115,7 @@ def run(
         label,
         min_seconds,
         pace,
+        power_csv=power_csv,
     )
     artifacts = open_artifacts(artifact)
     with progress("measuring", campaign.steps(artifacts, plan)) as step:

@@ -5,12 +5,14 @@ Of the whole processor package or module, whoever uses it: other programs count,
 
 from __future__ import annotations
 
-from time import monotonic, sleep
+from pathlib import Path
+from time import monotonic, sleep, time
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from benchmarks.host.machine import Machine
+from benchmarks.host.power_file import PowerFile
 from benchmarks.host.sensors import Rail, Rapl, meter
 from benchmarks.measures.figures import Energy
 from benchmarks.measures.latency import warm_up
@@ -22,11 +24,14 @@ if TYPE_CHECKING:
     from benchmarks.measures.job import Job
 
 IDLE_S, BUSY_S = 4.0, 6.0
+BY_FILE_S = 15.0  # idle, and busy, where a meter's file says what was taken
 LOOK_S = 0.05  # a rail is sampled, so it is asked at least this often
 
 
 def measure_energy(job: Job) -> Energy:
     """Segment frames for some seconds, after some seconds of nothing. EdgescopeError: see `source_of_energy`."""
+    if job.power_csv is not None:
+        return _by_file(job, PowerFile(Path(job.power_csv)))
     counter = meter(Machine())
     assert counter is not None, "the campaign asks for this only where there is a meter"
     frame = np.load(job.frame, allow_pickle=False)
@@ -36,6 +41,21 @@ def measure_energy(job: Job) -> Energy:
         start = monotonic()
         busy_w, frames = _watts(counter, BUSY_S, lambda: run_until(segment, frame, job.until))
         return energy(counter.name, idle_w, busy_w, frames, monotonic() - start, frame.shape)
+
+
+def _by_file(job: Job, file: PowerFile) -> Energy:
+    """The same by a meter that writes a file of its own: a reading a second is enough for stretches of this length."""
+    file.readings()  # refuses what is none before the time is spent
+    frame = np.load(job.frame, allow_pickle=False)
+    with job.open() as segment:
+        warm_up(lambda: run_until(segment, frame, job.until))
+        idle = time(), (sleep(BY_FILE_S), time())[1]
+        start, frames = time(), 0
+        while time() - start < BY_FILE_S:
+            run_until(segment, frame, job.until)
+            frames += 1
+        end = time()
+    return energy(file.name, file.watts(*idle), file.watts(start, end), frames, end - start, frame.shape)
 
 
 def energy(

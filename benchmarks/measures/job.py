@@ -22,6 +22,7 @@ class Job(Record):
     until : where a timed frame ends
     diameter : of the objects, as `runtime predict --diameter` takes it; None is "auto"
     least_s : of a round's frames, for a percentile that holds; pace : frames a second of a camera; None: back to back
+    power_csv : a meter's file, for the energy; None: the machine's own counter
     minutes : of a sustained run; memory_limit_mb : of the measuring process; None: no limit
     """
 
@@ -38,6 +39,7 @@ class Job(Record):
     memory_limit_mb: int | None = None
     least_s: float = field(default=0.0, metadata=OPTIONAL)
     pace: float | None = field(default=None, metadata=OPTIONAL)
+    power_csv: str | None = field(default=None, metadata=OPTIONAL)
 
     def open(self) -> Segmenter:
         """The artefact, ready to run."""

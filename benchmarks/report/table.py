@@ -23,6 +23,7 @@ FASTER = "faster"  # times, per frame, than the report's reference row, paired b
 HUGE = 1e7  # beyond it a figure is written with a power of ten
 FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # a spreadsheet runs a cell that begins so
 INTERVAL = "95 %"
+BADGES = (99.9, 99.0)  # percent of the fp32 student's Dice
 KEY = (  # what a page shows first
     "frame p50 ms",
     "frame p95 ms",
@@ -334,6 +335,21 @@ def _of_fp32(entry: Entry) -> float | None:
     return None if compiled is None or not reference else 100 * compiled / reference
 
 
+def _kept(entry: Entry) -> str | None:
+    """The quality targets of MLPerf Inference, as a badge: what is kept of the fp32 student's Dice at least."""
+    percent = _of_fp32(entry)
+    if percent is None:
+        return None
+    return next((f"{badge:g} %" for badge in BADGES if percent >= badge), f"under {BADGES[-1]:g} %")
+
+
+def _division(entry: Entry) -> str | None:
+    """As in MLPerf: closed is the network of the report's reference row, open is another one."""
+    students = {row.name: row.student for row in entry.report.rows}
+    reference = students.get(entry.report.protocol.reference or "")
+    return None if reference is None else "closed" if entry.row.student == reference else "open"
+
+
 def _int8(entry: Entry) -> str:
     operators = entry.row.operators
     return f"{operators.int8_convolutions}/{operators.convolutions}"
@@ -381,6 +397,7 @@ IDENTITY = (
     Column("backend", _backend),
     Column("tile", lambda e: tile_of(e.row), always=False),
     Column("threads", lambda e: e.row.threads, always=False),
+    Column("division", _division, wide=True),
 )
 
 STAGES = (
@@ -404,6 +421,7 @@ FRAME = (  # where the time of a frame goes
 
 COSTS = (
     Column("of fp32 %", _of_fp32, _decimals(2), wide=True),
+    Column("of fp32 at least", _kept, wide=True),
     Column("drop, points", lambda e: e.row.accuracy and e.row.accuracy.drop_points, _decimals(2), wide=True),
     Column("int8 convolutions", _int8, wide=True),
     Column("agreement", lambda e: e.row.agreement and e.row.agreement.mask_dice, _decimals(4)),

@@ -60,7 +60,7 @@ class LayerCosts(Record):
         return f"{name}, {limits}" + (f", {self.threads} threads" if self.threads else "")
 
 
-def measure(
+def layers(
     artifacts: Sequence[str | Path | Artifact],
     threads: int | None = None,
     repeats: int = 20,

@@ -16,7 +16,7 @@ from compile import targets
 from compile.accuracy.budget import MAX_DROP, OverBudget
 from compile.bundle.sign import load_signer
 from compile.commands import tables
-from runtime.commands.command_line import epilog
+from runtime.commands.command_line import can_complete, epilog
 from runtime.commands.output import told_each_minute, write_json
 from runtime.system.places import check_file, check_writable
 
@@ -32,7 +32,7 @@ EXAMPLE = "python -m compile --target intel --student nuclei-fast --out artifact
 
 def make_app() -> typer.Typer:
     """The application, with the options of all targets."""
-    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    app = typer.Typer(add_completion=can_complete(), rich_markup_mode=None, pretty_exceptions_enable=False)
     app.command(epilog=epilog(EXAMPLE))(_with_target_options(compile_for_targets, requests.every_option()))
     return app
 

@@ -70,6 +70,42 @@ class Adapted:
     drawings: Path
 
 
+@dataclass(frozen=True)
+class Round:
+    """One set of images, labels and settings, and the student that they begin with.
+
+    out : the folder of all rounds; name : of the new student
+    """
+
+    begin: description.Description
+    settings: Settings
+    out: Path
+    name: str
+    survey: Survey
+    validation: Validation
+
+    @property
+    def work(self) -> Path:
+        """The folder of its trainings, named by twelve hex digits for everything that the result depends on."""
+        known = {**asdict(self.settings), "weights": self.begin.weights_sha256, "data": self.survey.digest()}
+        return self.out / "work" / hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:12]
+
+    @property
+    def data(self) -> Path:
+        """The images and labels that are learnt from."""
+        return (self.out / "data").absolute()
+
+    def part(self, number: int, *, held_out: bool) -> str:
+        """In a data spec: the images that are held out of training `number`, or the others."""
+        return f"fold={number}of{self.validation.folds}&part={'val' if held_out else 'train'}"
+
+    def config(self, part: str, steps: int) -> Config:
+        """The configuration of one training."""
+        counts = len(self.survey.of("labelled")), len(self.survey.of("taught"))
+        student, seed = self.settings.student, self.settings.seed
+        return plans.config_of(self.begin, student, self.name, self.data, counts, part, steps, seed)
+
+
 def adapt(survey: Survey, settings: Settings, out: Path, say: Callable[[str], None] = log.info) -> Adapted:
     """Fine-tune a student on the images of a survey; see distill.adapt.
 
@@ -80,33 +116,33 @@ def adapt(survey: Survey, settings: Settings, out: Path, say: Callable[[str], No
     survey = with_reference(survey)
     begin = description.describe(settings.student)
     validation = plans.validation_of(len(survey.of("labelled")))
-    name = settings.name or name_of(settings.student, out)
+    this = Round(begin, settings, out, settings.name or name_of(settings.student, out), survey, validation)
     check_place(out)
     with only_run(out):
-        work = out / "work" / _round(survey, begin.weights_sha256, settings)
+        work = this.work
         make_folder(work)
-        _take_data(survey, begin, out / "data", work.name)
-        steps = _steps(settings, validation, work, begin, out, name, survey)
-        scores = _score(begin, settings, out, work, name, survey, validation, steps, say)
-        best = scores.best
+        _take_data(this)
+        steps = steps_of(this)
+        scores = _score(this, steps, say)
         if not (work / "done.json").exists():
-            config = _finish(begin, settings, out, work, name, survey, validation, scores, steps, say)
+            config = _finish(this, scores, steps, say)
             write_bytes(out / CONFIG, _config_text(config, settings.student).encode())
             _note_round(out / HISTORY, survey, scores)
             write_bytes(work / "done.json", b"{}")
             _remove_others(out / "work", work)
-        return Adapted(name, survey, validation, scores, best, steps, perf_counter() - start, out, work / "drawings")
+        seconds = perf_counter() - start
+        return Adapted(this.name, survey, validation, scores, scores.best, steps, seconds, out, work / "drawings")
 
 
-def _take_data(survey: Survey, begin: description.Description, folder: Path, number: str) -> None:
+def _take_data(this: Round) -> None:
     """The images and labels of a round, unless they are there: another round may have put its own in their place."""
-    note = folder / ROUND
+    note, number = this.data / ROUND, this.work.name
     if note.exists() and note.read_text(encoding="utf-8") == number:
         return
     from distill.adapt.measure import write_data
 
-    size = begin.spec.object_diameter
-    write_data(survey, size.median_px if size else None, folder)
+    size = this.begin.spec.object_diameter
+    write_data(this.survey, size.median_px if size else None, this.data)
     write_bytes(note, number.encode())  # last: a folder without it is written again
 
 
@@ -141,125 +177,76 @@ def check_place(out: Path) -> None:
         raise InputError(msg)
 
 
-def _round(survey: Survey, weights: str, settings: Settings) -> str:
-    """Twelve hex digits for everything that a result depends on."""
-    known = {**asdict(settings), "weights": weights, "data": survey.digest()}
-    return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:12]
-
-
-def _part(validation: Validation, number: int, held_out: bool) -> str:
-    return f"fold={number}of{validation.folds}&part={'val' if held_out else 'train'}"
-
-
-def _config(
-    begin: description.Description, settings: Settings, out: Path, name: str, survey: Survey, part: str, steps: int
-) -> Config:
-    counts = len(survey.of("labelled")), len(survey.of("taught"))
-    data = (out / "data").absolute()
-    return plans.config_of(begin, settings.student, name, data, counts, part, steps, settings.seed)
-
-
-def _steps(
-    settings: Settings,
-    validation: Validation,
-    work: Path,
-    begin: description.Description,
-    out: Path,
-    name: str,
-    survey: Survey,
-) -> int:
+def steps_of(this: Round) -> int:
     """As they were given, or as many as the minutes allow on this machine; decided once for a round."""
-    note = work / "steps.json"
-    if settings.minutes is None:
-        return plans.check_steps(settings.steps)
+    note, minutes = this.work / "steps.json", this.settings.minutes
+    if minutes is None:
+        return plans.check_steps(this.settings.steps)
     if not note.exists():
         from distill.adapt.timing import seconds_per_step
 
-        part = _part(validation, 0, held_out=False)
-        one = seconds_per_step(_config(begin, settings, out, name, survey, part, plans.INTERVAL))
-        time = 60 * settings.minutes * STEP_SHARE / validation.trainings
+        one = seconds_per_step(this.config(this.part(0, held_out=False), plans.INTERVAL))
+        time = 60 * minutes * STEP_SHARE / this.validation.trainings
         whole = time / one / (1 + 1 / plans.INT8_SHARE)
         steps = max(plans.INTERVAL, math.floor(whole / plans.INTERVAL) * plans.INTERVAL)
         write_bytes(note, json.dumps({"steps": steps}).encode())
     return int(json.loads(note.read_text(encoding="utf-8"))["steps"])
 
 
-def _score(
-    begin: description.Description,
-    settings: Settings,
-    out: Path,
-    work: Path,
-    name: str,
-    survey: Survey,
-    validation: Validation,
-    steps: int,
-    say: Callable[[str], None],
-) -> Scores:
+def _score(this: Round, steps: int, say: Callable[[str], None]) -> Scores:
     """Every candidate on images that it was not trained on."""
     from distill.adapt import measure
 
     rounds: list[Scores] = []
-    for number in range(validation.rounds):
-        note = work / f"fold-{number}.json"
+    labels = this.begin.labels
+    for number in range(this.validation.rounds):
+        note = this.work / f"fold-{number}.json"
         if not note.exists():
             say(
-                f"training {number + 1} of {validation.trainings}: {steps} steps in float, part {number + 1} is held "
-                "out (the Dice of a phase is of images that it is trained on)"
+                f"training {number + 1} of {this.validation.trainings}: {steps} steps in float, part {number + 1} is "
+                "held out (the Dice of a phase is of images that it is trained on)"
             )
-            config = _config(begin, settings, out, name, survey, _part(validation, number, held_out=False), steps)
-            student = measure.trained(config, work / f"fold-{number}")
-            first = measure.load(settings.student)
-            spec, _ = measure.tuned(first, config.data.validation[0], begin.labels)
-            held_out = f"folder:{(out / 'data').absolute()}/labelled?labels={begin.labels}&"
-            held_out += _part(validation, number, held_out=True)
-            scores = measure.score_round(first, spec, student, held_out, begin.labels, work / "drawings")
+            config = this.config(this.part(number, held_out=False), steps)
+            student = measure.trained(config, this.work / f"fold-{number}")
+            first = measure.load(this.settings.student)
+            spec, _ = measure.tuned(first, config.data.validation[0], labels)
+            held_out = f"folder:{this.data}/labelled?labels={labels}&{this.part(number, held_out=True)}"
+            scores = measure.score_round(first, spec, student, held_out, labels, this.work / "drawings")
             measure.write_scores(note, scores)
         rounds.append(measure.Scores.read(note))
     return measure.Scores.joined(rounds)
 
 
-def _finish(
-    begin: description.Description,
-    settings: Settings,
-    out: Path,
-    work: Path,
-    name: str,
-    survey: Survey,
-    validation: Validation,
-    scores: Scores,
-    steps: int,
-    say: Callable[[str], None],
-) -> Config:
+def _finish(this: Round, scores: Scores, steps: int, say: Callable[[str], None]) -> Config:
     """The student's folder, and the configuration that trains it again."""
     from distill.adapt import measure
     from distill.adapt.lineage import adapted_lineage
     from distill.student.student import save
     from distill.training.report import write_report
 
-    part = "part=all" if validation.is_crossed else _part(validation, 0, held_out=False)
-    config = _config(begin, settings, out, name, survey, part, steps)
+    validation, labels = this.validation, this.begin.labels
+    config = this.config("part=all" if validation.is_crossed else this.part(0, held_out=False), steps)
     if scores.best == measure.TRAINED:
-        place = work / ("final" if validation.is_crossed else "fold-0")
+        place = this.work / ("final" if validation.is_crossed else "fold-0")
         if validation.is_crossed:
             say(f"training {validation.trainings} of {validation.trainings}: {steps} steps, all images with labels")
         student, logs = measure.trained(config, place), place.with_name(f"{place.name}.training")
         curves = student.metrics["thresholds"]
     else:
-        student, logs = measure.load(settings.student), work
+        student, logs = measure.load(this.settings.student), this.work
         curves = student.metrics.get("thresholds", {})
         if scores.best == measure.TUNED:
-            spec, curves = measure.tuned(student, config.data.validation[0], begin.labels)
+            spec, curves = measure.tuned(student, config.data.validation[0], labels)
             student = replace(student, spec=spec)
     told = {
-        "labels": begin.labels,
+        "labels": labels,
         "validation": {"fp32" if student.scheme is None else "int8": scores.evaluation(scores.best)},
         "validated_by": f"{validation}; {scores.best}",
         "thresholds": curves,
     }
-    student = replace(
-        measure.renamed(student, name), metrics=told, lineage=adapted_lineage(student, survey, scores.best)
-    )
-    with replacing(out / STUDENT) as folder:
+    lineage = adapted_lineage(student, this.survey, scores.best)
+    student = replace(measure.renamed(student, this.name), metrics=told, lineage=lineage)
+    with replacing(this.out / STUDENT) as folder:
         folder.mkdir()
         save(student, folder)
         write_report(student, config, logs, folder)

@@ -54,17 +54,20 @@ def adapt(
     from distill.student import description
 
     flow.check_place(out)
-    settings = flow.Settings(student or description.DEFAULT, steps or plan.STEPS, minutes, seed, name)
+    requested = plan.STEPS if steps is None else steps
+    settings = flow.Settings(student or description.DEFAULT, requested, minutes, seed, name)
     begin = description.describe(settings.student)
     if len(begin.spec.channels) > 1:
         msg = f"{settings.student} sees {len(begin.spec.channels)} channels; begin with a student that sees one."
         raise InputError(msg)
     found = flow.with_reference(survey.survey(images, labels, masks, channel, begin.trained_on))
     scheme = plan.validation_of(len(found.of("labelled")))
-    plan.check_steps(settings.steps)
+    rounded = plan.check_steps(requested)
     for line in _survey_lines(found):
         print(line, flush=True)
     print(f"plan: {scheme}", flush=True)
+    if rounded != requested:
+        print(f"steps: {rounded}, the multiple of {plan.INTERVAL} that is nearest to {requested}", flush=True)
     with trainer_libraries():
         from distill.adapt import artefacts, report
     with log_to_stderr(), stoppable():

@@ -13,7 +13,7 @@ from distill.commands.schema import schema
 from distill.commands.students import students
 from distill.commands.study import study
 from distill.commands.tune import tune
-from runtime.commands.command_line import EPILOG, epilog
+from runtime.commands.command_line import EPILOG, can_complete, epilog
 
 EXAMPLES = {
     adapt: "adapt my-images --out runs/mine",
@@ -29,6 +29,6 @@ EXAMPLES = {
     schema: "schema",
 }
 
-app = typer.Typer(add_completion=False, help=__doc__, epilog=EPILOG, rich_markup_mode=None)
+app = typer.Typer(add_completion=can_complete(), help=__doc__, epilog=EPILOG, rich_markup_mode=None)
 for command, example in EXAMPLES.items():
     app.command(epilog=epilog(f"python -m distill {example}"))(command)

@@ -63,13 +63,16 @@ def _check(chosen: "Config", validation: bool) -> dict[str, Any]:
     def look(spec: str, split: str) -> None:
         data = open_set(spec, split)
         if ready:
-            counts[f"{spec} ({split})"] = {"images": len(data), "stored": stored(chosen.teacher, data)}
+            untaught: list[str] = []
+            known = stored(chosen.teacher, data, untaught)
+            counts[f"{spec} ({split})"] = {"images": len(data), "stored": known, "untaught": len(untaught)}
 
     for spec, split in specs_of(chosen, validation=validation):
         examined.attempt(lambda spec=spec, split=split: look(spec, split))
     for name, count in counts.items():
         wants = f"images have what {chosen.teacher.name} wants"
-        print(f"{name}: {count['images']} {wants}; {count['stored']} are stored")
+        have, lack = count["images"] - count["untaught"], count["untaught"]
+        print(f"{name}: {have} {wants}; {count['stored']} are stored" + (f"; {lack} have it not" if lack else ""))
     examined.raise_problems()
     return {"teacher": chosen.teacher.name, "store": chosen.teacher.store, "data": counts}
 
@@ -93,6 +96,7 @@ def _summary(account: "Account", peak: int | None) -> str:
     speed = account.images_per_second
     parts = [
         f"{account.teacher}: {account.images} images, {account.skipped} skipped (stored before)",
+        *([f"{account.untaught} that the teacher has no answer about"] if account.untaught else []),
         f"{speed:.3g} images/s" if speed else "nothing to compute",
         f"{account.bytes / 1e6:.2f} MB written to {account.store}",
     ]

@@ -148,8 +148,9 @@ def spoken_for(config: Config, data: TrainingData) -> Iterator[Sample]:
     kind = config.data.labels
     for images, soft in zip(data.train, data.soft, strict=True):
         yield from _labelled(config, [images])
-        for sample in divide(images, config.data, config.seed)[1] if soft else ():
-            yield replace(sample, labels={kind: (soft[sample.name] > HALF).astype(np.int32)})
+        for sample in divide(images, config.data, config.seed)[1]:
+            if sample.name in soft:
+                yield replace(sample, labels={kind: (soft[sample.name] > HALF).astype(np.int32)})
 
 
 def _can_answer(section: TeacherSection, samples: Sequence[Sample]) -> bool:

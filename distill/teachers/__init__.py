@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from distill.datasets import Sample
 
 
+class Untaught(InputError):
+    """The teacher has no answer about this image; it may have one about others of the same set."""
+
+
 class Teacher(Protocol):
     """A teacher that is loaded and ready."""
 
@@ -37,7 +41,8 @@ class Teacher(Protocol):
     def reference(self, sample: Sample) -> NDArray[Any] | None:
         """What it is given about a sample besides the planes: labels for prompts, a saved mask; None where nothing.
 
-        InputError where the sample lacks it. It goes to `probability` as `instances`, and its content into the key.
+        InputError where the sample lacks it; Untaught where images may lack it, which are then left out. It goes to
+        `probability` as `instances`, and its content into the key.
         """
         ...
 

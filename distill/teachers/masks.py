@@ -6,6 +6,11 @@
 
 PATH is a folder with a file for each sample, called as the sample or, where fields were cut into tiles, as the field;
 or one file, where the data are one field. A tile finds its place in the field by its name, FIELD@y{row}x{column}.
+An image without a file is left out of what the teacher teaches, and counted; or another teacher speaks for it:
+
+    [teacher.options.missing]
+    name, weights = "unet", "PATH"    as in [teacher]
+
 Labels are hard, 0 and 1, unless ``soften`` blurs them: the expectation of a mask whose outline is uncertain by
 that many pixels (normally distributed).
 """
@@ -13,7 +18,7 @@ that many pixels (normally distributed).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,9 +26,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import ndimage
 
-from distill.config.sections import Section, require
+from distill.config.sections import Section, TeacherSection, require
 from distill.datasets.pictures import PNG, TIFF, decode
-from distill.teachers import TeacherKind
+from distill.teachers import TeacherKind, Untaught, open_teacher
 from runtime.errors import InputError
 
 if TYPE_CHECKING:
@@ -31,8 +36,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from distill.config.sections import TeacherSection
     from distill.datasets import Sample
+    from distill.teachers import Teacher
 
 NPY = (".npy",)
 LABELS, PROBABILITY = "labels:", "probability:"
@@ -48,6 +53,8 @@ class MaskOptions(Section):
     """Standard deviation in pixels by which masks are blurred; 0 leaves them hard."""
     licence: str = ""
     """Of the masks, which do not say theirs."""
+    missing: TeacherSection = field(default_factory=TeacherSection)
+    """A teacher as in [teacher], for images without a saved mask; without a name these are left out."""
 
     def __post_init__(self) -> None:
         require(0 <= self.soften < 100, f"soften is {self.soften}; give pixels, 0 to 100, for example 1.5.")
@@ -57,11 +64,20 @@ class Masks:
     """Saved planes by sample; ``reference`` finds them, ``probability`` says what they mean."""
 
     name = "masks"
-    channels = ()
     needs_instances = True
 
     def __init__(self, section: TeacherSection, options: MaskOptions) -> None:
         self.weights, self.soften, self.licence = section.weights, options.soften, options.licence or LICENCE
+        self.other: Teacher | None = open_teacher(options.missing) if options.missing.name else None
+        self.channels: tuple[str, ...] = ()
+        if self.other is not None:
+            if self.other.needs_instances:
+                msg = (
+                    f"teacher.options.missing names {self.other.name!r}, which is given labels with each image; name "
+                    "one that looks at pixels alone."
+                )
+                raise InputError(msg)
+            self.channels, self.licence = self.other.channels, f"{self.licence}; {self.other.licence}"
         self.kind = self.weights.removeprefix(LABELS) if self.weights.startswith(LABELS) else None
         self.path = Path(self.weights.removeprefix(PROBABILITY)).expanduser()
         self.whole_numbers = "probabilities" if self.weights.startswith(PROBABILITY) else "labels"
@@ -71,15 +87,21 @@ class Masks:
 
     def key(self) -> Mapping[str, str]:
         """How planes are understood; the planes themselves go into the key as the reference."""
-        return {"whole numbers": self.whole_numbers, "soften": repr(self.soften)}
+        other = {} if self.other is None else {f"missing {key}": value for key, value in self.other.key().items()}
+        return {"whole numbers": self.whole_numbers, "soften": repr(self.soften), **other}
 
-    def reference(self, sample: Sample) -> NDArray[Any]:
-        """The saved plane (H, W) of a sample, as it is stored; InputError where there is none of its size."""
+    def reference(self, sample: Sample) -> NDArray[Any] | None:
+        """The saved plane (H, W) of a sample, as it is stored; None where the other teacher speaks for it.
+
+        Untaught where there is none, and no other teacher; InputError for one of another size.
+        """
         if self.kind is not None:
             return sample.labels_of(self.kind, 'choose among these in teacher.weights = "labels:KIND"')
         place = TILE.fullmatch(sample.name)
         field = place["field"] if place else sample.name
         file = self._file(sample.name, field)
+        if file is None:
+            return None
         plane, shape = self.read(file), sample.image.shape[1:]
         if plane.shape != shape and place:
             row, col = int(place["row"]), int(place["col"])
@@ -97,6 +119,8 @@ class Masks:
 
     def probability(self, image: NDArray[Any], instances: NDArray[Any] | None = None) -> NDArray[np.float32]:
         """What the saved plane (instances, of any dtype) says, whatever the image."""
+        if instances is None and self.other is not None:
+            return self.other.probability(image)
         if instances is None:
             msg = "The teacher 'masks' has nothing to say of pixels; give the saved plane, Masks.reference(sample)."
             raise InputError(msg)
@@ -115,14 +139,17 @@ class Masks:
         """One by one."""
         return [self.probability(*pair) for pair in zip(images, instances, strict=True)]
 
-    def _file(self, name: str, field: str) -> Path:
+    def _file(self, name: str, field: str) -> Path | None:
+        """The masks of an image; None where the other teacher speaks for it."""
         if self.path.is_dir():
             for stem in (name, field):
                 if stem in self.files:
                     return self.files[stem]
+            if self.other is not None:
+                return None
             there = ", ".join(sorted(self.files)[:3])
             msg = f"{str(self.path)!r} has no masks of {name} (or {field}); it has {len(self.files)}, such as {there}."
-            raise InputError(msg)
+            raise Untaught(msg)
         self.field = self.field or field
         if field != self.field:
             msg = (

@@ -14,10 +14,13 @@ import numpy as np
 from distill.evaluation.evaluate import score
 from distill.evaluation.predict import segmenting
 from distill.student import student as student_files
+from distill.teachers import Untaught
 from runtime.metrics import HEADLINES, dice
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
     from distill.config.sections import Config
     from distill.datasets import Sample
@@ -73,21 +76,28 @@ class Headroom:
         )
 
 
-def headroom(config: Config, samples: Sequence[Sample]) -> Headroom:
-    """Measure the teacher and the students of teacher.undistilled on held-out samples."""
+def headroom(config: Config, samples: Sequence[Sample]) -> Headroom | None:
+    """Measure the teacher and the students of teacher.undistilled on the held-out samples that it has an answer about.
+
+    None without any: masks may have been saved of the training images alone.
+    """
+    from distill.teaching import soft_labels  # zarr, for those who have a teacher
+
+    try:
+        soft = soft_labels.obtain_some(config.teacher, samples)
+    except Untaught:
+        return None
+    samples, planes = [samples[index] for index in soft], [*soft.values()]
     section, labels = config.teacher, config.data.labels
     students = [student_files.load(folder) for folder in section.undistilled]
     scores = tuple(
         score(segmenting(student.graph(), student.spec), student.spec, samples, labels).scores[HEADLINES[0]].mean
         for student in students
     )
-    return Headroom(teacher_dice(config, samples), scores, len(samples), extra=config.data.labelled < 1)
+    return Headroom(teacher_dice(planes, samples, labels), scores, len(samples), extra=config.data.labelled < 1)
 
 
-def teacher_dice(config: Config, samples: Sequence[Sample]) -> float:
-    """Mean Dice over samples of the teacher's probability above one half."""
-    from distill.teaching import soft_labels  # zarr, for those who have a teacher
-
-    soft = soft_labels.obtain(config.teacher, samples)
-    truth = [sample.labels[config.data.labels] > 0 for sample in samples]
-    return float(np.mean([dice(plane > HALF, mask) for plane, mask in zip(soft, truth, strict=True)]))
+def teacher_dice(planes: Sequence[NDArray[np.uint8]], samples: Sequence[Sample], labels: str) -> float:
+    """Mean Dice over samples of the teacher's probability, planes uint8 (H, W), above one half."""
+    pairs = zip(planes, samples, strict=True)
+    return float(np.mean([dice(plane > HALF, sample.labels[labels] > 0) for plane, sample in pairs]))

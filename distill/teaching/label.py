@@ -26,6 +26,7 @@ class Account:
     """What a labelling did; the clock runs while the teacher works.
 
     images : looked at, of which `skipped` were in the store already; bytes : written to the disk
+    untaught : images that the teacher has no answer about
     rounding_max, rounding_rms : how far 8 bits are from what the teacher said, as probability
     """
 
@@ -33,6 +34,7 @@ class Account:
     store: str
     images: int = 0
     skipped: int = 0
+    untaught: int = 0
     bytes: int = 0
     seconds: float = 0.0
     rounding_max: float = 0.0
@@ -83,11 +85,13 @@ def label(
     total = sum(map(len, sets))
     for data in sets:
         clock = time.perf_counter()
-        for soft in label_all(config.teacher, data):
+        without: list[str] = []
+        for soft in label_all(config.teacher, data, without):
             now = time.perf_counter()
             account.add(soft, now - clock)
             clock = now
-            step(account, total)
+            step(account, total - account.untaught)
+        account.untaught += len(without)
     return account
 
 

@@ -21,6 +21,7 @@ import numpy as np
 
 from distill import teachers
 from distill.store import Damaged, Store
+from distill.teachers import Untaught
 from distill.teaching.views import Views
 from runtime.errors import EdgescopeError
 
@@ -77,25 +78,52 @@ def obtain(
     progress : called once a sample. The teacher's network is loaded only where something is missing.
     InputError where a sample lacks a channel or labels that the teacher wants.
     """
+    found = _obtained(section, samples, None, progress)
+    return [found[index] for index in range(len(samples))]
+
+
+def obtain_some(section: TeacherSection, samples: Sequence[Sample]) -> dict[int, NDArray[np.uint8]]:
+    """The same by the sample's index, without those that the teacher has no answer about; their count is logged."""
+    untaught: list[str] = []
+    found = _obtained(section, samples, untaught)
+    if untaught:
+        log.warning(
+            "the teacher has no answer about %d of %d images (first: %s)",
+            len(untaught), len(samples), min(untaught),
+        )  # fmt: skip
+    return found
+
+
+def _obtained(
+    section: TeacherSection,
+    samples: Sequence[Sample],
+    untaught: list[str] | None,
+    progress: Callable[[], None] = lambda: None,
+) -> dict[int, NDArray[np.uint8]]:
     found, last = {}, time.monotonic()
-    for label in label_all(section, samples):
+    for label in label_all(section, samples, untaught):
         found[label.index] = label.probability
         progress()
         if time.monotonic() - last >= EVERY:
             last = time.monotonic()
             log.info("soft labels: %d of %d images", len(found), len(samples))
-    return [found[index] for index in range(len(samples))]
+    return found
 
 
-def label_all(section: TeacherSection, samples: Sequence[Sample]) -> Iterator[SoftLabel]:
+def label_all(
+    section: TeacherSection, samples: Sequence[Sample], untaught: list[str] | None = None
+) -> Iterator[SoftLabel]:
     """The soft label of each sample, in no particular order, each in the store before it is given.
+
+    untaught : takes the names of samples that the teacher has no answer about, as long as it has one about others;
+        without it, they are an InputError
 
     Processes that work on the same samples begin at different places, so that they share the work; where they meet,
     the first answer stays.
     """
     teacher, store = teachers.open_teacher(section), Store(Path(section.store))
     waiting: list[Question] = []
-    for question in _questions(section, teacher, samples):
+    for question in _questions(section, teacher, samples, untaught):
         if (stored := _stored(store, question)) is not None:
             yield SoftLabel(question.index, question.name, stored, computed=False)
             continue
@@ -106,10 +134,13 @@ def label_all(section: TeacherSection, samples: Sequence[Sample]) -> Iterator[So
     yield from _ask(teacher, store, waiting)
 
 
-def stored(section: TeacherSection, samples: Sequence[Sample]) -> int:
-    """How many of the samples the store knows. Checks on the way that each has what the teacher wants."""
+def stored(section: TeacherSection, samples: Sequence[Sample], untaught: list[str] | None = None) -> int:
+    """How many of the samples the store knows. Checks on the way that each has what the teacher wants.
+
+    untaught : as in label_all
+    """
     teacher, store = teachers.open_teacher(section), Store(Path(section.store))
-    return sum(store.has(question.key) for question in _questions(section, teacher, samples))
+    return sum(store.has(question.key) for question in _questions(section, teacher, samples, untaught))
 
 
 def quantize(probability: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -117,14 +148,22 @@ def quantize(probability: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.rint(np.clip(probability, 0, 1) * 255).astype(np.uint8)
 
 
-def _questions(section: TeacherSection, teacher: Teacher, samples: Sequence[Sample]) -> Iterator[Question]:
+def _questions(
+    section: TeacherSection, teacher: Teacher, samples: Sequence[Sample], untaught: list[str] | None = None
+) -> Iterator[Question]:
     views = Views(samples, teacher.channels, section.membrane)
     known = {"name": teacher.name, **teacher.key()}
     first = int.from_bytes(os.urandom(4), "big") % max(1, len(samples))
     for index in chain(range(first, len(samples)), range(first)):
         sample = samples[index]
         image = views.of(index, sample)
-        reference = teacher.reference(sample)
+        try:
+            reference = teacher.reference(sample)
+        except Untaught:
+            if untaught is None or len(untaught) + 1 == len(samples):  # of all images, it is the wrong folder
+                raise
+            untaught.append(sample.name)
+            continue
         yield Question(index, sample.name, image, reference, _key(known, image, reference))
 
 

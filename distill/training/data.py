@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from distill.config.sections import Config, DataSection, PhaseSection
     from distill.datasets import Dataset, Sample
     from distill.training.crops.host import Field
+
+log = logging.getLogger(__name__)
 
 REMEDY = "set data.labels"
 MEASURED = 200  # crops, for the size of their objects
@@ -119,8 +122,10 @@ class TrainingData(lightning.LightningDataModule):
         section, groups, shares = self.config.data, [], []
         for data, share in zip(self.train, section.share or (1.0,) * len(self.train), strict=True):
             labelled, alone = self._divided(data)
-            self.used.append(data.subset([sample.name for sample in (*labelled, *alone)]))
             soft = self._soft(data, {sample.name: sample for sample in (*labelled, *alone)})
+            if soft:
+                soft, alone = self._completed(soft, labelled, alone)
+            self.used.append(data.subset([sample.name for sample in (*labelled, *alone)]))
             self.soft.append(soft)
             if labelled:
                 groups.append(self._fields(labelled, soft, with_labels=True))
@@ -158,7 +163,22 @@ class TrainingData(lightning.LightningDataModule):
         from distill.teaching import soft_labels  # zarr, for those who have a teacher
 
         samples = [decoded[name] if name in decoded else data.read(name) for name in data.names]
-        return dict(zip(data.names, soft_labels.obtain(self.config.teacher, samples), strict=True))
+        found = soft_labels.obtain_some(self.config.teacher, samples)
+        return {data.names[index]: soft for index, soft in found.items()}
+
+    def _completed(
+        self, soft: dict[str, NDArray[np.uint8]], labelled: Sequence[Sample], alone: Sequence[Sample]
+    ) -> tuple[dict[str, NDArray[np.uint8]], list[Sample]]:
+        """Where the teacher has no answer the labels stand in for it; an image without labels, too, is left out."""
+        kind = self.config.data.labels
+        own = {one.name: 255 * (one.labels[kind] > 0).astype(np.uint8) for one in labelled if one.name not in soft}
+        kept = [one for one in alone if one.name in soft]
+        if own or len(kept) < len(alone):
+            log.warning(
+                "%d images are taught by their labels alone, and %d without labels and teacher are left out",
+                len(own), len(alone) - len(kept),
+            )  # fmt: skip
+        return soft | own, kept
 
     def _fields(
         self, samples: Sequence[Sample], soft: Mapping[str, NDArray[np.uint8]], *, with_labels: bool

@@ -13,6 +13,7 @@ from distill import datasets, students, teachers
 from distill.networks.imagenet import layers
 from distill.networks.spec import spec_of
 from distill.student import student as student_files
+from distill.teachers import Untaught
 from distill.teaching.online import members_of
 from distill.teaching.views import check_control
 from distill.training.data import no_objects
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from distill.config.sections import Config, TrainerSection
     from distill.datasets import Dataset, Sample
 
-    Ask = Callable[[Sample], object]  # Teacher.reference: InputError where the image lacks what the teacher wants
+    Ask = Callable[[Sample], object]  # Teacher.reference: Untaught or InputError where the image lacks what it wants
 
 
 @dataclass
@@ -158,11 +159,16 @@ def _data(
         raise InputError(msg)
     others = data[0].labels if split == "test" else {}  # test data are scored for the labels that they have
     wanted, count = labels if labels in others else next(iter(others), labels), 0
-    objects = False
+    objects, untaught = False, 0
     for sample in data:
         sample.planes(channels)
-        for ask in asked:
-            ask(sample)
+        try:
+            for ask in asked:
+                ask(sample)
+        except Untaught:
+            untaught += 1
+            if least is not None and untaught == len(data):  # validation images need no teacher
+                raise
         count += wanted in sample.labels
         objects = objects or (wanted in sample.labels and bool(sample.labels[wanted].any()))
         if least is None:
@@ -172,7 +178,8 @@ def _data(
         raise InputError(msg)
     if count and not objects and (least or split == "val"):
         raise no_objects(count, f"images of {spec}, part {split},")
-    return f"{split}: {spec}, {_words(data)}, channels {', '.join(sample.channels)}, labels {wanted} of {count}"
+    fact = f"{split}: {spec}, {_words(data)}, channels {', '.join(sample.channels)}, labels {wanted} of {count}"
+    return fact + (f"; the teacher has no answer about {untaught}" if untaught else "")
 
 
 def _words(data: Dataset) -> str:

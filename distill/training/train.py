@@ -74,7 +74,8 @@ def fit(config: Config, out: Path) -> Student | None:
             sweep_folder(work)
         _begin(config, work)
         if config.teacher.name and not is_online(config.teacher) and rank_zero_only.rank == 0:
-            log.info("%s", headroom(config, data.validation).sentence())
+            room = headroom(config, data.validation)
+            log.info("%s", room.sentence() if room else "headroom: the teacher has no answer about held-out images")
         model = float_phase(config, data, work)
         graph = flatten(model, data.spec.tile, len(data.spec.channels))
         prepared = quantized_phase(config, data, graph, work) if config.qat.steps else None

@@ -1,13 +1,14 @@
 // A C++ host for the intel artefact: a raw uint16 frame in, its objects out, as `Segmenter` gives them, bit for bit.
 //
-//   host MODEL.xml TILE_H TILE_W OVERLAP LOW HIGH THRESHOLD CORE_THRESHOLD CORE_PROMINENCE CORE_SMOOTHING MIN_AREA
-//        HEIGHT WIDTH [MAPS.f32] < frame.u16 > objects.csv
+//   host ARTIFACT HEIGHT WIDTH [MAPS.f32] < frame.u16 > objects.csv
 //
-// The numbers are in the artefact's manifest.json: tile, overlap, normalization.low and .high, threshold, objects.
-// OpenVINO runs the model, edgescope.h does the rest. MAPS.f32 receives the maps: channels x HEIGHT x WIDTH float32;
-// outputs[0].meaning names the channels. docs/embedding.md has a build line.
+// ARTIFACT is a folder. Its checksums are compared, and its probes replayed, before the frame is segmented. OpenVINO runs
+// the model, artifact.hpp reads the folder, edgescope.h does the rest. The frame is segmented at the size it has, as by
+// diameter="off". MAPS.f32 receives the maps: channels x HEIGHT x WIDTH float32; outputs[0].meaning of the manifest
+// names the channels. docs/embedding.md has a build line.
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -17,6 +18,8 @@
 
 #include <edgescope.h>
 #include <openvino/openvino.hpp>
+
+#include "artifact.hpp"
 
 struct Frame {
     std::vector<uint16_t> pixels;
@@ -30,11 +33,13 @@ static int32_t checked(int32_t code) {
     return code;
 }
 
-// What becomes 0 and 1, for a manifest whose normalization.method is "robust"; what is odd goes to standard error.
-static std::vector<double> intensity_range(const Frame& frame, double low, double high) {
+// What becomes 0 and 1; what is odd about the frame goes to standard error.
+static std::vector<double> intensity_range(const Frame& frame, const Json& how) {
     std::vector<double> range(4);
+    const double low = how.number("low"), high = how.number("high");
+    const int32_t is_robust = how["method"].text == "robust";
     const int32_t flags = checked(edgescope_intensities(frame.pixels.data(), EDGESCOPE_UINT16, frame.height, frame.width,
-                                                        frame.stride(), low, high, 1, range.data()));
+                                                        frame.stride(), low, high, is_robust, range.data()));
     const char* names[] = {"padding", "debris", "inverted", "bright_field"};
     for (int i = 0; i < 4; ++i)
         if (flags >> i & 1) std::cerr << names[i] << "\n";
@@ -100,30 +105,79 @@ static void print(const std::vector<edgescope_object>& objects) {
                     o.mean_probability, o.perimeter, o.orientation, o.solidity);
 }
 
+static ov::CompiledModel open_model(const std::filesystem::path& folder, const Json& manifest) {
+    ov::Core core;
+    ov::AnyMap properties{ov::hint::performance_mode(ov::hint::PerformanceMode::LATENCY)};
+    for (const auto& [name, value] : manifest["hints"].fields) properties[name] = value.text;  // the precision, for one
+    return core.compile_model((folder / manifest["payload"]["openvino_xml"].text).string(), "CPU", properties);
+}
+
+// Run all probes; an error where the outputs are not within the manifest's tolerance of those of the reference.
+static void replay_probes(const std::filesystem::path& folder, const Json& manifest, ov::CompiledModel& model) {
+    const std::string zip = read_file(folder / manifest["probes"]["file"].text);
+    const auto inputs = read_probes(zip, "inputs"), expected = read_probes(zip, "outputs");
+    const ov::Shape in = model.input().get_shape(), out = model.output().get_shape();
+    const size_t pixels = in[2] * in[3], each = out[1] * pixels, count = inputs.size() / pixels;
+    if (!count || inputs.size() != count * pixels || expected.size() != count * each)
+        throw std::runtime_error("the probes are not of the model's shape; compile the artefact again");
+    const auto& meanings = manifest["outputs"].items.at(0)["meaning"].items;
+    size_t foreground = 0;
+    while (foreground < meanings.size() && meanings[foreground].text != "foreground") ++foreground;
+    const double threshold = manifest.number("threshold");
+    double most = 0, sum = 0, both = 0, masks = 0;
+    auto request = model.create_infer_request();
+    for (size_t probe = 0; probe < count; ++probe) {
+        request.set_input_tensor(ov::Tensor(ov::element::f32, in, const_cast<float*>(&inputs[probe * pixels])));
+        request.infer();
+        const float *output = request.get_output_tensor().data<float>(), *due = &expected[probe * each];
+        for (size_t i = 0; i < each; ++i) {
+            const double distance = std::fabs(double(output[i]) - due[i]);
+            most = std::isnan(distance) ? distance : std::max(most, distance);
+            sum += distance;
+            if (i / pixels != foreground) continue;
+            both += output[i] > threshold && due[i] > threshold;
+            masks += (output[i] > threshold) + (due[i] > threshold);
+        }
+    }
+    const double mean = sum / expected.size(), dice = masks ? 2 * both / masks : 1;
+    const Json& tolerance = manifest["tolerance"];
+    // Not "outside of the tolerance", so that a value that is no number is a miss.
+    if (!(most <= tolerance.number("probability_max") && mean <= tolerance.number("probability_mean") &&
+          dice >= tolerance.number("mask_dice")))
+        throw std::runtime_error("the probes are not reproduced here: max |dp| " + std::to_string(most) + ", mean " +
+                                 std::to_string(mean) + ", mask Dice " + std::to_string(dice));
+    std::cerr << count << " probes reproduced: max |dp| " << most << ", mask Dice " << dice << "\n";
+}
+
 static int run(int count, char** given) {
-    const auto whole = [&](int i) { return std::atoi(given[i]); };
-    const auto real = [&](int i) { return std::atof(given[i]); };
-    const edgescope_rule rule{real(7), real(8), real(9), real(10), whole(11)};
-    Frame frame{std::vector<uint16_t>(size_t(whole(12)) * whole(13)), whole(12), whole(13)};
+    const std::filesystem::path folder = given[1];
+    const Json manifest = open_artifact(folder);
+    auto model = open_model(folder, manifest);
+    replay_probes(folder, manifest, model);
+
+    const int height = std::atoi(given[2]), width = std::atoi(given[3]);
+    if (height < 1 || width < 1) throw std::runtime_error("HEIGHT and WIDTH are pixels, at least 1");
+    Frame frame{std::vector<uint16_t>(size_t(height) * width), height, width};
     if (std::fread(frame.pixels.data(), sizeof(uint16_t), frame.pixels.size(), stdin) != frame.pixels.size())
         throw std::runtime_error("the frame ends early");
-    ov::Core core;
-    auto model = core.compile_model(given[1], "CPU", ov::hint::performance_mode(ov::hint::PerformanceMode::LATENCY),
-                                    ov::hint::inference_precision(ov::element::f32));  // the manifest's hint
-    const auto maps = run_tiles(frame, model, whole(2), whole(3), whole(4), intensity_range(frame, real(5), real(6)));
-    if (count == 15) {
-        std::FILE* file = std::fopen(given[14], "wb");
+    const ov::Shape tile = model.input().get_shape();
+    const auto maps = run_tiles(frame, model, int(tile[2]), int(tile[3]), int(manifest.number("overlap")),
+                                intensity_range(frame, manifest["normalization"]));
+    if (count == 5) {
+        std::FILE* file = std::fopen(given[4], "wb");
         if (!file || std::fwrite(maps.data(), sizeof(float), maps.size(), file) != maps.size() || std::fclose(file))
             throw std::runtime_error("the maps cannot be written");
     }
-    print(find_objects(frame, maps, rule));
+    const Json& objects = manifest["objects"];
+    print(find_objects(frame, maps, {manifest.number("threshold"), objects.number("core_threshold"),
+                                     objects.number_or("core_prominence", 0), objects.number_or("core_smoothing", 0),
+                                     int64_t(objects.number("min_area"))}));
     return 0;
 }
 
 int main(int count, char** given) {
-    if ((count != 14 && count != 15) || edgescope_version() != EDGESCOPE_VERSION) {
-        std::fputs("usage: host MODEL.xml TILE_H TILE_W OVERLAP LOW HIGH THRESHOLD CORE_THRESHOLD CORE_PROMINENCE "
-                   "CORE_SMOOTHING MIN_AREA HEIGHT WIDTH [MAPS.f32] < frame.u16 > objects.csv\n", stderr);
+    if ((count != 4 && count != 5) || edgescope_version() != EDGESCOPE_VERSION) {
+        std::fputs("usage: host ARTIFACT HEIGHT WIDTH [MAPS.f32] < frame.u16 > objects.csv\n", stderr);
         return 2;
     }
     try {

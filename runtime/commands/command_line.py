@@ -6,6 +6,8 @@ application as something to call, and a wrong call by the message that the excep
 
 from __future__ import annotations
 
+import sys
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from .. import __version__
@@ -21,6 +23,7 @@ DEBUG = "--debug"
 EPILOG = "--debug, anywhere: show a traceback with an error."
 VERSION = "--version"
 HELP = ("-h", "--help")
+SCRIPT = "edgescope-"  # how the names of the installed scripts begin
 
 
 def epilog(example: str) -> str:
@@ -54,6 +57,17 @@ def run(load: Callable[[], Callable[..., Any]], package: str, extra: str, argume
     return code if close_streams() else UNREAD
 
 
+def program_name(package: str) -> str:
+    """What the user has called: an installed script such as edgescope-bench, or a module."""
+    called = PurePath(sys.argv[0]).name.removesuffix(".exe")
+    return called if called.startswith(SCRIPT) else f"python -m {package}"
+
+
+def can_complete() -> bool:
+    """Whether a shell may complete the options of the program: of a script by its name, never of a module."""
+    return program_name("").startswith(SCRIPT)
+
+
 def _cause(error: BaseException) -> BaseException:
     """The interruption behind what a library made of it, else the error."""
     behind: BaseException | None = None if isinstance(error, EdgescopeError) else error
@@ -63,7 +77,7 @@ def _cause(error: BaseException) -> BaseException:
 
 
 def _call(load: Callable[[], Callable[..., Any]], package: str, extra: str, arguments: Sequence[str]) -> int:
-    program = f"python -m {package}"
+    program = program_name(package)
     try:
         call = load()
         names = list(HELP)

@@ -165,7 +165,7 @@ def _segment_stack(segment: Segmenter, stack: Stack, target: Path, args: argpars
             tables.append(PlaneObjects(result.labels(), result.table(), plane.label, plane.time, plane.focus))
         flags.update(dict.fromkeys(result.flags))
         used = result.scale
-        rule = {"threshold": result.threshold, **asdict(result.rule)}
+        rule = result.settings
     files = _write(target, stacks, stack)
     for kind in dict.fromkeys(args.objects):
         table = target.with_name(f"{target.name}-objects.{kind}")

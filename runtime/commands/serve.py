@@ -11,7 +11,7 @@ from ..hosts.mqtt import MqttHost, parse_broker
 from ..images.planes import number_or_name
 from ..segmenter import Segmenter
 from ..system import extras
-from .options import add_diameter, add_execution, add_trust, execution_of
+from .options import add_diameter, add_execution, add_rule, add_trust, execution_of, rule_of
 from .output import write_json
 
 if TYPE_CHECKING:
@@ -29,17 +29,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tls", action="store_true", help="encrypt, with the system's certificates")
     parser.add_argument("--channel", metavar="N|NAME", help="which channel, from 0 or by name, of images with several")
     add_diameter(parser)
+    add_rule(parser)
     add_trust(parser)
     add_execution(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Serve until SIGTERM or Ctrl-C; exit code 0 then."""
-    broker = parse_broker(args.broker, tls=args.tls)
+    broker, change = parse_broker(args.broker, tls=args.tls), rule_of(args)
     for module, extra in (("paho.mqtt.client", "mqtt"), ("tifffile", "io")):
         extras.load(module, extra=extra)  # better now than with the first command
     artifact = open_artifact(args.artifact, args.trust)
-    with Segmenter.of(artifact, execution_of(args), diameter=args.diameter) as segment:
+    with Segmenter.of(artifact, execution_of(args), diameter=args.diameter, change=change) as segment:
         host = MqttHost(segment, args.folder, number_or_name(args.channel))
 
         def end(*_: object) -> None:

@@ -23,21 +23,25 @@ import numpy as np
 from ..segmenter import Segmenter
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from ..segmenter import Segmentation
 
-_opened: dict[str, Segmenter] = {}
+_opened: dict[str, Segmenter] = {}  # by artefact and options
 _lock = threading.Lock()  # EDA's workers run in a pool of threads
 
 
 class DecidesByObjects:
     """Mix it into EDA's ImageAnalyserWorker.
 
-    artifact : name, folder or .zip; channel, plane : which image of the stack is segmented, from 0
+    artifact : name, folder or .zip; options : of Segmenter.open, for example {"threshold": 0.6}
+    channel, plane : which image of the stack is segmented, from 0
     """
 
     artifact: ClassVar[str]
+    options: ClassVar[Mapping[str, Any]] = {}
     channel: ClassVar[int] = 0
     plane: ClassVar[int] = 0
 
@@ -45,9 +49,10 @@ class DecidesByObjects:
         """What EDA asks for, of the images float64 (H, W, channels, planes) of a time point."""
         frame = network_output[:, :, self.channel, self.plane].astype(np.float32)
         with _lock:
-            if self.artifact not in _opened:
-                _opened[self.artifact] = Segmenter.open(self.artifact)
-            segment = _opened[self.artifact]
+            key = f"{self.artifact} {dict(self.options)}"
+            if key not in _opened:
+                _opened[key] = Segmenter.open(self.artifact, **self.options)
+            segment = _opened[key]
         return float(self.decision(segment(frame)))
 
     def decision(self, segmentation: Segmentation) -> float:

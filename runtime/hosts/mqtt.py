@@ -9,8 +9,9 @@ Topics and payloads are those of PlanktoScope's segmenter, so that its dashboard
     status/segmenter/object_id      {"object_id": 3}, for each object
     status/segmenter/metric         {"name": "a_3", "metadata": {...}}, for each object, in pixels; see `metrics`
 
-The objects of IMAGE are written beside it, as IMAGE-objects.csv, and the file `done` marks a folder that is done: it is
-left out unless the command says "force". Folders must be inside of the one that the host was started for.
+The objects of IMAGE are written beside it, as IMAGE-objects.csv. The file `done` marks a folder that is done, which is
+left out unless the command says "force"; it is JSON, with the artefact, and the threshold and rule used for each image.
+Folders must be inside of the one that the host was started for.
 """
 
 from __future__ import annotations
@@ -187,21 +188,27 @@ class MqttHost:
         files = sorted(
             path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not is_litter(path.name)
         )
+        used: dict[str, Any] = {}
         for number, path in enumerate(files, 1):
             if self._stop.is_set():
                 return False
             self._tell(f"Segmenting image {path.name}, image {number}/{len(files)}")
-            self._image(self._inside(path))
+            used[path.name] = self._image(self._inside(path))
         if files:
-            atomic.write_bytes(folder / DONE, b"")
+            manifest = self._segment.manifest
+            record = {"artifact": f"{manifest.student}-{manifest.target}-{manifest.precision}", "images": used}
+            atomic.write_bytes(folder / DONE, json.dumps(record, indent=2).encode())
         return True
 
-    def _image(self, path: Path) -> None:
+    def _image(self, path: Path) -> dict[str, float]:
+        """Segment an image, write and tell its objects; the settings that its last plane was segmented with."""
+        used: dict[str, float] = {}
         planes: list[PlaneObjects] = []
         scale: Scale | None = None  # the first plane whose objects are seen decides for all
         for plane in planes_of(path, self._choice):
             result = self._segment(plane.frame, plane.pixel_size_um, scale=scale)
             scale = result.scale if result.scale.source == SEEN else scale
+            used = result.settings
             planes.append(PlaneObjects(result.labels(), result.table(), plane.label, plane.time, plane.focus))
         write_csv(path.with_name(path.name + OBJECTS), planes)
         for plane in planes:
@@ -210,6 +217,7 @@ class MqttHost:
                 label = int(row["label"])
                 self._publish(f"{STATUS}/object_id", {"object_id": label})
                 self._publish(f"{STATUS}/metric", {"name": f"{stem}_{label}", "metadata": metrics(row)})
+        return used
 
     def _inside(self, path: Path) -> Path:
         """The path, without links; InputError when it is not in the root: a command may come from anyone."""

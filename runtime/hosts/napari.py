@@ -3,7 +3,7 @@
     with LiveSegmenter(artifact) as live:
         layer = LiveLayer(viewer, live)  # results appear in the viewer from now on
 
-The widget is the plugin's: Plugins > Segment (edgescope). It segments the plane that is shown of an image layer, or,
+The widget is the plugin's: Plugins > edgescope > Segment. It segments the plane that is shown of an image layer, or,
 with "live", every image that someone puts into the layer, as napari's camera plugins do.
 """
 
@@ -14,6 +14,7 @@ import logging
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -28,6 +29,7 @@ from ..frames.scale import DiameterRequest
 from ..frames.tiling import Grid
 from ..live import LiveSegmenter
 from ..live.worker import Beating
+from ..objects.rule import RuleChange
 from ..segmenter import Segmenter
 from ..system import extras
 
@@ -46,6 +48,12 @@ Shown: TypeAlias = Literal["mask", "labels", "probability"]
 SHOWN: tuple[Shown, ...] = ("labels", "mask", "probability")
 REDRAW_MS = 33  # a display's rhythm: a camera may be faster, and the newest result is what is wanted
 OURS = "edgescope"  # key in a layer's metadata, so that a result is not segmented in turn
+SETTINGS = "edgescope settings"  # key in a layer's metadata: the artefact, threshold and rule that made it
+RULE = {  # what a user may change of the artefact's rule; see runtime.objects.rule
+    "threshold": "Of the foreground probability, over 0 and below 1",
+    "min_area": "Pixels of the smallest object in the image",
+    "prominence": "How distinct neighbours must be, over 0 and below 1: a larger one separates fewer objects",
+}
 NAMED = {"nm": 1e-3, "nanometer": 1e-3, "um": 1.0, "µm": 1.0, "micrometer": 1.0, "micron": 1.0, "mm": 1e3}
 
 
@@ -251,6 +259,10 @@ class Panel:
         self.shown.addItems(list(SHOWN))
         self.diameter = qt.QLineEdit("auto")
         self.diameter.setToolTip("Of the objects: auto, pixels such as 24, micrometres such as 8um, or off")
+        self.rule = {name: qt.QLineEdit() for name in RULE}
+        for name, tip in RULE.items():
+            self.rule[name].setPlaceholderText("the artefact's")
+            self.rule[name].setToolTip(tip)
         self.segment, self.live = qt.QPushButton("Segment"), qt.QCheckBox("live: segment what comes into the layer")
         self.progress, self.status = qt.QProgressBar(), qt.QLabel("")
         self.progress.setVisible(False)
@@ -263,6 +275,7 @@ class Panel:
             ("Artefact", row),
             ("Image", self.layer),
             ("Diameter", self.diameter),
+            *((name.replace("_", " ").capitalize(), field) for name, field in self.rule.items()),
             ("Show", self.shown),
         ):
             form.addRow(label, field)
@@ -297,20 +310,22 @@ class Panel:
             layer, path = self._chosen(), self._artifact_path()
             plane = plane_of(layer, self._viewer.dims.current_step)
             size, diameter, shown = pixel_size_of(layer), self._diameter(), self.shown.currentText()
+            change = self._change()
         except EdgescopeError as error:
             self.status.setText(str(error))
             return
 
-        def work() -> tuple[NDArray[Any], str]:
+        def work() -> tuple[NDArray[Any], str, dict[str, float]]:
             segmenter = self._open(path)
             self._tiles.expect(plane.shape, segmenter.manifest)
             start = time.perf_counter()
-            result = segmenter(plane, size, diameter)
+            result = segmenter(plane, size, diameter, **asdict(change))
             array = array_of(result, shown)
-            return array, describe(result, time.perf_counter() - start)
+            return array, describe(result, time.perf_counter() - start), result.settings
 
-        def show(done: tuple[NDArray[Any], str]) -> None:
-            put_layer(self._viewer, done[0], shown, f"{layer.name} {shown}", like=layer)
+        def show(done: tuple[NDArray[Any], str, dict[str, float]]) -> None:
+            made = put_layer(self._viewer, done[0], shown, f"{layer.name} {shown}", like=layer)
+            made.metadata[SETTINGS] = {"artifact": str(path), **done[2]}
             self.status.setText(done[1])
 
         self._begin("segmenting", work, show)
@@ -375,6 +390,7 @@ class Panel:
                 msg = "A frame is being segmented; begin live when it is done."
                 raise InputError(msg)
             layer, path, diameter = self._chosen(), self._artifact_path(), self._diameter()
+            change = self._change()
         except EdgescopeError as error:
             self.live.setChecked(False)
             self.status.setText(str(error))
@@ -394,9 +410,8 @@ class Panel:
             self._submit()
 
         until = "labels" if shown == "labels" else "mask"
-        self._begin(
-            "opening a worker", lambda: LiveSegmenter(path, spare=False, until=until, diameter=diameter), follow
-        )
+        options: dict[str, Any] = {"spare": False, "until": until, "diameter": diameter, **asdict(change)}
+        self._begin("opening a worker", lambda: LiveSegmenter(path, **options), follow)
 
     def _note(self, result: LiveResult) -> None:
         """Keep what the status line says of a live result; in the thread that takes results."""
@@ -436,6 +451,18 @@ class Panel:
         text = self.diameter.text().strip() or "auto"
         DiameterRequest.of(text)  # refuses what is none
         return text
+
+    def _change(self) -> RuleChange:
+        """What the user changes of the artefact's rule; InputError for what is no number, or out of its limits."""
+        numbers: dict[str, Any] = {}
+        for name, field in self.rule.items():
+            text, kind = field.text().strip(), int if name == "min_area" else float
+            try:
+                numbers[name] = kind(text) if text else None
+            except ValueError:
+                msg = f"{name.replace('_', ' ').capitalize()} is {text!r}; give a number, or leave it empty."
+                raise InputError(msg) from None
+        return RuleChange(**numbers)
 
     def _artifact_path(self) -> Path:
         text = self.artifact.currentText().strip()

@@ -29,9 +29,11 @@ from ..system import atomic
 from .stage import StageView, affine_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import ArrayLike, NDArray
 
-_opened: dict[str, Segmenter] = {}  # of this process, which Squid keeps for the acquisition
+_opened: dict[str, Segmenter] = {}  # of this process, which Squid keeps for the acquisition; by artefact and options
 
 
 class Captured(Protocol):
@@ -47,12 +49,13 @@ class Captured(Protocol):
 class SegmentsCapture:
     """Mix it into Squid's Job.
 
-    artifact : name, folder or .zip
+    artifact : name, folder or .zip; options : of Segmenter.open, for example {"threshold": 0.6}
     pixel_size_um, affine : of the camera's pixels; an affine (see runtime.hosts.stage) goes first
     channel : the only one that is segmented, by its name; None is every one
     """
 
     artifact: ClassVar[str]
+    options: ClassVar[Mapping[str, Any]] = {}
     pixel_size_um: ClassVar[float | None] = None
     affine: ClassVar[ArrayLike | None] = None
     channel: ClassVar[str | None] = None
@@ -67,9 +70,10 @@ class SegmentsCapture:
         affine = self.affine if self.affine is not None else self.pixel_size_um and affine_of(self.pixel_size_um)
         position = info.position.x_mm * 1e3, info.position.y_mm * 1e3
         view = None if affine is None else StageView.of(affine, position, frame.shape)
-        if self.artifact not in _opened:
-            _opened[self.artifact] = Segmenter.open(self.artifact)
-        result = _opened[self.artifact](frame, None if view is None else view.pixel_size_um)
+        key = f"{self.artifact} {dict(self.options)}"
+        if key not in _opened:
+            _opened[key] = Segmenter.open(self.artifact, **self.options)
+        result = _opened[key](frame, None if view is None else view.pixel_size_um)
         table = result.table()
         file = f"{info.file_id}-{re.sub('[^A-Za-z0-9]+', '_', name)}-objects.csv"
         atomic.write_bytes(Path(info.save_directory, file), _csv(table, view, info).encode())

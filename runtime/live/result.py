@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from ..errors import EdgescopeError
 from ..frames.scale import LARGEST_FACTOR
-from ..objects.instances import scaled_rule
 from ..objects.measure import TABLE, measure_table
+from ..objects.rule import UNCHANGED, RuleChange
 from ..segmentation.result import Segmentation
 
 if TYPE_CHECKING:
@@ -129,9 +129,9 @@ class ResultLayout:
         return self.ids(pixels) + (0 if self.until == "mask" else self.most_objects(pixels) * 8)
 
     @classmethod
-    def of(cls, until: Until, manifest: Manifest) -> ResultLayout:
-        """The layout for an artefact."""
-        smallest = scaled_rule(manifest.objects, LARGEST_FACTOR).min_area  # where a frame was enlarged
+    def of(cls, until: Until, manifest: Manifest, change: RuleChange = UNCHANGED) -> ResultLayout:
+        """The layout for an artefact whose rule is changed so."""
+        smallest = change.scaled(manifest.objects, LARGEST_FACTOR).min_area  # where a frame was enlarged
         return cls(until, len(manifest.channels), smallest)
 
 

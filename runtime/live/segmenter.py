@@ -15,6 +15,7 @@ import os
 import threading
 import time
 import weakref
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -23,6 +24,7 @@ import numpy as np
 from ..errors import EdgescopeError, InputError
 from ..frames.normalize import check_form
 from ..frames.scale import DiameterRequest, check_pixel_size
+from ..objects.rule import RuleChange
 from ..objects.tracks import Tracks
 from ..system.processor import usable_cores
 from . import chain as chains
@@ -71,6 +73,9 @@ class LiveSegmenter:
         device: str | None = None,
         threads: int | None = None,
         diameter: Diameter | None = None,
+        threshold: float | None = None,
+        min_area: int | None = None,
+        prominence: float | None = None,
         until: Until = "mask",
         track: float | None = None,
         block_timeout_s: float = 5.0,
@@ -96,6 +101,8 @@ class LiveSegmenter:
         threads : of the worker; None leaves one core to the acquisition
         diameter : as in Segmenter.open. Where it is seen, the first frame that shows it decides for all frames of the
             same pixel size
+        threshold, min_area, prominence : in place of the artefact's own, as in Segmenter.open; each result's
+            segmentation says in `threshold` and `rule` what was used
         until : what the worker computes of a frame, within its deadline: "mask" (the maps), "labels", or "objects",
             whose table has the intensities of the frame. What it does not is computed here when it is asked for
         track : least intersection over union at which an object follows one of the frame before, for example 0.3:
@@ -113,13 +120,14 @@ class LiveSegmenter:
         """
         _check_choices(policy, late)
         DiameterRequest.of(diameter)
+        change = RuleChange(threshold, min_area, prominence)
         _check_counts(slots=slots, max_frame_bytes=max_frame_bytes, max_failures=max_failures, threads=threads)
         _check_times(deadline_ms=deadline_ms, hang_s=hang_s, open_timeout_s=open_timeout_s)
         _check_limits(block_timeout_s, backlog_bytes)
         _check_until(until, track)
         given = [artifact_path] if isinstance(artifact_path, (str, os.PathLike)) else artifact_path
         chain = chains.build([Path(path) for path in given], [backends] if isinstance(backends, str) else backends)
-        self._places = [ResultLayout.of(until, link.manifest) for link in chain]
+        self._places = [ResultLayout.of(until, link.manifest, change) for link in chain]
         self._slots = min(slots, SLOTS_FOR_LATEST) if policy == "latest" else slots
         self._ledger = Ledger(policy, self._slots, late=late, deadline_ms=deadline_ms, block_timeout_s=block_timeout_s)
         self._block = SharedBlock.create()
@@ -133,7 +141,7 @@ class LiveSegmenter:
         cores = usable_cores()
         hang_s = hang_s or (20.0 if deadline_ms is None else max(3.0, 5 * deadline_ms / 1e3))
         options = {"device": device, "threads": threads or max(1, cores - 1), "diameter": diameter, "hang_s": hang_s}
-        options |= {"until": until, "track": track}
+        options |= {"until": until, "track": track, "change": asdict(change)}
         self._supervisor = Supervisor(
             chain,
             Care(hang_s, open_timeout_s, max_failures, spare),
@@ -142,6 +150,7 @@ class LiveSegmenter:
             self._ledger,
             on_event,
             until,
+            change,
             tracked=track is not None,
         )
         overtaken = self._ledger.overtake if policy == "latest" else None

@@ -18,8 +18,8 @@ import numpy as np
 
 from ..errors import EdgescopeError, InputError
 from ..frames.scale import SEEN, Scale
-from ..objects.instances import scaled_rule
 from ..objects.measure import TABLE
+from ..objects.rule import UNCHANGED
 from .process import Answer, Refusal
 from .result import LiveEvent, LiveResult, LiveSegmentation, ResultLayout, now_ns
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ..frames.scale import Source
+    from ..objects.rule import RuleChange
     from .chain import Link
     from .ledger import Ledger, Ticket
     from .memory import RingLayout, SharedBlock
@@ -78,6 +79,7 @@ class Supervisor:
         ledger: Ledger,
         on_event: Callable[[LiveEvent], object] | None,
         until: Until = "mask",
+        change: RuleChange = UNCHANGED,
         *,
         tracked: bool = False,
     ) -> None:
@@ -91,6 +93,7 @@ class Supervisor:
         self._ledger = ledger
         self._on_event = on_event
         self._until: Until = until
+        self._change = change
         self._tracked = tracked
         self._last_id = 0  # of the tracks, which a new worker goes on from
         self._events: queue.SimpleQueue[tuple[Worker, Message | None] | None] = queue.SimpleQueue()
@@ -300,15 +303,15 @@ class Supervisor:
         scale = Scale(answer.scale[0], answer.scale[1], cast("Source", answer.scale[2]))
         channels, start = link.manifest.channels, self.layout.result(turn)
         copy, pixels, count = self._block.copy_out, picture.shape[0] * picture.shape[1], answer.count or 0
-        places = ResultLayout.of(self._until, link.manifest)
+        places = ResultLayout.of(self._until, link.manifest, self._change)
         maps = copy(start, (len(channels), *picture.shape), np.float32)
         has_labels, has_ids = answer.count is not None, answer.last_id is not None
         self._last_id = answer.last_id or self._last_id
         return LiveSegmentation(
             probability=maps[channels.index("foreground")],
             core=maps[channels.index("core")] if "core" in channels else None,
-            threshold=link.manifest.threshold,
-            rule=scaled_rule(link.manifest.objects, scale.factor),
+            threshold=self._change.cut(link.manifest.threshold),
+            rule=self._change.scaled(link.manifest.objects, scale.factor),
             pixel_size_um=picture.pixel_size_um,
             frame_flags=answer.flags,
             scale=scale,

@@ -28,6 +28,7 @@ from ..errors import BackendFailed, EdgescopeError, InputError
 from ..execution import Execution
 from ..frames.scale import Scale
 from ..objects.measure import TABLE
+from ..objects.rule import RuleChange
 from ..objects.tracks import Tracks
 from ..segmenter import Segmenter
 from ..system.child import quiet_output
@@ -54,7 +55,7 @@ def main(setup: Mapping[str, Any]) -> None:
     """Open the model, say so, and segment until the host closes the pipe.
 
     setup : artifact, manifest, backend, backends (folders), block, parent (its pid), first (whether nothing can have
-        been acquired yet), device, threads, diameter, hang_s, until, track
+        been acquired yet), device, threads, diameter, hang_s, until, track, change (of the rule)
     """
     say = quiet_output()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is for the host
@@ -122,7 +123,7 @@ class Desk:
         answer: dict[str, Any] = {"flags": result.flags, "scale": astuple(result.scale)}
         if self._until == "mask":
             return answer
-        places = ResultLayout.of(self._until, segment.manifest)
+        places = ResultLayout.of(self._until, segment.manifest, segment.change)
         labels = result.labels()
         answer["flags"] = result.flags  # now with those of the objects
         count = int(labels.max(initial=0))
@@ -166,7 +167,8 @@ def _open(setup: Mapping[str, Any], beat: Callable[[], None]) -> Segmenter:
         raise BackendFailed(reason)  # a camera does not wait for minutes: the next link of the chain is asked
     session = chosen.open(artifact, Execution(device=setup["device"], threads=setup["threads"]))
     session.run(np.zeros((1, 1, *manifest.tile), np.float32))  # the first run is slower than the others
-    return Segmenter(manifest, chosen.name, Beating(session, beat), diameter=setup["diameter"])
+    change = RuleChange(**setup["change"])
+    return Segmenter(manifest, chosen.name, Beating(session, beat), diameter=setup["diameter"], change=change)
 
 
 def _listen(jobs: Jobs) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -46,6 +46,11 @@ class Segmentation:
     def flags(self) -> tuple[str, ...]:
         """What is odd about the frame, and about its objects once labels() made them; see runtime.frames.flags."""
         return (*self.frame_flags, *(self._object_flags if "_labelled" in self.__dict__ else ()))
+
+    @property
+    def settings(self) -> dict[str, float]:
+        """Threshold and rule as one flat dict, for files of results."""
+        return {"threshold": self.threshold, **asdict(self.rule)}
 
     @property
     def mask(self) -> NDArray[np.bool_]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 
 UNKNOWN = "unknown version"
+NEEDS = {"zarr": (3, 11), "liffile": (3, 11)}  # of Python: the extras leave them out on older ones
 
 
 def install(extra: str) -> str:
@@ -26,7 +28,12 @@ def install(extra: str) -> str:
 def load(module: str, *, extra: str) -> ModuleType:
     """Import an optional module, without its telemetry; EdgescopeError names the extra when it is not installed."""
     if not available(module):
-        msg = f"{module.partition('.')[0]} is not installed; run: {install(extra)}"
+        name = module.partition(".")[0]
+        python = NEEDS.get(name, (0,))
+        if sys.version_info < python:
+            msg = f"{name} needs Python {'.'.join(map(str, python))} or later, and this is {sys.version.split()[0]}."
+            raise EdgescopeError(msg)
+        msg = f"{name} is not installed; run: {install(extra)}"
         raise EdgescopeError(msg)
     with hidden_packages():
         return import_module(module)

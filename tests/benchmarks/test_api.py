@@ -25,6 +25,18 @@ def test_importing_the_package_imports_nothing_else():
     assert ended.stdout.strip() == ""
 
 
+def test_a_notebook_asks_which_device(write_tiny, monkeypatch: pytest.MonkeyPatch):
+    from benchmarks.campaign import campaign
+
+    asked: list[object] = []
+    monkeypatch.setattr(campaign, "run", lambda *given: asked.append(given))
+    camera = benchmarks.CameraStream(64, 64, 5)
+    benchmarks.devices(["a"], camera, plan=benchmarks.RunPlan(rounds=2))
+    ((artifacts, selection, plan, _),) = asked
+    assert (artifacts, selection.data, plan.rounds) == (["a"], "synthetic:3@2026", 2)
+    assert (plan.every_device, plan.camera, plan.rate) == (True, camera, 5)
+
+
 def test_a_notebook_measures_compares_and_chooses(write_tiny, tmp_path: Path):
     plan = benchmarks.RunPlan(rounds=2, repeats=10)
     steps: list[str] = []

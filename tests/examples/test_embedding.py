@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ import numpy as np
 import pytest
 
 from runtime import Segmenter, kernel
+from runtime.artifact.artifact import open_artifact, write_artifact
 from runtime.artifact.manifest import Normalization, Objects
+from runtime.artifact.probes import ProbeSet
 from runtime.frames.normalize import intensities_of, intensity_range, normalize
 from runtime.frames.tiling import Grid
 
@@ -128,9 +131,11 @@ def test_c_sharp_gives_the_same_objects(example, tmp_path: Path):
 
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The host in C++, built against what the Python package of OpenVINO brings along."""
+    """The host in C++, built against what the Python package of OpenVINO brings along, and the system's zlib."""
     if shutil.which("g++") is None:
         pytest.skip("there is no g++ here")
+    if subprocess.run(["g++", "-E", "-x", "c++", "-"], input=b"#include <zlib.h>", capture_output=True).returncode:
+        pytest.skip("there is no zlib.h here; on Debian: apt install zlib1g-dev")
     package = Path(pytest.importorskip("openvino").__file__).parent
     libraries = sorted((package / "libs").glob("libopenvino.so*"))
     if not libraries or not (package / "include" / "openvino" / "openvino.hpp").is_file():
@@ -138,20 +143,15 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Path:
     program = tmp_path_factory.mktemp("cpp") / "host"
     includes = (f"-I{package / 'include'}", f"-I{kernel.LIBRARY.parent}")
     found_at = [f"-Wl,-rpath,{folder}" for folder in (package / "libs", kernel.LIBRARY.parent)]
-    build = ["g++", "-std=c++17", "-O1", SOURCES / "host.cpp", *includes, libraries[0], kernel.LIBRARY]
+    build = ["g++", "-std=c++17", "-O1", "-Wall", SOURCES / "host.cpp", *includes, libraries[0], kernel.LIBRARY, "-lz"]
     subprocess.run([*build, *found_at, "-o", program], check=True)
     return program
 
 
-def call(host: Path, artifact: Path, frame: np.ndarray, *more: object) -> str:
-    """What the host prints for a frame."""
-    with Segmenter.open(artifact) as segment:
-        manifest = segment.manifest
-    how, rule = manifest.normalization, manifest.objects
-    seeds = (rule.core_threshold, rule.core_prominence, rule.core_smoothing, rule.min_area)
-    numbers = (*manifest.tile, manifest.overlap, how.low, how.high, manifest.threshold, *seeds, *frame.shape, *more)
-    command = [host, artifact / "model.xml", *map(str, numbers)]
-    return subprocess.run(command, input=frame.tobytes(), check=True, capture_output=True).stdout.decode()
+def call(host: Path, artifact: Path, frame: np.ndarray, *more: object) -> subprocess.CompletedProcess[bytes]:
+    """The host, run with a frame."""
+    command = [host, artifact, *map(str, (*frame.shape, *more))]
+    return subprocess.run(command, input=frame.tobytes(), capture_output=True, check=False)
 
 
 @pytest.mark.slow
@@ -161,7 +161,9 @@ def test_a_host_in_cpp_gives_the_same_maps(host: Path, write_tiny, tmp_path: Pat
     frame = np.random.default_rng(0).gamma(2, 400, shape).astype(np.uint16)
     with Segmenter.open(artifact) as segment:
         expected = segment(frame)
-    call(host, artifact, frame, tmp_path / "maps.f32")
+    done = call(host, artifact, frame, tmp_path / "maps.f32")
+    assert done.returncode == 0
+    assert done.stderr.startswith(b"2 probes reproduced: max |dp| ")
     maps = np.fromfile(tmp_path / "maps.f32", np.float32).reshape(2, *shape)
     np.testing.assert_array_equal(maps, [expected.probability, expected.core])
 
@@ -173,9 +175,46 @@ def test_a_host_in_cpp_gives_the_same_objects(host: Path, write_tiny, seeds: dic
     frame = np.random.default_rng(1).gamma(2, 400, (150, 170)).astype(np.uint16)
     with Segmenter.open(artifact) as segment:
         result = segment(frame)
-    header, *lines = call(host, artifact, frame).splitlines()
+    header, *lines = call(host, artifact, frame).stdout.decode().splitlines()
     count = int(result.labels().max())
     expected = kernel.measure(result.labels(), count, frame, result.probability)
     assert len(lines) == count > 10
     for column, values in zip(header.split(","), zip(*(line.split(",") for line in lines), strict=True), strict=True):
         assert [float(value) for value in values] == expected[column].tolist(), column
+
+
+def refused(host: Path, artifact: Path) -> str:
+    """What the host says of an artefact that it does not run."""
+    done = call(host, artifact, np.zeros((64, 64), np.uint16))
+    assert (done.returncode, done.stdout) == (1, b"")
+    return done.stderr.decode()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["manifest.json", "model.xml", "model.bin", "probes.npz"])
+def test_a_host_in_cpp_refuses_a_file_that_was_changed(host: Path, write_tiny, name: str):
+    artifact = write_tiny()
+    changed = bytearray((artifact / name).read_bytes())
+    changed[len(changed) // 2] ^= 1
+    (artifact / name).write_bytes(changed)
+    assert refused(host, artifact).startswith(f"error: {name} is not the ")
+
+
+@pytest.mark.slow
+def test_a_host_in_cpp_refuses_a_file_that_is_missing_or_added(host: Path, write_tiny):
+    artifact = write_tiny()
+    (artifact / "model.old.xml").touch()
+    assert refused(host, artifact) == "error: model.old.xml does not belong to the artefact; remove it\n"
+    (artifact / "model.old.xml").unlink()
+    (artifact / "probes.npz").unlink()
+    assert refused(host, artifact).endswith("probes.npz cannot be read\n")
+
+
+@pytest.mark.slow
+def test_a_host_in_cpp_refuses_a_model_that_does_not_reproduce_its_probes(host: Path, write_tiny):
+    artifact = open_artifact(write_tiny())
+    probes = artifact.probes()
+    files = {name: data for name, data in artifact.files.items() if name in artifact.manifest.files}
+    files["probes.npz"] = ProbeSet(probes.inputs, 1 - probes.outputs).to_bytes()
+    other = write_artifact(artifact.path.with_name("other"), replace(artifact.manifest, files={}), files).path
+    assert "error: the probes are not reproduced here: max |dp| " in refused(host, other)

@@ -168,6 +168,17 @@ def test_pip_installs_the_big_wheel(wheels: Path, tmp_path: Path, version: str):
     )  # old versions of pip read the entry points here
 
 
+def test_pip_finds_every_extra_of_large_images_for_the_oldest_python(wheels: Path, tmp_path: Path):
+    python = environment(PYTHONS[0], tmp_path)
+    require_index(python, tmp_path)
+    thin = wheel(wheels, "edgescope_runtime")
+    planned = do(python, "-m", "pip", "install", "--dry-run", f"{thin}[dask,readers]", cwd=tmp_path)
+    (line,) = [line for line in planned.splitlines() if line.startswith("Would install")]
+    names = {part.rpartition("-")[0] for part in line.split()[2:]}
+    assert {"dask", "distributed", "nd2", "tifffile"} <= names
+    assert "zarr" not in names  # it needs Python 3.11
+
+
 def test_the_thin_wheel_measures_with_its_extra_bench(wheels: Path, tmp_path: Path, write_tiny):
     artifact = write_tiny()
     python = environment(PYTHONS[0], tmp_path)

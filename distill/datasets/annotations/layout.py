@@ -2,11 +2,12 @@
 
     images/NAME.tif + labels/NAME.tif       or masks/, annotations/, rois/ in place of labels/
     NAME.tif + labels/NAME.tif              images in the folder itself
-    NAME.tif + NAME_cp_masks.tif            side by side, with one of SUFFIXES
+    NAME.tif + NAME_cp_masks.tif            side by side, with one of ENDINGS
     NAME.tif + NAME.geojson                 QuPath; NAME_rois.zip, NAME.zip and NAME.roi of ImageJ
     images in one folder, labels in another
 
-A label file is called as its image, with or without one of SUFFIXES. Images may be without labels.
+A label file is called as its image, with or without one of ENDINGS (see runtime.images.label_files). Images may be
+without labels.
 """
 
 from __future__ import annotations
@@ -19,17 +20,14 @@ from runtime.errors import InputError
 from runtime.images.files import FOLDERS as IMAGE_FOLDERS
 from runtime.images.files import SUFFIXES as PICTURES
 from runtime.images.files import stem_of
+from runtime.images.label_files import FOLDERS, IMAGES, OUTLINES, base_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from distill.datasets.members import Members
 
-REGIONS = (".geojson", ".json", ".zip", ".roi")  # outlines, which are drawn into label images
-SUFFIXES = ("_cp_masks", "_masks", "_mask", "_labels", "_label", "_seg", "_rois", "_roi", "-labels", "-mask")
 PICKLE = ".npy"  # Cellpose's NAME_seg.npy
-IMAGES = "images"
-FOLDERS = ("labels", "masks", "label", "mask", "annotations", "rois")
 LAYOUT = (
     "expected images/NAME.tif and labels/NAME.tif, or NAME.tif and NAME_masks.tif side by side (TIFF, PNG, QuPath "
     "GeoJSON or ImageJ ROI zip), with equal names"
@@ -105,7 +103,7 @@ def _images(members: Members) -> dict[str, str]:
             msg = f"{pictures[stem]!r} and {name!r} have the same stem; rename one of them and its partner."
             raise InputError(msg)
         pictures[stem] = name
-    return {stem: name for stem, name in sorted(pictures.items()) if not _base(stem, pictures)}
+    return {stem: name for stem, name in sorted(pictures.items()) if not base_of(stem, pictures)}
 
 
 def _folder_of(images: Mapping[str, str]) -> str:
@@ -136,14 +134,14 @@ def _inside(members: Members, folder: str) -> Iterator[str]:
 
 
 def _is_label(name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in (*PICTURES, *REGIONS)
+    return PurePosixPath(name).suffix.lower() in (*PICTURES, *OUTLINES)
 
 
 def _is_beside(name: str, images: Mapping[str, str]) -> bool:
     """Whether a file beside the images is a label: outlines named as an image, or a picture with a suffix."""
     stem = stem_of(name)
-    regions = PurePosixPath(name).suffix.lower() in REGIONS and stem in images
-    return _is_label(name) and (regions or _base(stem, images) is not None)
+    regions = PurePosixPath(name).suffix.lower() in OUTLINES and stem in images
+    return _is_label(name) and (regions or base_of(stem, images) is not None)
 
 
 def _assign(images: Mapping[str, str], files: list[LabelFile], where: str, strict: bool) -> dict[str, LabelFile]:
@@ -154,7 +152,7 @@ def _assign(images: Mapping[str, str], files: list[LabelFile], where: str, stric
         if not _is_label(file.name):
             continue
         stem = stem_of(file.name)
-        name = stem if stem in images else _base(stem, images)
+        name = stem if stem in images else base_of(stem, images)
         if name is None:
             alone.append(stem)
         elif name in found:
@@ -169,14 +167,6 @@ def _assign(images: Mapping[str, str], files: list[LabelFile], where: str, stric
 
 def _twice(name: str, one: str, other: str) -> InputError:
     return InputError(f"{name!r} has two labels, {one!r} and {other!r}; remove one of them.")
-
-
-def _base(stem: str, images: Mapping[str, str]) -> str | None:
-    """The image that a stem with a suffix is a label of."""
-    for suffix in SUFFIXES:
-        if stem.endswith(suffix) and stem.removesuffix(suffix) in images:
-            return stem.removesuffix(suffix)
-    return None
 
 
 def _check_pickles(members: Members, images: Mapping[str, str], found: Mapping[str, LabelFile]) -> None:

@@ -1,6 +1,7 @@
 """`benchmarks live`, `soak` and `split` with a tiny artefact: figures are there, and frames are accounted for."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from benchmarks.camera import camera, live, soak
 from benchmarks.inputs.stream import CameraStream
 from benchmarks.measures.latency import summarize
 from runtime import InputError
-from runtime.live import LiveSegmenter
+from runtime.live import Counters, LiveResult, LiveSegmenter
 from runtime.segmentation.result import Segmentation
 
 SMALL = ("--camera", "64x96x16@100", "--frames", "40", "--source", "synthetic")
@@ -103,9 +104,8 @@ def test_frames_that_are_missing_are_noticed():
     interval = live.Interval(4, 1.0, 1.0, 0.0, None, 1.0)
     counters = {"seen": 4, "done": 3, "dropped": 1, "failed": 0, "pending": 0, "late": 0, "restarts": 0}
     some = summarize((1.0, 2.0))
-    report = live.LiveReport(
-        "c", "s", "latest", "b", 4, 0, counters, some, some, some, interval, interval, 1.0, "objects", 0.75, False, None
-    )
+    given = ("c", "s", "latest", "b", 4, 0, counters, some, some, some, interval, interval, 1.0, "objects", 0.75)
+    report = live.LiveReport(*given, overflowed=False, ended=None, handover=some, behind=some)
     assert report.adds_up
     assert not replace(report, acquired=5).adds_up
     assert not replace(report, counters={**counters, "done": 2}).adds_up
@@ -114,7 +114,61 @@ def test_frames_that_are_missing_are_noticed():
     assert kept_up.verdicts["keeps up: every frame got its objects"]
     assert not replace(report, rate_share=0.97).verdicts["rate at least 98 % of that without"]
     promised = set(report.verdicts) - set(replace(report, policy="block").verdicts)
-    assert promised == {"submit p99 at most 3 ms", "submit never over 20 ms"}  # "block" waits by design
+    assert promised == {"submit p99 at most 3 ms", "submit never over 20 ms", live.HANDOVER}  # "block" waits by design
+
+
+class Late:
+    """A live segmenter that finishes each frame in 3 ms, and hands the result over when two more have come."""
+
+    backend = "none"
+
+    def __init__(self, receive: Callable[[LiveResult], object], wait_ms: float) -> None:
+        self.receive, self.wait_ms, self.seen, self.handed = receive, wait_ms, 0, 0
+
+    def __enter__(self) -> "Late":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.drain()
+
+    @property
+    def counters(self) -> Counters:
+        return Counters(self.seen, self.handed, pending=self.seen - self.handed)
+
+    def submit(self, frame: np.ndarray, metadata: object) -> None:
+        self.seen += 1
+        if self.seen > 2:
+            self.hand_over()
+
+    def drain(self) -> None:
+        while self.handed < self.seen:
+            self.hand_over()
+
+    def hand_over(self) -> None:
+        finished = 1_000_000 * (10 * self.handed + 3)
+        delivered = finished + round(1e6 * self.wait_ms)
+        times = (finished - 3_000_000, finished - 2_000_000, finished, delivered)
+        self.receive(LiveResult(self.handed, None, None, *times, late=False, flags=(), error=None, backend="none"))
+        self.handed += 1
+
+
+@pytest.mark.parametrize(("wait_ms", "kept"), [(1.0, True), (25.0, False)])
+def test_how_old_a_result_is_when_it_is_handed_over(wait_ms: float, kept: bool):
+    stream = CameraStream(64, 96, 100)
+    with camera.open_camera("synthetic", stream) as source:
+        found = live.measure(
+            source, stream, "synthetic", lambda receive: Late(receive, wait_ms), "latest", 12, "objects", print
+        )
+    assert found.handover.max == found.handover.p50 == wait_ms
+    assert found.behind.max == 2
+    assert found.behind.count == 12
+    verdict = replace(found, attached=interval_of(10.0)).verdicts[live.HANDOVER]
+    assert verdict is kept
+    assert live.HANDOVER not in replace(found, policy="block").verdicts  # which waits by design
+
+
+def interval_of(ms: float) -> live.Interval:
+    return live.Interval(9, 1e3 / ms, ms, 0.0, None, ms)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,9 @@ from benchmarks.measures.quality import summarize as summarize_quality
 from benchmarks.report import table, warnings
 from benchmarks.report.files import read_report, write_report
 from benchmarks.report.report import Report
+from runtime.artifact.manifest import Accuracy
 from runtime.errors import InputError
+from runtime.metrics import MetricScore
 
 
 def test_a_report_survives_the_disk(report: Report, tmp_path: Path):
@@ -171,3 +173,28 @@ def test_what_is_no_finite_number_is_refused(report: Report, tmp_path: Path, num
     path.write_text(report.to_json().replace('"p50": 20.5', f'"p50": {number}'))
     with pytest.raises(InputError, match="finite"):
         read_report(path)
+
+
+def test_what_is_kept_of_fp32_is_a_badge(report: Report):
+    (row,) = report.rows
+    (entry,) = table.entries([report])
+    given = {"dice": MetricScore(0.8, None, None, 3)}
+    accuracy = Accuracy("a test", "nuclei", 3, given, given, 0.0, None, None, "none")
+    for kept, badge in ((1.001, "99.9 %"), (0.9991, "99.9 %"), (0.995, "99 %"), (0.98, "under 99 %")):
+        compiled = replace(accuracy, scores={"dice": replace(given["dice"], mean=0.8 * kept)})
+        assert cell(replace(entry, row=replace(row, accuracy=compiled)), "of fp32 at least") == badge
+    assert cell(replace(entry, row=replace(row, accuracy=None)), "of fp32 at least") == table.MISSING
+
+
+def test_the_student_of_the_reference_row_is_the_closed_division(report: Report):
+    (row,) = report.rows
+    rows = (row, replace(row, name="smaller", precision="int8"), replace(row, name="other", student="another"))
+    several = replace(report, rows=rows, protocol=replace(report.protocol, reference=row.name))
+    assert [cell(entry, "division") for entry in table.entries([several])] == ["closed", "closed", "open"]
+    untimed = replace(several, protocol=replace(report.protocol, reference=None))
+    assert {cell(entry, "division") for entry in table.entries([untimed])} == {table.MISSING}
+
+
+def cell(entry: table.Entry, title: str) -> str:
+    (column,) = [one for one in (*table.IDENTITY, *table.COSTS) if one.title == title]
+    return column.cell(entry)

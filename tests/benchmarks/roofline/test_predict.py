@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks.roofline.layers import SCHEMA_VERSION, LayerCosts, LayeredArtifact, measure, read_costs, to_csv
+from benchmarks.roofline.layers import SCHEMA_VERSION, LayerCosts, LayeredArtifact, layers, read_costs, to_csv
 from benchmarks.roofline.predict import ARTEFACT, DEVICE, predict, summary
 from runtime import open_artifact
 from runtime.errors import InputError
@@ -54,7 +54,7 @@ def test_without_anything_to_leave_out_there_is_no_error_bar(report):
 
 def test_openvino_tells_what_the_layers_take(write_tiny, tmp_path):
     pytest.importorskip("openvino")
-    found = measure([open_artifact(write_tiny())], threads=1, repeats=2)
+    found = layers([open_artifact(write_tiny())], threads=1, repeats=2)
     (one,) = found.artifacts
     assert one.layers and all(layer.ms >= 0 for layer in one.layers)
     assert sum(layer.multiply_adds for layer in one.layers) > 0

@@ -48,6 +48,19 @@ def test_one_command_leaves_a_student_a_report_and_a_configuration(lab, begin, t
     assert (out / "report.md").read_text() == before
 
 
+def test_minutes_are_measured_and_steps_that_are_rounded_are_told(lab, begin, tmp_path, capsys):
+    call = ["adapt", str(lab), "--out", str(tmp_path / "run"), "--student", begin, "--target", "none"]
+    file = tmp_path / "result.json"
+    assert main([*call, "--minutes", "0.001", "--json", str(file)]) == 0
+    assert json.loads(file.read_text())["steps"] == 2  # the fewest
+    assert "steps:" not in capsys.readouterr().out
+    assert main([*call, "--steps", "1", "--json", str(file)]) == 0
+    assert "steps: 2, the multiple of 2 that is nearest to 1" in capsys.readouterr().out
+    assert json.loads(file.read_text())["steps"] == 2
+    assert main([*call, "--steps", "0"]) == 2
+    assert "--steps is 0" in capsys.readouterr().err
+
+
 def test_more_labels_make_a_new_round(lab, begin, tmp_path, capsys):
     out = tmp_path / "run"
     call = ["adapt", str(lab), "--out", str(out), "--student", begin, "--target", "none"]

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from distill.adapt import plan
+from distill.adapt import flow, plan
+from distill.adapt.survey import LabField, Survey
 from distill.student.description import describe
 from runtime.errors import InputError
 
@@ -46,3 +47,31 @@ def test_steps_make_whole_intervals(steps, nearest):
 def test_no_steps_are_refused():
     with pytest.raises(InputError, match="--steps is 0"):
         plan.check_steps(0)
+
+
+def round_of(out: Path, images: int, **settings) -> flow.Round:
+    fields = tuple(LabField(f"i{number}", "labelled", f"{number}", "d", 3, 12.0) for number in range(images))
+    found = Survey(fields, (), None)  # type: ignore[arg-type]
+    begin = describe("nuclei-fast")
+    return flow.Round(begin, flow.Settings(**settings), out, "mine", found, plan.validation_of(images))
+
+
+@pytest.mark.parametrize(
+    ("images", "minutes", "steps"),
+    # seven tenths of the time, in four trainings or in one, four thirds of a step each: 0.1 s * 4 / 3
+    [(8, 10, 750), (40, 10, 3150), (8, 0.01, 50)],
+)
+def test_minutes_become_steps_by_the_time_of_one(tmp_path, monkeypatch, images, minutes, steps):
+    monkeypatch.setattr("distill.adapt.timing.seconds_per_step", lambda config: 0.1)
+    this = round_of(tmp_path, images, minutes=minutes)
+    this.work.mkdir(parents=True)
+    assert flow.steps_of(this) == steps
+    monkeypatch.setattr("distill.adapt.timing.seconds_per_step", lambda config: 1.0)
+    assert flow.steps_of(this) == steps  # decided once: a run that goes on must not begin anew
+
+
+def test_a_round_is_known_by_data_and_settings(tmp_path):
+    first = round_of(tmp_path, 8)
+    assert first.work == round_of(tmp_path, 8).work
+    others = [round_of(tmp_path, 9), round_of(tmp_path, 8, steps=50), round_of(tmp_path, 8, minutes=5.0)]
+    assert len({first.work, *(other.work for other in others)}) == 4

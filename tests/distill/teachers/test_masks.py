@@ -10,7 +10,7 @@ from PIL import Image
 from distill import datasets
 from distill.config.sections import TeacherSection
 from distill.datasets import Sample
-from distill.teachers import open_teacher
+from distill.teachers import Untaught, open_teacher
 from runtime.errors import InputError
 
 tifffile = pytest.importorskip("tifffile")
@@ -198,3 +198,35 @@ def test_without_a_plane_there_is_nothing_to_say(tmp_path: Path):
     teacher = open_teacher(TeacherSection(name="masks", weights="labels:cells"))
     with pytest.raises(InputError, match="give the saved plane"):
         teacher.probability(np.zeros((1, 4, 4), np.uint8))
+
+
+def test_an_image_without_a_mask_is_told_from_one_whose_mask_is_wrong(tmp_path: Path):
+    tifffile.imwrite(tmp_path / "a.tif", LABELS)
+    with pytest.raises(Untaught, match=r"has no masks of b \(or b\); it has 1, such as a"):
+        says(tmp_path, sample("b"))
+    with pytest.raises(InputError, match="give masks of the image's size") as caught:
+        says(tmp_path, sample("a", (5, 6)))
+    assert not isinstance(caught.value, Untaught)
+
+
+def test_another_teacher_may_speak_for_images_without_a_mask(tmp_path: Path, student_folder: Path):
+    tifffile.imwrite(tmp_path / "a.tif", LABELS)
+    missing = {"name": "unet", "weights": str(student_folder)}
+    section = TeacherSection(name="masks", weights=str(tmp_path), options={"missing": missing})
+    teacher = open_teacher(section)
+    one, other = sample("a"), sample("b")
+    other.image[0, 3:9, 3:9] = 500
+    alone = open_teacher(TeacherSection(**missing))
+    assert teacher.channels == alone.channels == ("nucleus",)
+    found = teacher.probabilities([one.image, other.image], [teacher.reference(one), teacher.reference(other)])
+    np.testing.assert_array_equal(found[0], LABELS > 0)
+    np.testing.assert_array_equal(found[1], alone.probability(other.image))
+    assert set(alone.key().values()) < set(teacher.key().values())
+    assert teacher.licence.endswith(f"; {alone.licence}")
+
+
+def test_another_teacher_that_wants_labels_is_refused(tmp_path: Path):
+    tifffile.imwrite(tmp_path / "a.tif", LABELS)
+    options = {"missing": {"name": "masks", "weights": str(tmp_path)}}
+    with pytest.raises(InputError, match=r"teacher\.options\.missing names 'masks', which is given labels"):
+        open_teacher(TeacherSection(name="masks", weights=str(tmp_path), options=options))

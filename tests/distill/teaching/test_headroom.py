@@ -73,11 +73,19 @@ def config(tmp_path) -> Config:
     return replace(Config(), teacher=section, data=DataSection(labels="nuclei"))
 
 
-def test_a_teacher_is_scored_at_one_half(config: Config, samples: list[Sample]):
-    assert teacher_dice(config, samples) == 1.0
-    other = [replace(sample, labels={"nuclei": 1 - sample.labels["nuclei"]}) for sample in samples]
-    wrong = [replace(b, labels=b.labels | {"cells": a.labels["nuclei"]}) for a, b in zip(samples, other, strict=True)]
-    assert teacher_dice(replace(config, data=replace(config.data, labels="cells")), wrong) == 0.0
+def test_a_teacher_is_scored_at_one_half(samples: list[Sample]):
+    planes = [255 * (sample.labels["nuclei"] > 0).astype(np.uint8) for sample in samples]
+    assert teacher_dice(planes, samples, "nuclei") == 1.0
+    assert teacher_dice([255 - plane for plane in planes], samples, "nuclei") == 0.0
+    assert teacher_dice([plane // 2 for plane in planes], samples, "nuclei") == 0.0  # 127 is not above one half
+
+
+def test_images_that_the_teacher_has_no_answer_about_are_not_scored(config: Config, samples: list[Sample], tmp_path):
+    (tmp_path / "masks").mkdir()
+    np.save(tmp_path / "masks" / "b.npy", samples[1].labels["nuclei"].astype(np.uint16))
+    saved = replace(config, teacher=replace(config.teacher, weights=str(tmp_path / "masks")))
+    assert headroom(saved, samples) == Headroom(1.0, (), 1)
+    assert headroom(saved, samples[:1]) is None
 
 
 def test_it_is_measured_against_the_students_that_are_named(config: Config, samples: list[Sample], student_folder):

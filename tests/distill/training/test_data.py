@@ -186,13 +186,13 @@ def test_the_teacher_is_asked_about_the_whole_set_whatever_keeps_its_labels(
     taught: Config, monkeypatch: pytest.MonkeyPatch
 ):
     """So "shuffled" takes the membrane of the same partner at every share of labels, and a single label is enough."""
-    asked, obtain = [], soft_labels.obtain
+    asked, obtain = [], soft_labels.obtain_some
 
-    def note(section: TeacherSection, samples: Sequence[Sample]) -> list[np.ndarray]:
+    def note(section: TeacherSection, samples: Sequence[Sample]) -> dict[int, np.ndarray]:
         asked.append([sample.name for sample in samples])
         return obtain(section, samples)
 
-    monkeypatch.setattr(soft_labels, "obtain", note)
+    monkeypatch.setattr(soft_labels, "obtain_some", note)
     for share in (1.0, 0.25, 0.01):
         TrainingData(replace(taught, data=replace(taught.data, labelled=share)))
     assert len(asked[0]) == 8
@@ -250,6 +250,32 @@ def test_fields_that_nobody_annotated_are_taught(taught: Config, fields: Path, t
     assert all(field.labelled for field in known)
     assert not any(field.labelled for field in alone)
     assert all(field.soft is not None for field in (*known, *alone))
+
+
+def test_images_without_a_mask_are_taught_by_their_labels_or_left_out(
+    taught: Config, fields: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    saved = replace(annotated_in_part(taught, fields), teacher=replace(taught.teacher, weights=str(tmp_path)))
+    everything = TrainingData(saved)
+    names = {field.labelled: [*everything.soft[0]] for group in everything.groups for field in group}
+    assert len(names[True]) > 3
+    labelled = [sample.name for sample in everything.train[0] if sample.labels]
+    bare = [name for name in everything.train[0].names if name not in labelled]
+    for name in (labelled[0], bare[0]):
+        (tmp_path / f"{name.partition('@')[0]}.tif").unlink()
+    data = TrainingData(saved)
+    assert data.used[0].names == tuple(name for name in everything.used[0].names if name != bare[0])
+    assert [len(group) for group in data.groups] == [len(labelled), len(bare) - 1]
+    for field in (*data.groups[0], *data.groups[1]):
+        assert field.soft is not None
+    for field in data.groups[0]:
+        np.testing.assert_array_equal(field.soft > 127, field.labels > 0)
+    assert f"no answer about 2 of {len(labelled) + len(bare)} images" in caplog.text
+    assert "1 images are taught by their labels alone, and 1 without labels and teacher are left out" in caplog.text
+    for mask in tmp_path.glob("*.tif"):
+        mask.rename(mask.with_name(f"other-{mask.name}"))
+    with pytest.raises(InputError, match="has no masks of f"):  # of all images: it is the wrong folder
+        TrainingData(saved)
 
 
 @pytest.mark.parametrize(

@@ -212,6 +212,26 @@ def test_squid_s_job_writes_objects_with_their_places(
     assert float(rows[0]["mean_intensity"]) > 3000
 
 
+def test_squid_s_job_takes_options_of_the_segmenter(
+    artifact_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(SegmentJob, "artifact", str(artifact_path), raising=False)
+    assert capture(tmp_path).run() == 2
+    monkeypatch.setattr(SegmentJob, "options", {"min_area": 10_000})
+    assert capture(tmp_path).run() == 0
+
+
+def test_eda_takes_options_of_the_segmenter(artifact_path: Path):
+    class Worker(DecidesByObjects):
+        artifact = str(artifact_path)
+
+    class Strict(Worker):
+        options = {"min_area": 10_000}  # noqa: RUF012
+
+    stack = spots().astype(float)[:, :, None, None]
+    assert [one().extract_decision_parameter(stack) for one in (Worker, Strict, Worker)] == [2, 0, 2]
+
+
 def test_squid_s_job_leaves_out_other_channels(artifact_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(SegmentJob, "artifact", str(artifact_path), raising=False)
     assert capture(tmp_path, "BF LED matrix full").run() is None

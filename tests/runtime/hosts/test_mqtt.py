@@ -83,8 +83,37 @@ def test_a_command_segments_every_image_and_tells_of_each_object(host: tuple[Mqt
     assert names == ["a_1", "a_2", "b_1", "c_1", "c_2"]
     with (images / "a.tif-objects.csv").open(encoding="utf-8") as file:
         assert [row["label"] for row in csv.DictReader(file)] == ["1", "2"]
-    assert (images / "done").exists()
     assert (images / "deep" / "done").exists()
+    done = json.loads((images / "done").read_text(encoding="utf-8"))
+    assert done["artifact"] == "tiny-intel-fp32"
+    assert list(done["images"]) == ["a.tif", "b.tif"]
+    assert done["images"]["a.tif"]["threshold"] == 0.5
+    assert done["images"]["a.tif"]["min_area"] == 4
+
+
+def test_thresholds_of_ones_own_are_used_and_written_down(artifact_path: Path, images: Path):
+    with Segmenter.open(artifact_path, threshold=0.9, min_area=10_000) as segment:
+        obey(MqttHost(segment, images), {"action": "segment"})
+    assert (images / "a.tif-objects.csv").read_text(encoding="utf-8").count("\n") == 1  # the heading
+    used = json.loads((images / "done").read_text(encoding="utf-8"))["images"]["a.tif"]
+    assert (used["threshold"], used["min_area"]) == (0.9, 10_000)
+
+
+def test_serve_refuses_a_threshold_that_cannot_be_before_it_looks_for_a_broker(images: Path, artifact_path: Path):
+    command = [
+        sys.executable,
+        "-m",
+        "runtime",
+        "serve",
+        str(artifact_path),
+        "--folder",
+        str(images),
+        "--threshold",
+        "2",
+    ]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert result.returncode == 2
+    assert "The threshold is 2" in result.stderr
 
 
 def test_what_is_done_is_left_out_unless_forced(host: tuple[MqttHost, Published]):

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
 import re
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +12,7 @@ import numpy as np
 import pytest
 
 from runtime import InputError
+from runtime.hosts import review
 from runtime.hosts.napari import LiveLayer, Panel, choices, make_widget, pixel_size_of, plane_of, put_layer
 from runtime.live import LiveSegmenter
 
@@ -25,27 +22,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 RUNTIME = Path(__file__).parents[3] / "runtime"
-START_QT = "from qtpy.QtWidgets import QApplication; QApplication([])"
-
-
-@pytest.fixture(scope="module")
-def app() -> Any:
-    """Qt without a screen. Where a system library is missing Qt ends the process, so another one tries first."""
-    if not all(importlib.util.find_spec(name) for name in ("napari", "qtpy")):
-        pytest.skip("napari is not installed")
-    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
-    tried = subprocess.run([sys.executable, "-c", START_QT], capture_output=True, text=True, check=False)
-    if tried.returncode:
-        said = (tried.stderr.strip().splitlines() or ["no word why"])[-1]
-        pytest.skip(f"Qt cannot start here ({said}); on Debian it needs libegl1, libgl1, libxkbcommon0, libdbus-1-3")
-    widgets = pytest.importorskip("qtpy.QtWidgets")
-    return widgets.QApplication.instance() or widgets.QApplication([])
-
-
-@pytest.fixture
-def viewer(app: Any) -> Any:
-    """What a viewer knows, without its window."""
-    return pytest.importorskip("napari.components").ViewerModel()
 
 
 @pytest.fixture
@@ -186,6 +162,24 @@ def test_the_diameter_is_asked_for_and_a_wrong_one_is_told(app: Any, viewer: Any
     assert "; as it is; " in panel.status.text()
 
 
+def test_thresholds_of_ones_own_are_used_and_stand_in_the_layer(app: Any, viewer: Any, panel: Panel):
+    viewer.add_image(spots(), name="image")
+    panel.rule["min_area"].setText("many")
+    segment(app, panel)
+    assert panel.status.text() == "Min area is 'many'; give a number, or leave it empty."
+    panel.rule["min_area"].setText("350")
+    panel.rule["threshold"].setText("0.6")
+    segment(app, panel)
+    assert panel.status.text().startswith("1 object in ")  # the other has 300 pixels
+    used = viewer.layers["image labels"].metadata["edgescope settings"]
+    assert (used["threshold"], used["min_area"]) == (0.6, 350)
+    assert used["artifact"] == panel.artifact.currentText()
+    panel.live.setChecked(True)
+    wait_for(app, lambda: "image live" in viewer.layers)
+    assert viewer.layers["image live"].data.max() == 1
+    panel.live.setChecked(False)
+
+
 def test_the_result_lies_on_a_rotated_image(app: Any, viewer: Any, panel: Panel):
     image = viewer.add_image(spots(), name="image", scale=(0.5, 0.4), translate=(3, 4), rotate=30)
     segment(app, panel)
@@ -277,10 +271,12 @@ def test_each_distribution_declares_a_manifest_of_its_own_name(folder: Path):
     module, _, file = declared.partition(":")
     manifest = yaml.safe_load((RUNTIME / file).read_text(encoding="utf-8"))
     assert (module, manifest["name"]) == ("runtime", project["name"])
-    (command,) = manifest["contributions"]["commands"]
-    assert command["python_name"] == f"{make_widget.__module__}:{make_widget.__name__}"
-    assert [widget["command"] for widget in manifest["contributions"]["widgets"]] == [command["id"]]
-    assert command["id"].startswith(f"{project['name']}.")
+    commands = manifest["contributions"]["commands"]
+    assert [command["python_name"] for command in commands] == [
+        f"{make.__module__}:{make.__name__}" for make in (make_widget, review.make_widget)
+    ]
+    assert [widget["command"] for widget in manifest["contributions"]["widgets"]] == [one["id"] for one in commands]
+    assert all(command["id"].startswith(f"{project['name']}.") for command in commands)
 
 
 @pytest.mark.parametrize(("file", "name"), [("napari.yaml", "edgescope"), ("napari_runtime.yaml", "edgescope-runtime")])
@@ -291,24 +287,26 @@ def test_the_manifest_is_valid_and_names_what_there_is(file: str, name: str):
     manager = npe2.PluginManager()
     manager.register(manifest)
     manager.activate(name)
-    (widget,) = manifest.contributions.widgets
-    assert manager.commands.get(widget.command) is make_widget
+    widgets = [manager.commands.get(widget.command) for widget in manifest.contributions.widgets]
+    assert widgets == [make_widget, review.make_widget]
 
 
 @pytest.mark.slow
-def test_the_widget_opens_from_napari_s_own_menu(app: Any):
+def test_the_widgets_open_from_napari_s_own_menu(app: Any):
     napari, npe2 = pytest.importorskip("napari"), pytest.importorskip("npe2")
     window = napari.Viewer(show=False)
     plugins = npe2.PluginManager.instance()
     if "edgescope" not in plugins:  # this checkout is not installed
         plugins.register(npe2.PluginManifest.from_file(RUNTIME / "napari.yaml"))
     try:
-        (action,) = [one for one in window.window.plugins_menu.actions() if one.text() == "Segment (edgescope)"]
-        action.trigger()
-        (dock,) = window.window.dock_widgets.values()
-        panel = dock.panel
-        assert panel._viewer is window  # no layers: without a screen there is no OpenGL to draw them
+        (menu,) = [one.menu() for one in window.window.plugins_menu.actions() if one.text() == "edgescope"]
+        for action in menu.actions():
+            action.trigger()
+        panel, reviewing = (dock.panel for dock in window.window.dock_widgets.values())
+        assert panel._viewer is reviewing._viewer is window  # no layers: without a screen no OpenGL draws them
         panel.segment.click()
         assert "no image" in panel.status.text()
+        reviewing.save.click()
+        assert reviewing.status.text() == "Show an image first."
     finally:
         window.close()

@@ -491,3 +491,24 @@ def test_several_threads_may_submit(live, spots):
         segmenter.drain()
         assert [result.index for result in segmenter.results()] == list(range(40))
     assert sorted(itertools.chain(*numbers)) == list(range(40))
+
+
+def test_thresholds_of_ones_own_are_used_by_the_worker_and_stand_in_the_result(artifact_path: Path, spots):
+    own = {"threshold": np.float32(0.75), "min_area": 170, "prominence": 0.2}
+    with Segmenter.open(artifact_path, **own) as segment, Segmenter.open(artifact_path) as plain:
+        expected, usual = segment(spots()), plain(spots())
+    with LiveSegmenter(artifact_path, policy="block", spare=False, until="objects", **own) as live:
+        live.submit(spots())
+        assert live.drain(60)
+        (result,) = live.results()
+    assert result.segmentation.settings == expected.settings != usual.settings
+    assert result.segmentation.rule.min_area == 170
+    np.testing.assert_array_equal(result.segmentation.labels(), expected.labels())
+    np.testing.assert_array_equal(result.segmentation.mask, expected.mask)
+    assert len(result.segmentation.table()) == 0 < usual.labels().max()  # its only object has 160 pixels
+
+
+@pytest.mark.parametrize("wrong", [{"threshold": 1.5}, {"min_area": -1}, {"prominence": 0}])
+def test_a_rule_that_cannot_be_is_refused_before_a_worker_is_started(artifact_path: Path, wrong: Any):
+    with pytest.raises(InputError, match="; give "):
+        LiveSegmenter(artifact_path, **wrong)

@@ -19,6 +19,12 @@ def test_a_missing_module_is_an_error_with_its_extra(module: str):
         extras.load(module, extra="io")
 
 
+def test_a_module_that_this_python_is_too_old_for_is_not_told_to_be_installed(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(extras.NEEDS, "not_there", (4, 0))
+    with pytest.raises(EdgescopeError, match=r"^not_there needs Python 4\.0 or later, and this is \d+\.\d+\.\d+\.$"):
+        extras.load("not_there.inside", extra="io")
+
+
 def test_all_that_is_missing_is_one_message_with_one_line():
     extras.require(("numpy", "io"))
     with pytest.raises(EdgescopeError) as raised:

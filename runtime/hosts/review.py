@@ -1,0 +1,348 @@
+"""napari: a person corrects what a student drew, the worst image first (extra `napari`).
+
+The widget is the plugin's: Plugins > edgescope > Review. It segments the images of a folder that have no labels, lists
+them with the worst one first, and shows one after the other with its labels, which are corrected by napari's own tools.
+Corrected labels are written where `python -m distill adapt FOLDER` reads them (see runtime.images.label_files).
+"""
+
+from __future__ import annotations
+
+import logging
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import backend as backends
+from ..artifact import installed
+from ..artifact.artifact import open_artifact
+from ..errors import EdgescopeError, InputError
+from ..execution import DEFAULT
+from ..frames.flags import RESIZED
+from ..images.label_files import images_in, label_of, place_for
+from ..images.planes import PlaneChoice, number_or_name, planes_of, write_mask_ome_tiff
+from ..live.worker import Beating
+from ..segmenter import Segmenter
+from ..system import extras
+from .napari import REDRAW_MS, Cancelled, Tiles, choices, describe, put_layer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from ..images.planes import Plane
+    from ..segmentation.result import Segmentation
+
+log = logging.getLogger(__name__)
+
+IMAGE, LABELS = "review image", "review labels"  # names of the layers
+ENOUGH = 2  # labelled images, from which on adapt can score
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What a student drew in an image.
+
+    expected_dice : see expected_dice; flags : what is odd about the frame, but for its being resized
+    """
+
+    path: Path
+    expected_dice: float
+    count: int
+    flags: tuple[str, ...]
+
+    @property
+    def badness(self) -> tuple[bool, float, str]:
+        """For sorting, the worst first: images with a flag, then by the expected Dice."""
+        return not self.flags, self.expected_dice, self.path.name
+
+    def __str__(self) -> str:
+        flags = f" ({', '.join(self.flags)})" if self.flags else ""
+        return f"{self.expected_dice:.2f}  {self.path.name}, {self.count} object{'' if self.count == 1 else 's'}{flags}"
+
+
+def expected_dice(probability: NDArray[np.float32], mask: NDArray[np.bool_]) -> float:
+    """The Dice that a student expects of its own mask, from its probabilities: 2 sum(p in mask) / (sum(p) + mask).
+
+    probability, mask : (H, W). 0 where nothing was found. It is the Dice in expectation where probabilities are right,
+    and ranks images also where they are not.
+    """
+    inside, everything = float(probability[mask].sum(dtype=np.float64)), float(probability.sum(dtype=np.float64))
+    return 2 * inside / (everything + np.count_nonzero(mask)) if mask.any() else 0.0
+
+
+def draw(segment: Segmenter, path: Path, choice: PlaneChoice) -> tuple[Plane, Segmentation, Drawn]:
+    """Segment an image; InputError for one that cannot be read, or has several planes."""
+    with closing(planes_of(path, choice)) as every:
+        planes = list(islice(every, 2))
+    if len(planes) != 1:
+        msg = f"{path.name} has several planes; save each as an image of its own."
+        raise InputError(msg)
+    (plane,) = planes
+    result = segment(plane.frame, plane.pixel_size_um)
+    count = int(result.labels().max(initial=0))
+    flags = tuple(flag for flag in result.flags if flag != RESIZED)
+    return plane, result, Drawn(path, expected_dice(result.probability, result.mask), count, flags)
+
+
+def save_labels(image: Path, labels: NDArray[Any]) -> Path:
+    """Write labels (H, W), whole numbers from 0, as the image's label file; returns where. InputError for others."""
+    labels = np.asarray(labels)
+    if labels.ndim != 2 or labels.dtype.kind not in "ui" or labels.min(initial=0) < 0:
+        msg = f"Labels of {image.name} are {labels.dtype} of shape {labels.shape}; give whole numbers from 0, (H, W)."
+        raise InputError(msg)
+    place = place_for(image)
+    place.parent.mkdir(exist_ok=True)
+    write_mask_ome_tiff(place, labels.astype(np.int64), None)
+    return place
+
+
+def make_widget(napari_viewer: Any = None) -> Any:
+    """The plugin's widget, a QWidget; see runtime.hosts.napari.make_widget."""
+    viewer = napari_viewer or extras.load("napari", extra="napari").current_viewer()
+    return ReviewPanel(viewer).widget
+
+
+class ReviewPanel:
+    """What is behind the widget. Images are segmented in a thread of its own; Qt's thread shows what comes of it."""
+
+    def __init__(self, viewer: Any) -> None:
+        self._qt, self._viewer = extras.load("qtpy.QtWidgets", extra="napari"), viewer
+        self._segmenter: tuple[str, Segmenter] | None = None
+        self._pool = ThreadPoolExecutor(1, "edgescope-napari-review")
+        self._task: tuple[Future[Any], Callable[[Any], object]] | None = None
+        self._tiles = Tiles()
+        self._finished = 0  # images of those that are being drawn
+        self.drawn: list[Drawn] = []  # the worst first; without those that were saved
+        self.shown: Drawn | None = None
+        self._build(self._qt)
+        self._timer = extras.load("qtpy.QtCore", extra="napari").QTimer(self.widget)
+        self._timer.setInterval(REDRAW_MS)
+        self._timer.timeout.connect(self._tick)
+
+    def _build(self, qt: Any) -> None:
+        self.widget = qt.QWidget()
+        self.widget.panel = self  # as long as the widget lives, so does what is behind it
+        self.artifact, self.folder, browse = qt.QComboBox(), qt.QLineEdit(), qt.QPushButton("...")
+        self.artifact.setEditable(True)
+        self.artifact.addItems(choices())
+        self.folder.setPlaceholderText("of images without labels")
+        self.channel = qt.QLineEdit()
+        self.channel.setPlaceholderText("number or name, of images with several")
+        browse.setMaximumWidth(browse.sizeHint().height())
+        self.begin = qt.QPushButton("Draw, and list the worst first")
+        self.list, self.next, self.save = qt.QListWidget(), qt.QPushButton("Next worst"), qt.QPushButton("Save labels")
+        self.list.setToolTip("The Dice that the student expects of its own mask, the image, and what is odd about it")
+        self.save.setToolTip("Write the labels as corrected, where distill adapt reads them, and show the next image")
+        self.progress, self.status = qt.QProgressBar(), qt.QLabel("")
+        self.progress.setVisible(False)
+        self.saved = qt.QLabel("")
+        for label in (self.status, self.saved):
+            label.setWordWrap(True)
+        row, buttons = qt.QHBoxLayout(), qt.QHBoxLayout()
+        row.addWidget(self.folder, 1)
+        row.addWidget(browse)
+        buttons.addWidget(self.next)
+        buttons.addWidget(self.save)
+        form = qt.QFormLayout(self.widget)
+        for label, field in (("Artefact", self.artifact), ("Folder", row), ("Channel", self.channel)):
+            form.addRow(label, field)
+        for field in (self.begin, self.progress, self.list, buttons, self.status, self.saved):
+            form.addRow(field)
+        browse.clicked.connect(self._browse)
+        self.begin.clicked.connect(self.draw_or_cancel)
+        self.next.clicked.connect(self.show_next)
+        self.save.clicked.connect(self.save_shown)
+        self.list.itemDoubleClicked.connect(self._show_chosen)
+        self.widget.destroyed.connect(self.close)
+
+    @property
+    def busy(self) -> bool:
+        """Whether images are being segmented."""
+        return self._task is not None
+
+    def draw_or_cancel(self) -> None:
+        """What the button does: segment all images without labels, or end what has begun."""
+        if self.busy:
+            self._tiles.cancel()
+            self.status.setText("cancelling")
+            return
+        try:
+            folder, artifact, choice = self._folder(), self._artifact(), self._choice()
+            images = images_in(folder)
+            bare = [path for path in images if label_of(path) is None]
+            if not bare:
+                msg = f"All {len(images)} images in {folder} have labels."
+                raise InputError(msg)
+        except (EdgescopeError, OSError) as error:
+            self.status.setText(str(error))
+            return
+
+        def work() -> tuple[list[Drawn], list[str]]:
+            segment = self._open(artifact)
+            found: list[Drawn] = []
+            left_out: list[str] = []
+            for path in bare:
+                try:
+                    found.append(draw(segment, path, choice)[2])
+                except InputError as error:  # the next image may be of use
+                    left_out.append(str(error))
+                self._finished += 1
+            return sorted(found, key=lambda one: one.badness), left_out
+
+        def show(done: tuple[list[Drawn], list[str]]) -> None:
+            self.drawn, left_out = done
+            self.shown = None
+            self._list()
+            words = [f"{len(self.drawn)} drawn, {len(images) - len(bare)} have labels already"]
+            words += [f"{len(left_out)} left out: {left_out[0]}"] if left_out else []
+            self.status.setText("; ".join(words))
+            self.show_next()
+
+        self._finished = 0
+        self._begin(f"segmenting {len(bare)} images", len(bare), work, show)
+
+    def show_next(self) -> None:
+        """Show the image after the one that is shown, from the worst on."""
+        place = self.drawn.index(self.shown) + 1 if self.shown in self.drawn else 0
+        self.show_number(place)
+
+    def show_number(self, number: int) -> None:
+        """Show an image of the list, from 0, with what the student draws in it."""
+        if self.busy or not number < len(self.drawn):
+            self.status.setText("busy" if self.busy else "There is no further image.")
+            return
+        one, choice, artifact = self.drawn[number], self._choice(), self._artifact()
+
+        def show(done: tuple[Plane, Segmentation, Drawn]) -> None:
+            plane, result, _ = done
+            self._show_image(plane.frame, plane.pixel_size_um)
+            put_layer(self._viewer, result.labels(), "labels", LABELS, plane.pixel_size_um)
+            self.shown = one
+            self.list.setCurrentRow(self.drawn.index(one))
+            self.status.setText(f"{one.path.name}: {describe(result, 0).partition('; ')[2]}")
+
+        self._begin(f"segmenting {one.path.name}", 0, lambda: draw(self._open(artifact), one.path, choice), show)
+
+    def save_shown(self) -> None:
+        """Write the labels of the image that is shown, as they are in the layer now, and go on to the next one."""
+        one = self.shown
+        if one is None or LABELS not in self._viewer.layers or self.busy:
+            self.status.setText("Show an image first.")
+            return
+        try:
+            place = save_labels(one.path, self._viewer.layers[LABELS].data)
+        except (EdgescopeError, OSError) as error:
+            self.status.setText(str(error))
+            return
+        number = self.drawn.index(one)
+        self.drawn.remove(one)
+        self.shown = None
+        self._list()
+        count = len([*place.parent.iterdir()])
+        told = f"saved {place}"
+        if count >= ENOUGH:
+            told += f"; to learn from {count} labels: python -m distill adapt {self.folder.text()} --out DIR"
+        self.saved.setText(told)
+        self.show_number(number)
+
+    def close(self, _: Any = None) -> None:
+        """Release the model; what is under way is given up."""
+        if _ is None:  # else the widget is gone, and its timer with it
+            self._timer.stop()
+        self._tiles.cancel()
+        self._task = None
+        self._pool.shutdown(cancel_futures=True)
+        segmenter, self._segmenter = self._segmenter, None
+        if segmenter is not None:
+            segmenter[1].close()
+
+    def _show_chosen(self, _: Any) -> None:
+        self.show_number(self.list.currentRow())
+
+    def _list(self) -> None:
+        self.list.clear()
+        self.list.addItems([str(one) for one in self.drawn])
+
+    def _show_image(self, frame: NDArray[Any], pixel_size_um: float | None) -> None:
+        scale = (pixel_size_um or 1.0,) * 2
+        low, high = (float(value) for value in np.percentile(frame, (0.5, 99.8)))
+        if IMAGE in self._viewer.layers:
+            layer = self._viewer.layers[IMAGE]
+            layer.data, layer.scale = frame, scale
+        else:
+            layer = self._viewer.add_image(frame, name=IMAGE, scale=scale)
+        layer.contrast_limits = (low, max(high, low + 1e-6))
+
+    def _begin(self, what: str, count: int, work: Callable[[], Any], done: Callable[[Any], object]) -> None:
+        """Run `work` in the thread, and then `done` with what it returned in Qt's.
+
+        count : of images; 0 for one alone
+        """
+        self._tiles.reset()
+        self.status.setText(what)
+        self.begin.setText("Cancel")
+        self.progress.setRange(0, count)
+        self.progress.setVisible(True)
+        self._task = self._pool.submit(work), done
+        self._timer.start()
+
+    def _tick(self) -> None:
+        if self._task is None:
+            self._timer.stop()
+            return
+        future, done = self._task
+        self.progress.setValue(self._finished)
+        if not future.done():
+            return
+        self._task = None
+        self.begin.setText("Draw, and list the worst first")
+        self.progress.setVisible(False)
+        try:
+            done(future.result())
+        except EdgescopeError as error:
+            self.status.setText(str(error))
+        except Cancelled:
+            self.status.setText("cancelled")
+        except Exception as error:  # the edge of a graphical program: it is shown, and logged
+            log.exception("the widget failed")
+            self.status.setText(f"{type(error).__name__}: {error}")
+
+    def _open(self, path: Path) -> Segmenter:
+        """The model, which can be cancelled at each tile; in the thread."""
+        if self._segmenter is None or self._segmenter[0] != str(path):
+            artifact = open_artifact(path)
+            name, session = backends.open_session(artifact, DEFAULT)
+            before, self._segmenter = self._segmenter, None
+            if before is not None:
+                before[1].close()
+            self._segmenter = str(path), Segmenter(artifact.manifest, name, Beating(session, self._tiles.done))
+        return self._segmenter[1]
+
+    def _artifact(self) -> Path:
+        text = self.artifact.currentText().strip()
+        if not text:
+            msg = f"Choose an artefact first. {installed.remedy()}"
+            raise InputError(msg)
+        return Path(text).expanduser()
+
+    def _folder(self) -> Path:
+        text = self.folder.text().strip()
+        folder = Path(text).expanduser()
+        if not text or not folder.is_dir():
+            msg = f"{text!r} is no folder; choose the one that the images are in."
+            raise InputError(msg)
+        return folder
+
+    def _choice(self) -> PlaneChoice:
+        return PlaneChoice(number_or_name(self.channel.text().strip() or None))
+
+    def _browse(self) -> None:
+        folder = self._qt.QFileDialog.getExistingDirectory(self.widget, "Folder of images")
+        if folder:
+            self.folder.setText(folder)
