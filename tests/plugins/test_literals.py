@@ -22,7 +22,7 @@ ALLOWED = {
     "runtime/metrics/__init__.py": "the headline metrics, and functions that have a metric's name in __all__",
     "distill/studies/rows.py": "a row of a study is named after the loss or the weighting that it studies",
     "distill/config/sections.py": "the defaults of a configuration",
-    "distill/datasets/annotations/layout.py": "a name that people give the folder of their labels",
+    "runtime/images/label_files.py": "a name that people give the folder of their labels",
     "distill/training/phases.py": "a key of the checkpoint: the validation Dice so far",
     "compile/auto.py": "a key of the JSON: the Dice of a step",
     "compile/commands/tables.py": "the same key",
