@@ -92,12 +92,13 @@ def _hints(cls: type[Record]) -> dict[str, Any]:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    names = [name for name, _ in pairs]
-    if len(set(names)) < len(names):
-        name = next(name for name in names if names.count(name) > 1)
-        msg = f"Field {name} stands twice in the JSON text."
-        raise InputError(msg)
-    return dict(pairs)
+    unique: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in unique:
+            msg = f"Field {name[:60]} stands twice in the JSON text."
+            raise InputError(msg)
+        unique[name] = value
+    return unique
 
 
 def _finite(text: str) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from runtime import InputError
 from runtime.artifact.manifest import Lineage, Manifest, Normalization, Objects, QuantScheme, TensorSpec
+from runtime.records import parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -113,6 +115,17 @@ def test_what_does_not_fit_is_refused_by_name(manifest: Manifest, change, words:
 def test_an_unknown_version_is_said_before_its_unknown_fields(manifest: Manifest):
     with pytest.raises(InputError, match="schema_version is 7"):
         Manifest.from_json(changed(manifest, lambda m: m.update(schema_version=7, colour=1)))
+
+
+def test_many_names_are_read_or_refused_at_once():
+    """A.8: nothing that is quadratic in the names, wherever one of them stands twice."""
+    names = ", ".join(f'"{number}": 0' for number in range(600_000))
+    start = time.process_time()
+    with pytest.raises(InputError, match="599999 stands twice"):
+        parse_json(f'{{{names}, "599999": 1}}')
+    with pytest.raises(InputError, match="Unknown field 0"):
+        Normalization.from_json(f"{{{names}}}")
+    assert time.process_time() - start < 10
 
 
 @pytest.mark.parametrize(
