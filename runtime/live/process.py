@@ -91,7 +91,7 @@ class Worker:
     ) -> None:
         """Start it; OSError or RuntimeError when the system cannot.
 
-        options : nice, device, threads, diameter, hang_s, until, track; see worker.main
+        options : first, device, threads, diameter, hang_s, until, track; see worker.main
         hear : called in a thread of the worker's own with each message, and with None at its end
         """
         self.link = link

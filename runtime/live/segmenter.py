@@ -137,7 +137,7 @@ class LiveSegmenter:
         self._supervisor = Supervisor(
             chain,
             Care(hang_s, open_timeout_s, max_failures, spare),
-            lambda link, hear, nice: Worker(link, self._block, {**options, "nice": nice}, hear),
+            lambda link, hear, first: Worker(link, self._block, {**options, "first": first}, hear),
             self._block,
             self._ledger,
             on_event,

@@ -42,10 +42,8 @@ OPEN_AGAIN_S = 30.0  # least time to open a model that was opened before, which 
 STOP_S = 20.0  # for the thread to end its workers; a host's on_event may never return
 
 
-# Starts a worker for a link; what it says goes to the second argument; the third is the priority at which it opens
-# its model, as POSIX counts it.
-Hire: TypeAlias = "Callable[[Link, Callable[[Worker, Message | None], None], int], Worker]"
-FIRST, REPLACEMENT, SPARE = 0, 5, 19  # nothing is acquired yet; frames are waiting; nobody waits
+# Starts a worker for a link; what it says goes to the second argument; the third is whether it is the very first.
+Hire: TypeAlias = "Callable[[Link, Callable[[Worker, Message | None], None], bool], Worker]"
 
 
 @dataclass(frozen=True)
@@ -424,7 +422,7 @@ class Supervisor:
         self._worker = self._spare = None
 
     def _replace_worker(self, *, first: bool = False) -> None:
-        self._worker, self._spare = self._spare or self._start(REPLACEMENT), None
+        self._worker, self._spare = self._spare or self._start(), None
         self._spare_failures = 0
         if not first:
             self._ledger.count_restart()
@@ -433,11 +431,11 @@ class Supervisor:
 
     def _start_spare(self) -> None:
         if self._care.spare and self._spare is None and self._spare_failures < self._care.max_failures:
-            self._spare = self._start(SPARE)
+            self._spare = self._start()
 
-    def _start(self, nice: int) -> Worker | None:
+    def _start(self) -> Worker | None:
         try:
-            return self._hire(self._chain[0], self._overhear, nice if self.opened.done() else FIRST)
+            return self._hire(self._chain[0], self._overhear, not self.opened.done())
         except Exception as error:  # of the system, which has no process or thread left, or of what was asked for
             log.exception("no worker could be started")
             self._give_up(f"no worker could be started: {error}")

@@ -53,12 +53,13 @@ Jobs = queue.SimpleQueue["dict[str, Any] | None"]
 def main(setup: Mapping[str, Any]) -> None:
     """Open the model, say so, and segment until the host closes the pipe.
 
-    setup : artifact, manifest, backend, backends (folders), block, parent (its pid), nice (at which priority the model
-        is opened, 0 to NICENESS), device, threads, diameter, hang_s, until, track
+    setup : artifact, manifest, backend, backends (folders), block, parent (its pid), first (whether nothing can have
+        been acquired yet), device, threads, diameter, hang_s, until, track
     """
     say = quiet_output()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is for the host
-    _step_back(setup["nice"])
+    if not setup["first"]:
+        _step_back()
     jobs: Jobs = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(jobs,), daemon=True).start()
     backends.__path__[:] = setup["backends"]
@@ -68,7 +69,8 @@ def main(setup: Mapping[str, Any]) -> None:
     except Exception as error:  # the edge of this process: the host is told, whatever it was
         say({"refused": _describe(error), "input": isinstance(error, InputError)})
         os._exit(0)
-    _step_back(NICENESS)
+    if setup["first"]:  # nothing was acquired yet that could have been disturbed
+        _step_back()
     say({"ready": dict(segment.description)})
     while (job := _next(jobs, setup["parent"])) is not None:
         say(desk.work(segment, job))
@@ -186,7 +188,7 @@ def _next(jobs: Jobs, parent: int) -> dict[str, Any] | None:
                 return None
 
 
-def _step_back(niceness: int) -> None:
+def _step_back() -> None:
     """The processor is for the acquisition first. On Windows the host has set the priority already.
 
     On Linux a priority belongs to a thread, and those that the backend has started keep their own: all are set.
@@ -195,10 +197,9 @@ def _step_back(niceness: int) -> None:
     if threads.is_dir():
         for thread in threads.iterdir():
             with suppress(OSError):  # one that ended meanwhile
-                number = int(thread.name)
-                os.setpriority(os.PRIO_PROCESS, number, max(niceness, os.getpriority(os.PRIO_PROCESS, number)))
+                os.setpriority(os.PRIO_PROCESS, int(thread.name), NICENESS)
     elif hasattr(os, "nice"):
-        os.nice(max(0, niceness - os.nice(0)))
+        os.nice(NICENESS)
 
 
 def _describe(error: Exception) -> str:
