@@ -1,4 +1,4 @@
-"""info: what an artefact is, what it is worth, where it comes from, what can run it here, and whether it runs rightly."""
+"""info: what an artefact is, its worth, where it comes from, what can run it here, and if that gives what it should."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ class LiveSegmenter:
         device : of the backends, e.g. "GPU"
         threads : of the worker; None leaves one core to the acquisition
         diameter : as in Segmenter.open. Where it is seen, the first frame that shows it decides for all frames of the
-            same pixel size
+            same size and pixel size
         until : what the worker computes of a frame, within its deadline: "mask" (the maps), "labels", or "objects",
             whose table has the intensities of the frame. What it does not is computed here when it is asked for
         track : least intersection over union at which an object follows one of the frame before, for example 0.3:
