@@ -292,11 +292,16 @@ def one(kind: Kind, attempt: Callable[[Path, int], str], place: Path, number: in
         last = [f"{Path(f.filename).name}:{f.lineno}" for f in traceback.extract_tb(error.__traceback__)][-4:]
         outcome, detail = INTERNAL, f"{type(error).__name__}: {error} ({' '.join(last)})"
     peak = max(0, _memory("VmHWM") - before)
-    if outcome in (REFUSED, EQUAL, DIFFERENT) and (left := [path.name for path in (place / "tmp").iterdir()]):
+    if outcome in (REFUSED, EQUAL, DIFFERENT) and (left := _files(place / "tmp")):
         outcome, detail = LEFT, f"in TMPDIR: {', '.join(left)}"
     for path in (folder, *(place / "tmp").iterdir()):
         shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
     return {"outcome": outcome, "detail": detail[:400], "peak": peak}
+
+
+def _files(folder: Path) -> list[str]:
+    """Libraries leave empty folders for temporary files, such as torch's; nobody can undo that for them."""
+    return [path.name for path in folder.rglob("*") if not path.is_dir()]
 
 
 def _memory(name: str) -> int:

@@ -153,6 +153,7 @@ def test_traps_of_json_are_refused(text: str, word: str):
         (lambda: Normalization(high=float("nan")), "high=nan"),
         (lambda: QuantScheme({"x": float("inf")}), "inf"),
         (lambda: Objects(0.5, -1), "-1"),
+        (lambda: Objects(0.5, 2**63), "9223372036854775808"),
         (lambda: TensorSpec("x", (1, 2), "float32", "NCHW", ()), "2 axes"),
     ],
 )
