@@ -52,6 +52,13 @@ class Setup(NamedTuple):
     artifacts: tuple[Path, ...]
     shared: Path | None
 
+    @property
+    def own(self) -> Path:
+        """A folder for what this child needs in all of its tries."""
+        place = self.folder / f"whole-{os.getpid()}"
+        place.mkdir(exist_ok=True)
+        return place
+
     def to_json(self) -> dict[str, Any]:
         return {"folder": str(self.folder), "artifacts": [*map(str, self.artifacts)], "shared": str(self.shared or "")}
 

@@ -274,8 +274,8 @@ class _Whole(NamedTuple):
 
 
 def _reference(runner: _Runner, setup: Setup) -> _Whole:
-    folder = setup.folder / f"whole-{os.getpid()}" / "work"
-    folder.mkdir(parents=True)
+    folder = setup.own / "work"
+    folder.mkdir()
     runner.finish(folder)
     again = folder.parent / "again"
     again.mkdir()

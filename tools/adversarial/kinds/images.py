@@ -113,7 +113,7 @@ def _nothing(dice: Generator, folder: Path, number: int) -> str:
 def _spoiling(sources: dict[str, bytes], setup: Setup) -> Attempt:
     whole: dict[str, list[Plane]] = {}
     for name, data in sources.items():
-        path = setup.folder / f"whole-{name}"
+        path = setup.own / name
         path.write_bytes(data)
         whole[name] = _read(path)
     names = sorted(sources)
@@ -143,7 +143,7 @@ def _prepare_xml(setup: Setup) -> Attempt:
         tifffile.imwrite(path, pages, description=text.encode(), metadata=None, photometric="minisblack")
         return _read(path)
 
-    whole = write(setup.folder / "whole-xml.ome.tif", xml)
+    whole = write(setup.own / "whole.ome.tif", xml)
 
     def attempt(dice: Generator, folder: Path, number: int) -> str:
         return EQUAL if _same(write(folder / "a.ome.tif", spoil_text(xml, dice)), whole) else DIFFERENT
@@ -157,7 +157,7 @@ def _prepare_zarr(setup: Setup) -> Attempt:
 
     stores: dict[str, dict[str, bytes]] = {}
     for version, form in (("0.4", 2), ("0.5", 3)):
-        root = setup.folder / f"whole-{version}.zarr"
+        root = setup.own / f"{version}.zarr"
         if not root.exists():
             group = zarr.open_group(str(root), mode="w", zarr_format=form)
             group.create_array("0", data=_grey((2, 2, 40, 52), "uint16"), chunks=(1, 1, 32, 32))
@@ -170,7 +170,7 @@ def _prepare_zarr(setup: Setup) -> Attempt:
                 {"multiscales": shown} if form == 2 else {"ome": {"version": version, "multiscales": shown}}
             )
         stores[version] = {p.relative_to(root).as_posix(): p.read_bytes() for p in root.rglob("*") if p.is_file()}
-    whole = {version: _read(setup.folder / f"whole-{version}.zarr") for version in stores}
+    whole = {version: _read(setup.own / f"{version}.zarr") for version in stores}
 
     def attempt(dice: Generator, folder: Path, number: int) -> str:
         version = str(dice.choice(sorted(stores)))

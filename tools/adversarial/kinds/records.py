@@ -183,7 +183,7 @@ def _prepare_store(setup: Setup) -> Attempt:
     """The store of a teacher's answers, which has sums."""
     from distill.store import Store
 
-    root = setup.folder / "whole-store.zarr"
+    root = setup.own / "store.zarr"
     values = np.random.default_rng(0).integers(0, 256, (70, 33), np.uint8)
     Store(root).write("a", values, {"name": "field"})
     files = {path.relative_to(root): path.read_bytes() for path in root.rglob("*") if path.is_file()}
