@@ -71,7 +71,7 @@ def _tell(row: Row, seed: int, *, every: bool) -> None:
         told[words[:60]] = told.get(words[:60], 0) + 1
         if every or (told[words[:60]] <= 2 and len(told) <= SHOWN):
             print(f"  {row.kind.name}:{seed}:{number}  {words}", flush=True)
-    if every and not row.faults:
+    if every and row.counts and not row.faults:
         print(f"  {row.counts.most_common(1)[0][0]}")
 
 

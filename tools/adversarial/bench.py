@@ -266,7 +266,7 @@ class _Child:
         self._said.flush()
         lines = Path(self._said.name).read_text("utf-8", "replace").splitlines()
         told = [line for line in lines if "rror" in line or "File" in line] or lines
-        return " | ".join(line.strip() for line in told[:4])[:400]
+        return " | ".join(line.strip() for line in told[-4:])[:600]
 
 
 def main() -> None:

@@ -117,6 +117,10 @@ def test_an_unknown_version_is_said_before_its_unknown_fields(manifest: Manifest
         Manifest.from_json(changed(manifest, lambda m: m.update(schema_version=7, colour=1)))
 
 
+def test_a_character_in_two_escapes_is_one():
+    assert parse_json('["\\ud83d\\ude00"]') == ["\U0001f600"]
+
+
 def test_many_names_are_read_or_refused_at_once():
     """A.8: nothing that is quadratic in the names, wherever one of them stands twice."""
     names = ", ".join(f'"{number}": 0' for number in range(600_000))
@@ -138,6 +142,8 @@ def test_many_names_are_read_or_refused_at_once():
         ('{"method": "percentile", "low": 1e999, "high": 99}', "1e999"),
         ('{"method": "percentile", "low": ' + "9" * 5000 + ', "high": 99}', "5000 digits"),
         ("[" * 100_000, "no JSON"),
+        ('{"method": "\\ud800", "low": 1, "high": 99}', "half a character"),
+        ('{"\\uDFFF": 1}', "half a character"),
     ],
 )
 def test_traps_of_json_are_refused(text: str, word: str):
