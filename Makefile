@@ -16,10 +16,11 @@ KERNEL_SOURCES := $(wildcard runtime/kernel/*.c runtime/kernel/*.h runtime/kerne
 KERNEL  := build/.kernel
 PLATFORMS = linux-x86_64 linux-aarch64 windows-x86_64 macos-arm64 macos-x86_64
 
-.PHONY: help setup demo test kernel wheels artifacts arm test-arm test-hosts lint docs student rivals lock clean
+.PHONY: help setup demo test adversarial kernel wheels artifacts arm test-arm test-hosts lint docs student rivals lock clean
 help:
 	@echo 'make demo [IMAGES="FILE..."]  compile the bundled student, segment images, print what it costs and is worth'
 	@echo 'make test                     run the tests'
+	@echo 'make adversarial [TRIES=N]     hostile files, kills, full disks: hours, and one table (docs/robustness.md)'
 	@echo 'make kernel                   build the C library of runtime/kernel again, after a change of its sources'
 	@echo 'make wheels                   both distributions for five platforms, in dist/'
 	@echo 'make artifacts                the bundled students for all targets as a wheel, in dist/: for PCs without torch'
@@ -56,6 +57,12 @@ demo: $(READY) $(KERNEL)
 # Two workers, a file of tests each at a time; one thread each, so that they do not wait for each other.
 test: $(READY) $(KERNEL)
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2 --dist loadfile
+
+# One artefact for each backend, of small tiles, which are quick to open.
+TRIES := 2000
+adversarial: $(READY) $(KERNEL)
+	$(BIN)/python -m compile --target all --tile 64 --out build/adversarial
+	$(BIN)/python -m tools.adversarial --artifact build/adversarial --tries $(TRIES) --markdown build/adversarial.md
 
 kernel: $(KERNEL)
 

@@ -20,6 +20,7 @@ from zarr.codecs import ZstdCodec
 from zarr.storage import LocalStore
 
 from runtime.errors import EdgescopeError, InputError
+from runtime.system import memory
 from runtime.system.atomic import FULL, remove, replacing, write_bytes
 from runtime.system.places import check_writable
 
@@ -34,7 +35,6 @@ log = logging.getLogger(__name__)
 GROUP = "zarr.json"
 CHUNK = 512  # pixels a side
 ABANDONED = 3600  # seconds after which what a killed process left is swept away
-UNREADABLE = (ValueError, RuntimeError, LookupError, TypeError, AttributeError, EOFError, FileNotFoundError)
 
 
 class Damaged(EdgescopeError):
@@ -64,8 +64,12 @@ class Store:
             return None
         try:
             array = zarr.open_array(LocalStore(place, read_only=True), mode="r")
+            memory.claim(array.nbytes, f"The soft label of {name}, {array.shape},", f"remove {place} if it is damaged")
             values, promised = np.asarray(array[...]), array.attrs["sha256"]
-        except UNREADABLE as error:
+        except Exception as error:  # of many kinds: zarr believes what the metadata say
+            disk = isinstance(error, OSError) and not isinstance(error, FileNotFoundError)
+            if disk or isinstance(error, EdgescopeError):
+                raise
             raise self._damaged(key, name, f"{type(error).__name__}: {error}") from error
         if _digest(values) != promised:
             raise self._damaged(key, name, "its checksum does not hold")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 import types
 from collections.abc import Mapping
 from functools import cache
@@ -25,6 +26,7 @@ R = TypeVar("R", bound="Record")
 # Metadata of a dataclass field that a file may lack: field(default=None, metadata=OPTIONAL). It is for what came later
 # than the files that are already in the world. The default is not written, so that older readers accept the file.
 OPTIONAL = {"optional": True}
+HALF = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")  # of a character above 2**16, perhaps alone
 NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 
 
@@ -76,14 +78,20 @@ class Record:
 
 
 def parse_json(text: str) -> Any:
-    """JSON without its traps: duplicate keys, NaN and infinities are refused with InputError."""
+    """JSON without its traps: duplicate keys, NaN, infinities and half characters are refused with InputError."""
     try:
-        return json.loads(
+        value = json.loads(
             text, object_pairs_hook=_unique, parse_float=_finite, parse_constant=_finite, parse_int=_whole
         )
+        if HALF.search(text):
+            json.dumps(value, ensure_ascii=False).encode()
     except (json.JSONDecodeError, RecursionError) as error:
         msg = f"The text is no JSON: {error}."
         raise InputError(msg) from error
+    except UnicodeEncodeError as error:
+        msg = f"The JSON text holds half a character, {error.object[error.start]!r}, which no file can."
+        raise InputError(msg) from error
+    return value
 
 
 @cache
@@ -92,12 +100,13 @@ def _hints(cls: type[Record]) -> dict[str, Any]:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    names = [name for name, _ in pairs]
-    if len(set(names)) < len(names):
-        name = next(name for name in names if names.count(name) > 1)
-        msg = f"Field {name} stands twice in the JSON text."
-        raise InputError(msg)
-    return dict(pairs)
+    unique: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in unique:
+            msg = f"Field {name[:60]} stands twice in the JSON text."
+            raise InputError(msg)
+        unique[name] = value
+    return unique
 
 
 def _finite(text: str) -> float:

@@ -7,15 +7,13 @@ parent's handle shares the position in the file as well.
 
 import os
 import zipfile
-import zlib
 from pathlib import Path, PurePosixPath
 
-from runtime.errors import InputError
+from runtime.errors import EdgescopeError, InputError
 from runtime.images.files import FOLDERS, open_bytes, open_image
 from runtime.images.scene import ImageFile
 from runtime.system.places import is_litter
 
-BROKEN = (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
 LARGEST_MEMBER = 1 << 30  # an image file of more than 1 GiB is a mistake or an attack
 IGNORED = ("__MACOSX",)
 
@@ -36,7 +34,9 @@ class Members:
         """The bytes of one member; InputError where they cannot be read whole."""
         try:
             return self._read_zip(name) if self.is_zip else self._read_file(name)
-        except BROKEN as error:
+        except EdgescopeError:
+            raise
+        except Exception as error:  # a zip that is damaged throws errors of many kinds
             msg = f"Cannot read {name!r} in {str(self.path)!r} ({error}); copy or download the data again."
             raise InputError(msg) from error
 
@@ -70,7 +70,7 @@ class Members:
     def _zip_names(self) -> tuple[str, ...]:
         try:
             infos = self._archive().infolist()
-        except BROKEN as error:
+        except Exception as error:
             msg = f"{str(self.path)!r} is not a whole .zip ({error}); download it again, or give a folder."
             raise InputError(msg) from error
         for info in infos:

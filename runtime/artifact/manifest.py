@@ -19,6 +19,7 @@ from ..records import OPTIONAL, Record, parse_json
 
 SCHEMA_VERSION = 2  # of 1, core_prominence was the height of a dome, of which half had to be left
 
+LARGEST_AREA = 1 << 40  # pixels: more than any frame has, and far from where the C library's numbers end
 NON_COMMERCIAL = re.compile(r"non[- ]?commercial|\bcc[- ]by[- ]nc\b", re.IGNORECASE)
 
 JSON: TypeAlias = Any  # free-form: None, bool, number, text, list or object
@@ -119,7 +120,7 @@ class Objects(Record):
         _require(
             0 <= self.core_smoothing <= 16, f"core_smoothing is {self.core_smoothing}; it must be in [0, 16] pixels"
         )
-        _require(self.min_area >= 0, f"min_area is {self.min_area}; it must be at least 0 pixels")
+        _require(0 <= self.min_area <= LARGEST_AREA, f"min_area is {self.min_area}; it must be 0 to 2**40 pixels")
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,14 @@ application as something to call, and a wrong call by the message that the excep
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from .. import __version__
 from ..errors import UNREAD, EdgescopeError, InputError, report
+from ..system import cache_folder
 from ..system.extras import install
 from .output import close_streams, open_streams
 
@@ -43,6 +45,8 @@ def run(load: Callable[[], Callable[..., Any]], package: str, extra: str, argume
     arguments : --debug is taken out of them here, wherever it stands, and no command declares it; see EPILOG
     """
     open_streams()
+    # Matplotlib keeps what it knows about fonts in the user's home, unless it is told another place.
+    os.environ.setdefault("MPLCONFIGDIR", str(cache_folder.locate("matplotlib")))
     own = list(arguments[: arguments.index("--")] if "--" in arguments else arguments)
     rest = [word for word in own if word != DEBUG] + list(arguments[len(own) :])
     if rest == [VERSION]:

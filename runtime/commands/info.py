@@ -1,4 +1,4 @@
-"""info: what an artefact is, what it is worth, where it comes from and what can run it here."""
+"""info: what an artefact is, its worth, where it comes from, what can run it here, and if that gives what it should."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from .. import backend, metrics
 from ..artifact.artifact import open_artifact
+from ..errors import EdgescopeError
+from ..segmenter import Segmenter
 from .options import add_trust, signed_by
 from .output import write_json
 
@@ -41,6 +43,8 @@ def run(args: argparse.Namespace) -> int:
     print("runs here")
     for name, reason in refusals.items():
         print(f"  {name:<12} {'yes' if reason is None else 'no: ' + reason}")
+    probe = _probed(artifact)
+    print(f"{'probe':<14} {probe}")
     write_json(
         args.json,
         {
@@ -49,9 +53,24 @@ def run(args: argparse.Namespace) -> int:
             "signature": signed,
             "manifest": manifest.to_dict(),
             "backends": refusals,
+            "probe": probe,
         },
     )
     return 0
+
+
+def _probed(artifact: Artifact) -> str:
+    """What a probe shows here, in words, whatever it is; nothing that takes minutes is built for it."""
+    manifest = artifact.manifest
+    if all(backend.refusal(name, manifest) for name in (manifest.backend, backend.reference())):
+        return "not replayed: nothing here can run it"
+    try:
+        if reason := backend.choose(manifest).unprepared(artifact, None):
+            return f"not replayed: {reason}"
+        with Segmenter.of(artifact) as segment:
+            return f"{segment.description['probe']} ({segment.backend}, {segment.description['device']})"
+    except EdgescopeError as error:
+        return f"not reproduced: {error}"
 
 
 def _summary(artifact: Artifact) -> dict[str, str]:

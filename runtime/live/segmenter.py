@@ -100,7 +100,7 @@ class LiveSegmenter:
         device : of the backends, e.g. "GPU"
         threads : of the worker; None leaves one core to the acquisition
         diameter : as in Segmenter.open. Where it is seen, the first frame that shows it decides for all frames of the
-            same pixel size
+            same size and pixel size
         threshold, min_area, prominence : in place of the artefact's own, as in Segmenter.open; each result's
             segmentation says in `threshold` and `rule` what was used
         until : what the worker computes of a frame, within its deadline: "mask" (the maps), "labels", or "objects",

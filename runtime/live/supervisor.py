@@ -66,6 +66,11 @@ class Picture:
     metadata: Any
     pixel_size_um: float | None
 
+    @property
+    def kind(self) -> tuple[Any, ...]:
+        """What frames of one scale have alike: another binning shows in the shape where no pixel size is known."""
+        return self.shape, self.pixel_size_um
+
 
 class Supervisor:
     """See the module. `opened` is done when the first worker is ready, or says why none could be."""
@@ -104,7 +109,7 @@ class Supervisor:
         self._taken: Ticket | None = None
         self._returned: Ticket | None = None  # given to a worker that died before it began with it
         self._turn = 0
-        self._scales: dict[float | None, tuple[Any, ...]] = {}  # by pixel size: the scale that was seen first
+        self._scales: dict[Any, tuple[Any, ...]] = {}  # by Picture.kind: the scale that was seen first
         self._failures = 0
         self._reasons: list[str] = []
         self._beat = (0, 0)  # the heartbeat as last seen, and when it was seen to change
@@ -250,7 +255,7 @@ class Supervisor:
                 "shape": picture.shape,
                 "dtype": picture.dtype,
                 "pixel_size_um": picture.pixel_size_um,
-                "scale": self._scales.get(picture.pixel_size_um),
+                "scale": self._scales.get(picture.kind),
                 "last_id": self._last_id,
                 "layout": self.layout.to_dict(),
             }
@@ -279,7 +284,7 @@ class Supervisor:
         """Let the worker begin the next frame before this one's result is copied out of its slot."""
         turn, link = self._turn, self._chain[0]
         if answer.scale[2] == SEEN:
-            self._scales.setdefault(ticket.frame.pixel_size_um, answer.scale)
+            self._scales.setdefault(ticket.frame.kind, answer.scale)
         with self._outbox.preparing():
             deliver = self._ledger.finish(answer.finished)
             try:

@@ -46,7 +46,9 @@ def replacing(path: Path) -> Generator[Path]:
             raise InputError(msg)
         _sync(partial)
         _move(partial, path)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError) and error.errno in FULL and error.filename is None:
+            error.filename = str(path)  # a write that fails does not say where
         remove(partial)
         raise
     _sync_folder(path.parent)

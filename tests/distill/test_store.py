@@ -1,6 +1,7 @@
 """The store of soft labels: whole arrays or none, whatever is killed, damaged, full or done twice."""
 
 import errno
+import json
 import os
 import shutil
 import signal
@@ -103,6 +104,16 @@ def test_no_damage_goes_unseen(tmp_path_factory: pytest.TempPathFactory, data):
         assert "distill label" in str(error)
     else:  # a byte of the metadata that does not matter
         assert np.array_equal(found, VALUES)
+
+
+@pytest.mark.parametrize("side", [2**31, 2**62, 2**64, -1, "x"])
+def test_a_shape_that_is_claimed_and_not_stored_is_refused(store: Store, side: object):
+    store.write("a", VALUES, {})
+    metadata = json.loads((store.path / "a" / "zarr.json").read_text())
+    metadata["shape"][1] = side
+    (store.path / "a" / "zarr.json").write_text(json.dumps(metadata))
+    with pytest.raises(EdgescopeError, match="soft label of field"):
+        store.read("a", "field")
 
 
 def test_a_damaged_array_can_be_replaced(store: Store):

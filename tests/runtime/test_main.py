@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 
 from runtime.__main__ import main
+from runtime.artifact.probes import ProbeSet
 from runtime.commands import predict
 from runtime.commands.predict import output_stems
 from runtime.errors import InputError
@@ -387,7 +389,20 @@ def test_info_says_what_it_is_and_what_runs_it(artifact_path: Path, tmp_path: Pa
     assert "tiny" in printed
     assert "onnxruntime  yes" in printed
     assert "openvino     no: " in printed
-    assert json.loads((tmp_path / "i.json").read_text())["manifest"]["student"] == "tiny"
+    assert re.search(r"^probe +reproduced: max \|dp\| 0\.000\d, .* \(onnxruntime, CPU\)$", printed, re.MULTILINE)
+    content = json.loads((tmp_path / "i.json").read_text())
+    assert content["manifest"]["student"] == "tiny"
+    assert content["probe"].startswith("reproduced: ")
+
+
+def test_info_says_that_a_probe_is_missed_and_tells_the_rest(made: Made, tmp_path: Path, capsys):
+    probes = ProbeSet.from_bytes(made.files["probes.npz"])
+    other = ProbeSet(probes.inputs, 1 - probes.outputs)
+    path = replace(made, files={**made.files, "probes.npz": other.to_bytes()}).write(tmp_path / "a")
+    assert main(["info", str(path)]) == 0
+    printed = capsys.readouterr().out
+    assert re.search(r"^probe +not reproduced: .*max \|dp\| is", printed, re.MULTILINE)
+    assert "onnxruntime  yes" in printed
 
 
 def test_doctor_lists_the_devices_of_openvino(tmp_path: Path, capsys):

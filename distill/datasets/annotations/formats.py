@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from distill.datasets.annotations.instances import Instances, interpret
-from distill.datasets.members import BROKEN, LARGEST_MEMBER
+from distill.datasets.members import LARGEST_MEMBER
 from distill.datasets.pictures import PNG, TIFF, decode
-from runtime.errors import InputError
+from runtime.errors import EdgescopeError, InputError
 from runtime.system import extras
 
 if TYPE_CHECKING:
@@ -93,7 +93,8 @@ def _geojson(data: bytes, name: str) -> list[Region]:
     regions: list[Region] = []
     others: dict[str, int] = {}
     for feature in features if isinstance(features, list) else []:
-        geometry = (feature.get("geometry") or {}) if isinstance(feature, dict) else {}
+        geometry = feature.get("geometry") if isinstance(feature, dict) else None
+        geometry = geometry if isinstance(geometry, dict) else {}
         kind = str(geometry.get("type", "nothing"))
         parts = {"Polygon": [geometry.get("coordinates")], "MultiPolygon": geometry.get("coordinates")}.get(kind)
         if parts is None:
@@ -161,8 +162,10 @@ def _roi_members(data: bytes, name: str) -> Iterator[tuple[str, bytes]]:
             if len(infos) > MOST_ROIS or sum(info.file_size for info in infos) > LARGEST_MEMBER:
                 msg = f"Labels {name!r} hold {len(infos)} ROIs, more than one image has; check the file."
                 raise InputError(msg)
-            for info in infos:
-                yield info.filename, archive.read(info)
-    except BROKEN as error:
+            members = [(info.filename, archive.read(info)) for info in infos]
+    except EdgescopeError:
+        raise
+    except Exception as error:  # a zip that is damaged throws errors of many kinds
         msg = f"Labels {name!r} are not a whole .zip ({error}); save the ROIs again."
         raise InputError(msg) from error
+    yield from members

@@ -478,3 +478,18 @@ def test_two_writers_of_one_artefact_do_not_remove_each_others_work(made: Made, 
     assert written == [path] * 12
     assert open_artifact(path).manifest.student == made.manifest.student
     assert names(tmp_path) == ["a"]
+
+
+SEVERAL_TIMES = ENDLESS_WRITER.replace("while True:", "for _ in range(5):")
+
+
+@pytest.mark.slow
+def test_two_processes_that_write_one_artefact_take_turns(made: Made, artifact_path: Path, tmp_path: Path):
+    """A.14: neither fails, neither removes what the other is writing, and nothing is left."""
+    target = tmp_path / "shared" / "a"
+    command = [sys.executable, "-c", SEVERAL_TIMES, str(artifact_path), str(target)]
+    writers = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    ends = [(writer.communicate(timeout=300)[1], writer.returncode) for writer in writers]
+    assert ends == [("", 0)] * 2
+    assert open_artifact(target).manifest.student == made.manifest.student
+    assert names(target.parent) == ["a"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from runtime import InputError
 from runtime.artifact.manifest import Lineage, Manifest, Normalization, Objects, QuantScheme, TensorSpec
+from runtime.records import parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -115,6 +117,21 @@ def test_an_unknown_version_is_said_before_its_unknown_fields(manifest: Manifest
         Manifest.from_json(changed(manifest, lambda m: m.update(schema_version=7, colour=1)))
 
 
+def test_a_character_in_two_escapes_is_one():
+    assert parse_json('["\\ud83d\\ude00"]') == ["\U0001f600"]
+
+
+def test_many_names_are_read_or_refused_at_once():
+    """A.8: nothing that is quadratic in the names, wherever one of them stands twice."""
+    names = ", ".join(f'"{number}": 0' for number in range(600_000))
+    start = time.process_time()
+    with pytest.raises(InputError, match="599999 stands twice"):
+        parse_json(f'{{{names}, "599999": 1}}')
+    with pytest.raises(InputError, match="Unknown field 0"):
+        Normalization.from_json(f"{{{names}}}")
+    assert time.process_time() - start < 10
+
+
 @pytest.mark.parametrize(
     ("text", "word"),
     [
@@ -125,6 +142,8 @@ def test_an_unknown_version_is_said_before_its_unknown_fields(manifest: Manifest
         ('{"method": "percentile", "low": 1e999, "high": 99}', "1e999"),
         ('{"method": "percentile", "low": ' + "9" * 5000 + ', "high": 99}', "5000 digits"),
         ("[" * 100_000, "no JSON"),
+        ('{"method": "\\ud800", "low": 1, "high": 99}', "half a character"),
+        ('{"\\uDFFF": 1}', "half a character"),
     ],
 )
 def test_traps_of_json_are_refused(text: str, word: str):
@@ -140,6 +159,7 @@ def test_traps_of_json_are_refused(text: str, word: str):
         (lambda: Normalization(high=float("nan")), "high=nan"),
         (lambda: QuantScheme({"x": float("inf")}), "inf"),
         (lambda: Objects(0.5, -1), "-1"),
+        (lambda: Objects(0.5, 2**63), "9223372036854775808"),
         (lambda: TensorSpec("x", (1, 2), "float32", "NCHW", ()), "2 axes"),
     ],
 )

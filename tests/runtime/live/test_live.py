@@ -207,6 +207,25 @@ def test_the_ring_holds_as_many_objects_as_a_frame_can_have(live, manifest):
     assert len(result.segmentation.table()) == (0 if manifest.objects.min_area > 4 else 120)
 
 
+def test_another_binning_is_another_scale_although_no_pixel_size_is_known(made, tmp_path: Path):
+    """A.13: the first frame does not stand for frames of another binning or region; for its own kind it does."""
+    path = replace(made, manifest=replace(made.manifest, object_diameter=ObjectSize(12, 10, 14))).write(tmp_path / "a")
+    frame = np.random.default_rng(0).integers(90, 110, (180, 180)).astype(np.uint16)
+    rows, cols = np.ogrid[:180, :180]
+    for row, col in np.ndindex(3, 3):
+        frame[np.hypot(rows - 30 - 60 * row, cols - 30 - 60 * col) < 20] = 4000
+    binned = np.ascontiguousarray(frame[::2, ::2])
+    with LiveSegmenter(path, policy="block", spare=False, hang_s=600.0) as live:
+        for one in (frame, binned, frame, binned):
+            live.submit(one)
+        assert live.drain(600)
+        scales = [result.segmentation.scale for result in live.results()]
+    assert [scale.source for scale in scales] == ["seen"] * 4
+    assert scales[0] == scales[2]
+    assert scales[1] == scales[3]
+    assert scales[1].factor == pytest.approx(2 * scales[0].factor, rel=0.15)
+
+
 def test_a_frame_that_is_enlarged_may_hold_more_objects(made, tmp_path: Path):
     """A frame that is enlarged may hold smaller objects than the rule says, and so more of them."""
     rule, size = replace(made.manifest.objects, min_area=60), ObjectSize(12, 10, 14)

@@ -44,3 +44,8 @@ def test_the_later_change_counts():
 def test_numbers_out_of_their_limits_are_refused(change, said):
     with pytest.raises(InputError, match=said):
         RuleChange(**change)
+
+
+def test_an_area_that_the_kernel_cannot_count_is_refused():
+    with pytest.raises(InputError, match="min_area is 1000000000000000"):
+        RuleChange(min_area=10**30).scaled(OBJECTS, 1.0)

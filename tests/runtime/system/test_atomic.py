@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -127,3 +128,10 @@ def test_a_long_name_is_written(tmp_path: Path):
 def test_a_folder_that_is_not_there_needs_no_sweep(tmp_path: Path):
     atomic.sweep_folder(tmp_path / "gone")
     assert names(tmp_path) == []
+
+
+def test_a_full_disk_is_told_with_the_file_that_was_to_be_written(tmp_path: Path):
+    with pytest.raises(OSError, match="No space left") as caught, atomic.replacing(tmp_path / "a"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert caught.value.filename == str(tmp_path / "a")
+    assert list(tmp_path.iterdir()) == []

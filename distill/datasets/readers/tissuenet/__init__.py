@@ -116,6 +116,9 @@ def _rows(stem: str, file: Npz) -> dict[str, dict[str, object]]:
     count = file.shape("X")[0]
     if "meta" not in file.keys:
         lists = {key.removesuffix("_list"): file.array(key) for key in file.keys if key.endswith("_list")}
+        if short := [key for key, values in lists.items() if len(np.atleast_1d(values)) < count]:
+            msg = f"'{short[0]}_list' in {str(file.path)!r} has no entry for each of {count} tiles; download it again."
+            raise InputError(msg)
         return {_name(stem, i): {key: str(values[i]) for key, values in lists.items()} for i in range(count)}
     table = file.objects("meta")
     headers = len(table) - count  # one row, in some files four

@@ -13,19 +13,18 @@ import re
 import shutil
 import tempfile
 import zipfile
-import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.errors import InputError
+from runtime.errors import EdgescopeError, InputError
 
 IN_MEMORY = 256 << 20  # compressed members up to this size are simply read
 LARGEST_PICKLE = 256 << 20
-BROKEN = (OSError, zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError)
 LOCAL_HEADER = 30  # bytes before the name in a zip's local file header
 
 
@@ -34,11 +33,8 @@ class Npz:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
-            with zipfile.ZipFile(path) as archive:
-                self._members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-        except BROKEN as error:
-            raise self._broken(None, error) from error
+        with self._foreign(None), zipfile.ZipFile(path) as archive:
+            self._members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
         self._open: dict[str, NDArray[Any]] = {}
 
     @property
@@ -48,18 +44,14 @@ class Npz:
 
     def shape(self, key: str) -> tuple[int, ...]:
         """Of one array, from its header alone."""
-        with zipfile.ZipFile(self.path) as archive:
+        with self._foreign(key), zipfile.ZipFile(self.path) as archive:
             return self._header(archive, key)[0]
 
     def array(self, key: str) -> NDArray[Any]:
         """An array that needs no pickle, read-only; InputError where it would need one."""
         if key not in self._open:
-            try:
+            with self._foreign(key):
                 self._open[key] = self._map(key)
-            except BROKEN as error:
-                if isinstance(error, InputError):
-                    raise
-                raise self._broken(key, error) from error
         return self._open[key]
 
     def objects(self, key: str) -> NDArray[Any]:
@@ -68,17 +60,12 @@ class Npz:
         if info.file_size > LARGEST_PICKLE:
             msg = f"{key!r} in {str(self.path)!r} is {info.file_size} bytes of pickle; do not trust this file."
             raise InputError(msg)
-        try:
+        with self._foreign(key):
             with zipfile.ZipFile(self.path) as archive:
                 stream = io.BytesIO(archive.read(info))
             shape, _, dtype = _read_header(stream)
             loaded = TableUnpickler(stream).table() if dtype.hasobject else np.frombuffer(stream.read(), dtype)
             return np.asarray(loaded).reshape(shape)
-        except pickle.UnpicklingError as error:
-            msg = f"{key!r} in {str(self.path)!r} is refused: {error}; do not trust this file."
-            raise InputError(msg) from error
-        except (*BROKEN, TypeError, AttributeError, IndexError, KeyError, MemoryError) as error:
-            raise self._broken(key, error) from error
 
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_open": {}}
@@ -121,10 +108,20 @@ class Npz:
         name, extra = (int.from_bytes(header[at : at + 2], "little") for at in (26, 28))
         return info.header_offset + LOCAL_HEADER + name + extra
 
-    def _broken(self, key: str | None, error: Exception) -> InputError:
-        what = f"{str(self.path)!r}" if key is None else f"{key!r} of {str(self.path)!r}"
-        reason = f"{type(error).__name__}: {error}"
-        return InputError(f"Cannot read {what} ({reason}); copy or download the file again.")
+    @contextmanager
+    def _foreign(self, key: str | None) -> Generator[None]:
+        """Whatever a damaged file makes its readers throw is one error that names the file."""
+        try:
+            yield
+        except EdgescopeError:
+            raise
+        except pickle.UnpicklingError as error:
+            msg = f"{key!r} in {str(self.path)!r} is refused: {error}; do not trust this file."
+            raise InputError(msg) from error
+        except Exception as error:
+            what = f"{str(self.path)!r}" if key is None else f"{key!r} of {str(self.path)!r}"
+            msg = f"Cannot read {what} ({type(error).__name__}: {error}); copy or download the file again."
+            raise InputError(msg) from error
 
 
 class TableUnpickler(pickle.Unpickler):

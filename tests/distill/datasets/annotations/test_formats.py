@@ -70,6 +70,8 @@ def test_objects_that_the_runtime_writes_come_back(tmp_path):
         (geojson(feature("Point", [1, 2])), "hold 1 Point, which enclose nothing"),
         (geojson(feature("Polygon", [[[1, 2], [3, 4]]])), "without at least three finite points"),
         (geojson(feature("Polygon", "abc")), "polygon"),
+        (geojson({"type": "Feature", "geometry": "Polygon"}), "hold 1 nothing"),
+        (geojson({"type": "Feature", "geometry": 5}, 7, None), "hold 3 nothing"),
         (geojson(feature("Polygon", [(np.array(SQUARE) + 500).tolist()])), "outside of its image of 30 x 20 pixels"),
     ],
 )
@@ -115,6 +117,18 @@ def test_what_is_no_roi_is_named(tmp_path, data, said):
     pytest.importorskip("roifile")
     with pytest.raises(InputError, match=said):
         labels_of(tmp_path, "a.zip", data)
+
+
+def test_a_zip_that_is_damaged_anywhere_is_named(tmp_path):
+    pytest.importorskip("roifile")
+    whole = zipped(**{"a.roi": roi([[2, 2], [9, 2], [9, 9]]), "b.roi": roi([[12, 2], [19, 2], [19, 9]])})
+    for at in range(len(whole)):
+        for value in (0, 255):
+            try:
+                labels = labels_of(tmp_path, "a.zip", whole[:at] + bytes([value]) + whole[at + 1 :])
+            except InputError:
+                continue
+            assert labels.max() <= 2
 
 
 def test_a_zip_without_rois_is_named(tmp_path):

@@ -254,3 +254,22 @@ def test_the_real_field(shared_data):
     assert data[0].image.shape == (2, 336, 336)
     assert set(data[0].labels) == {"cells"}
     assert data.meta()[data.names[0]] == {"tissue": "unknown", "platform": "codex"}
+
+
+def test_a_file_that_is_damaged_anywhere_is_read_or_refused(path):
+    whole, dice = path.read_bytes(), np.random.default_rng(0)
+    for _ in range(150):
+        at = int(dice.integers(0, len(whole)))
+        path.write_bytes(whole[:at] + dice.bytes(4) + whole[at + 4 :] if dice.random() < 0.8 else whole[:at])
+        try:
+            samples = [datasets.open(f"tissuenet:{path}")[place] for place in range(TILES)]
+        except InputError:
+            continue
+        assert [sample.image.shape for sample in samples] == [(2, SIZE, SIZE)] * TILES
+
+
+def test_a_list_with_fewer_rows_than_tiles_is_named(tmp_path):
+    path = tmp_path / "t.npz"
+    np.savez(path, **arrays(), tissue_list=np.array(["lung"] * 2))
+    with pytest.raises(InputError, match="tissue_list"):
+        datasets.open(f"tissuenet:{path}").meta()
