@@ -61,7 +61,7 @@ def float_phase(config: Config, data: TrainingData, work: Path) -> nn.Module:
 
 
 def quantized_phase(config: Config, data: TrainingData, graph: GraphModule, work: Path) -> GraphModule:
-    """A copy of the flat float student, its channels evened out, trained to compute in int8."""
+    """A copy of the flat float student, with equalised channels, trained for int8."""
     data.for_phase(config.qat, 1)
     equalize(graph, data.first_images(LOOKED_AT))
     prepared = prepare(graph)

@@ -1,4 +1,4 @@
-"""doctor: what can run here, on which devices, and the line that installs what is missing.
+"""doctor: list the backends and devices of this machine, and how to install what is missing.
 
 A library is imported only where it alone knows its devices.
 """

@@ -1,4 +1,4 @@
-"""info: what an artefact is, what it is worth, where it comes from and what can run it here."""
+"""info: an artefact's content, accuracy and origin, and the backends that can run it here."""
 
 from __future__ import annotations
 

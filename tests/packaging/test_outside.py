@@ -1,4 +1,4 @@
-"""What a command leaves outside the places it was given, and whom it calls: files of its own cache, and nobody."""
+"""A command writes only to the folders of its arguments and to its own cache, and opens no network connection."""
 
 from __future__ import annotations
 

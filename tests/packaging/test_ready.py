@@ -37,6 +37,6 @@ def test_a_damaged_artefact_and_two_of_one_name_make_no_wheel(write_tiny, tmp_pa
     with pytest.raises(InputError, match="two artefacts of one name"):
         make([artifact, tmp_path / "other" / artifact.name], tmp_path / "dist")
     next(artifact.glob("model*")).write_bytes(b"changed")
-    with pytest.raises(InputError, match="model.*has 7 bytes, and was written with"):
+    with pytest.raises(InputError, match=r"model.*has 7 bytes, and was written with"):
         make([artifact], tmp_path / "dist")
     assert not (tmp_path / "dist").exists()
