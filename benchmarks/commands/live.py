@@ -1,4 +1,4 @@
-"""The commands about running beside a camera: `live`, `soak` and `split`."""
+"""The commands that measure live segmentation: `live`, `soak` and `split`."""
 
 from pathlib import Path
 from typing import Annotated, get_args

@@ -42,7 +42,7 @@ Until = Annotated[str, typer.Option("--until", metavar="END", help=f"The last st
 
 @contextmanager
 def progress(title: str, total: int) -> Iterator[Callable[[str], None]]:
-    """A bar on standard error, or a line a minute where that is no terminal; what it yields is told what is next."""
+    """A progress bar on standard error, or a line per minute without a terminal; call the result with the next step."""
     console = Console(stderr=True)
     with (
         Progress(console=console, transient=True, disable=not console.is_terminal) as bar,

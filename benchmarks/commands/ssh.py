@@ -106,7 +106,7 @@ def ssh(
 def _check_local(
     images: Sequence[Path], identity: Path | None, wheelhouse: Path | None, options: Sequence[str]
 ) -> None:
-    """What is wrong on this machine is told before anything is sent to the device."""
+    """Check the input on this machine before anything is sent to the device."""
     for path in (*images, *([identity] if identity else [])):
         if not path.exists():
             msg = f"There is no {str(path)!r} on this machine."

@@ -325,7 +325,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Endurance:
-    """A sustained run of one row: what frames took over the minutes, and the sensors beside it."""
+    """A sustained run of one row: the time of frames over the minutes, with the sensors."""
 
     item: Item
     text: str

@@ -78,7 +78,7 @@ def _run(name: str, model: nn.Module, plan: PhaseSection, config: Config, data: 
         model.load_state_dict(safetensors.torch.load_file(result))
         return
     if checkpoint.exists():
-        log.info("phase %s goes on from %s", name, checkpoint)
+        log.info("phase %s continues from %s", name, checkpoint)
     best = None
     if name == "float" and config.trainer.patience:
         best = Best(work / f"{name}.best.safetensors", config.trainer.patience)

@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
         "numpy": extras.version("numpy"),
         "system": f"{platform.system()} {platform.machine()}",
         "cpus": str(os.cpu_count()),
-        "cpu_flags": " ".join(cpu_flags()) or "not known here",
+        "cpu_flags": " ".join(cpu_flags()) or "unknown",
     }
     rows = [_backend_row(name) for name in backend.names()]
     rows += [_extra_row(extra) for extra in LIBRARIES]

@@ -75,7 +75,7 @@ def execution_of(args: argparse.Namespace) -> Execution:
 
 
 def add_diameter(parser: argparse.ArgumentParser) -> None:
-    """Declare the option. Its value is checked where it is read, so that bad ones are told like other bad input."""
+    """Declare the option. Its value is checked where it is read, so that errors look like those of other bad input."""
     parser.add_argument(
         "--diameter",
         metavar="auto|PX|UMum|off",

@@ -90,7 +90,7 @@ def _check(args: argparse.Namespace) -> None:
         raise InputError(msg)
     image, out = args.image.resolve(), args.out.resolve()
     if image == out or image in out.parents or out in image.parents:
-        msg = f"OUT {args.out} is IN, or one lies inside of the other; give another OUT."
+        msg = f"OUT {args.out} is IN, or one is inside the other; give another OUT."
         raise InputError(msg)
     if args.workers is not None and args.workers < 1:
         msg = f"Workers is {args.workers}; it must be at least 1."
