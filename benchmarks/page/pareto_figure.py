@@ -133,7 +133,7 @@ def caption(shown: Sequence[Entry], shown_panels: Sequence[Panel], rivals: Rival
         sentences.append(f"Dashed: the networks of others alone, untrained, {rivals.threads} threads.")
     if missing := len(shown) - drawn:
         sentences.append(f"Not drawn: {missing} artefact{'s' * (missing != 1)} without a score or a time of their own.")
-    return " ".join([*sentences, *(f"Doubtful: {warning}." for warning in warnings.of_reports(reports))])
+    return " ".join([*sentences, *(f"Warning: {warning}." for warning in warnings.of_reports(reports))])
 
 
 def _title() -> str:
