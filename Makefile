@@ -103,7 +103,7 @@ docs: $(READY) $(KERNEL)
 	$(BIN)/python -m tools.reference docs/reference
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
 
-# The pictures of docs/: those of ideas, the contact sheet, and accuracy against time.
+# The pictures of docs/: those of ideas, and the contact sheet; and accuracy against time, in build/pictures.
 pictures: $(READY) $(KERNEL)
 	for student in nuclei-fast nuclei-accurate; do \
 	  $(BIN)/python -m compile --target all --student $$student --out build/pictures || exit; \
@@ -117,7 +117,7 @@ pictures: $(READY) $(KERNEL)
 	  --data synthetic:3@2026 --rounds 1 --repeats 2 --pictures build/pictures/demo
 	cp build/pictures/demo/contact-sheet.png docs/demo.png
 	$(BIN)/python -m benchmarks run --artifact build/pictures --data synthetic:12@2026 --out build/pictures/report.json
-	$(BIN)/python -m benchmarks pareto build/pictures/report.json --out docs/pareto.svg
+	$(BIN)/python -m benchmarks pareto build/pictures/report.json --out build/pictures/pareto.svg
 
 student: $(READY)
 	@test -n "$(DATA)" || { echo 'error: make student needs the images: make student DATA=path/to/stage1_train.zip' >&2; exit 2; }

@@ -196,6 +196,8 @@ def _draw_panel(axes: Any, panel: Panel, students: Sequence[str], targets: Seque
     axes.set_ylabel(_title(), fontsize=9)
     axes.set_title(panel.device, loc="left", fontsize=9, color=INK)
     axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("{x:g}")  # a narrow range has no power of ten
+    axes.tick_params(which="minor", colors=INK, labelsize=7)
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(colors=INK, labelsize=8)
     axes.grid(color=FAINT, linewidth=0.6)

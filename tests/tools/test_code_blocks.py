@@ -104,7 +104,7 @@ def _block(document: Path, lines: list[str], start: int, language: str, text: li
 BLOCKS = [block for document in DOCUMENTS for block in blocks_of(document)]
 PYTHON = [block for block in BLOCKS if block.language == "python" and not block.reason and not block.file]
 SHELL = [block for block in BLOCKS if block.language in ("", "sh", "console") and not block.reason]
-SLOW = re.compile(r"python (live|visit)\.py|g\+\+")  # commands that take more than about five seconds
+SLOW = re.compile(r"python live\.py|g\+\+")  # commands that take more than about five seconds
 TOML = [block for block in BLOCKS if block.language == "toml" and not block.reason]
 
 
