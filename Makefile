@@ -16,9 +16,9 @@ KERNEL_SOURCES := $(wildcard runtime/kernel/*.c runtime/kernel/*.h runtime/kerne
 KERNEL  := build/.kernel
 PLATFORMS = linux-x86_64 linux-aarch64 windows-x86_64 macos-arm64 macos-x86_64
 
-.PHONY: help setup demo test adversarial kernel wheels artifacts arm test-arm test-hosts lint docs student rivals lock clean
+.PHONY: help setup demo test adversarial kernel wheels artifacts arm test-arm test-hosts lint docs pictures student rivals lock clean
 help:
-	@echo 'make demo [IMAGES="FILE..."]  compile the bundled student, segment images, print what it costs and is worth'
+	@echo 'make demo [IMAGES="FILE..."]  compile the bundled student, segment images, print accuracy and speed'
 	@echo 'make test                     run the tests'
 	@echo 'make adversarial [TRIES=N]     hostile files, kills, full disks: hours, and one table (docs/robustness.md)'
 	@echo 'make kernel                   build the C library of runtime/kernel again, after a change of its sources'
@@ -28,6 +28,7 @@ help:
 	@echo 'make test-hosts               run the adapters against pycro-manager and acquire themselves, in build/hosts'
 	@echo 'make lint                     ruff, pyright, import-linter'
 	@echo 'make docs                     build the documentation site, in build/site'
+	@echo 'make pictures                 draw the pictures of the documents again'
 	@echo 'make student DATA=ZIP         retrain the nuclei students and their teachers on BBBC038 (configs/)'
 	@echo 'make rivals                   time StarDist, InstanSeg, Cellpose 3 and ours to objects; installs gigabytes in build/rivals'
 	@echo 'make lock                     write requirements.lock anew from pyproject.toml'
@@ -108,6 +109,22 @@ lint: $(READY)
 docs: $(READY) $(KERNEL)
 	$(BIN)/python -m tools.reference docs/reference
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+
+# The pictures of docs/: those of ideas, and the contact sheet; and accuracy against time, in build/pictures.
+pictures: $(READY) $(KERNEL)
+	for student in nuclei-fast nuclei-accurate; do \
+	  $(BIN)/python -m compile --target all --student $$student --out build/pictures || exit; \
+	  for target in intel microscope; do \
+	    $(BIN)/python -m compile --target $$target --precision fp32 --student $$student --out build/pictures || exit; \
+	  done; \
+	done
+	$(BIN)/python -m tools.pictures build/pictures/nuclei-fast-intel-int8 --out docs/pictures
+	$(BIN)/python -m benchmarks run --artifact build/pictures/nuclei-fast-intel-int8 \
+	  --artifact build/pictures/nuclei-fast-jetson-int8 --artifact build/pictures/nuclei-fast-microscope-int8 \
+	  --data synthetic:3@2026 --rounds 1 --repeats 2 --pictures build/pictures/demo
+	cp build/pictures/demo/contact-sheet.png docs/demo.png
+	$(BIN)/python -m benchmarks run --artifact build/pictures --data synthetic:12@2026 --out build/pictures/report.json
+	$(BIN)/python -m benchmarks pareto build/pictures/report.json --out build/pictures/pareto.svg
 
 student: $(READY)
 	@test -n "$(DATA)" || { echo 'error: make student needs the images: make student DATA=path/to/stage1_train.zip' >&2; exit 2; }

@@ -1,6 +1,6 @@
 """--precision auto: int8, else int8 with the worst layers in float, else fp16, else fp32: the first that holds.
 
-Every step is a whole compilation, measured through the runtime. fp16 is always compiled too, because int8 is worth its
+Every step is a whole compilation, measured through the runtime. fp16 is always compiled too, because int8 justifies its
 rounding only where it saves time: both run the same frame in turns, and where int8 saves little, that is said.
 """
 

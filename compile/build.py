@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 class Outcome:
     """What was written.
 
-    matrix : agreement of all that ran on the probes; steps : what precision "auto" tried
+    matrix : agreement on the probes, between every two artefacts; steps : the steps of precision "auto"
     folders : what was written beside the artefacts
     """
 

@@ -4,7 +4,7 @@
     python examples/live_view.py ARTIFACT --config MMConfig.cfg --seconds 60
     python examples/live_view.py --napari             # look at it (needs a screen)
 
-Needs the extras openvino, objects and pymmcore; --napari also napari and a Qt, such as PySide6.
+Needs the extras openvino and pymmcore; --napari also napari and a Qt, such as PySide6.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ def make_parser() -> Parser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         command.add_arguments(sub)
-        sub.add_argument("--json", type=Path, metavar="F", help="also write what is printed, for machines")
+        sub.add_argument("--json", type=Path, metavar="F", help="also write the printed result as JSON")
         sub.add_argument("--debug", action="store_true", help="show the traceback of an error")
         sub.set_defaults(run=command.run)
     return parser

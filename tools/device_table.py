@@ -70,7 +70,7 @@ def lines(reports: Sequence[Report]) -> Iterator[str]:
         ]
         yield ""
         yield f"**{table.literal(name)}** (`{report.device_id}`): {table.literal(', '.join(filter(None, about)))}."
-        yield from (f"- Doubt: {table.literal(warning)}." for warning in report.warnings)
+        yield from (f"- Warning: {table.literal(warning)}." for warning in report.warnings)
 
 
 def text(page: str, reports: Sequence[Report]) -> str:

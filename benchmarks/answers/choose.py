@@ -1,10 +1,11 @@
 """The answer to "which device, with which artefact?": the best that meets every limit, the runner-up, and why.
 
-Of those that fit, the most accurate is the best, by the first headline metric. Artefacts within TIE of the most
-accurate count as equally accurate, and of these the one whose images cost least is the best where every price is known,
-then the fastest, then the one with least memory, then the smallest. The best device is the one it ran on. Reports of
-different images do not compare in accuracy: then the fastest is the best. Where nothing fits, the answer is by how
-much, limit by limit. Nothing is averaged over reports: the same artefact in two reports is two candidates.
+Of the artefacts that meet all limits, the most accurate is the best, by the first headline metric. Artefacts within TIE
+of the most accurate count as equally accurate. Of these the best is the cheapest per image where every price is known,
+then the fastest, then the one with the least memory, then the smallest. The best device is the one it ran on. The
+accuracy of reports of different images cannot be compared: then the fastest is the best. If none meets all limits,
+the answer names the closest one for each limit. Nothing is averaged over reports: the same artefact in two reports is
+two candidates.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -88,10 +89,10 @@ class Choice(Record):
     devices : every machine, the best first
 
     why_best, why_second : reasons in words
-    nearest : where nothing fits, the candidate that misses least in sum, each limit relative
-    nearest_by_limit : where nothing fits, for each limit the candidate that comes nearest to it
-    left_out : rows that are no candidates, with the reason
-    warnings : what the reports say about their own figures
+    nearest : if none meets all limits, the candidate with the smallest sum of relative misses
+    nearest_by_limit : if none meets all limits, for each limit the candidate that is closest to it
+    left_out : rows that were not considered, with the reason
+    warnings : the reports' own warnings
     """
 
     limits: Limits
@@ -113,7 +114,8 @@ def choose(reports: Sequence[Report | str | Path], limits: Limits, device: str |
     reports : or the files to read them from
     limits : what an artefact must meet
     device : the id of a device, or a part of its name: of its reports alone; None: of all
-    Returns the answer with its reasons; where nothing fits, by how much. Nothing is averaged over reports.
+    Returns the answer with its reasons; if no artefact meets all limits, the closest ones. Nothing is averaged over
+    reports.
     InputError: no such device; nothing ran; their frames end differently, or have different sizes and no size is
     asked for; a limit of quality on reports of different images"""
     chosen = on_device([one if isinstance(one, Report) else read_report(Path(one)) for one in reports], device)
@@ -153,7 +155,7 @@ def choose(reports: Sequence[Report | str | Path], limits: Limits, device: str |
 
 
 def _devices(order: Sequence[int], candidates: Sequence[Candidate], machines: Iterable[str]) -> Iterator[DeviceAnswer]:
-    """Every machine that something ran on, in the order of their best artefacts; those where nothing fits are last."""
+    """Every machine with a row, ordered by its best artefact; machines where none meets all limits are last."""
     best: dict[str, Candidate] = {}
     for i in order:
         best.setdefault(candidates[i].machine, candidates[i])
@@ -163,7 +165,7 @@ def _devices(order: Sequence[int], candidates: Sequence[Candidate], machines: It
         if ours and name not in best:
             nearest = min(ours, key=_nearness)
             missed = ", ".join(one.name for one in nearest.checks if not one.met)
-            yield DeviceAnswer(name, nearest.device, None, f"nearest is {nearest.row}, which misses {missed}")
+            yield DeviceAnswer(name, nearest.device, None, f"closest is {nearest.row}, which misses {missed}")
 
 
 def on_device(reports: Sequence[Report], device: str | None) -> list[Report]:
@@ -213,7 +215,7 @@ def _check_frames(reports: Sequence[Report], limits: Limits) -> None:
     shapes = {row.timing.frame_shape for report in reports for row in report.rows if row.timing}
     if limits.shape is None and len(shapes) > 1:
         sizes = ", ".join(map(sides, sorted(shapes)))
-        msg = f"The reports timed frames of different sizes ({sizes}); say which size you ask about: --frame HxW."
+        msg = f"The reports timed frames of different sizes ({sizes}); name the size of your frames: --frame HxW."
         raise InputError(msg)
 
 
@@ -221,9 +223,9 @@ def _why_none(row: Row) -> str:
     if row.error:
         return row.error
     if row.agreement and not row.agreement.within_tolerance:
-        return "it does not reproduce its probes there, so its speed is worth nothing"
+        return "it does not reproduce its probes there, so its speed does not count"
     if row.stand_in:
-        return f"checked with {row.backend}, and did not run on its own device"
+        return f"only checked with {row.backend}; it did not run on its target device"
     return ""
 
 
@@ -289,15 +291,18 @@ def _cost(candidate: Candidate) -> tuple[float, float, float, str, str]:
 def _why_best(best: int, fitting: Sequence[int], candidates: Sequence[Candidate]) -> str:
     chosen, others = candidates[best], [candidates[i] for i in fitting if i != best]
     if not others:
-        return "the only one that fits"
+        return "the only one that meets all limits"
     if chosen.quality is None:
-        kind = "fastest" if any(_money(candidates[i]) is None for i in fitting) else "one whose images cost least"
-        return f"the {kind} of {len(fitting)} that fit; nothing is known of how their accuracy compares"
+        kind = "fastest" if any(_money(candidates[i]) is None for i in fitting) else "cheapest per image"
+        return f"the {kind} of {len(fitting)} that meet all limits; their accuracy cannot be compared"
     most = max(others, key=_accuracy)
     if most.quality is None or _accuracy(most) <= _accuracy(chosen):
-        return f"the most accurate of {len(fitting)} that fit"
-    behind = f"{_named(most, chosen)} has {_compared(most, chosen)}, and within {TIE:g} counts as equal"
-    return f"of {len(fitting)} that fit, as accurate as any ({behind}) and {next(_costs(most, chosen), 'no dearer')}"
+        return f"the most accurate of {len(fitting)} that meet all limits"
+    name, cost = _named(most, chosen), next(_costs(most, chosen), "no more expensive")
+    return (
+        f"{cost}, and as accurate as {name} (which has {_compared(most, chosen)}; up to {TIE:g} counts as equal); "
+        f"{len(fitting)} meet all limits"
+    )
 
 
 def _why_second(
@@ -335,7 +340,7 @@ def _told_apart(row: Row, against: Row) -> str:
         return ""
     differences = np.array([theirs[name] - ours[name] for name in ours])
     change = paired.of_images(lambda picks: differences[picks].mean(axis=-1), len(differences), LEVEL)
-    apart = "" if change.low > 0 or change.high < 0 else ", so that they cannot be told apart"
+    apart = "" if change.low > 0 or change.high < 0 else ": no clear difference"
     return f" (on the same {len(ours)} images {change.low:+.4f} to {change.high:+.4f}{apart})"
 
 
@@ -343,7 +348,7 @@ def _costs(base: Candidate, other: Candidate) -> Iterator[str]:
     """What the other one costs, in terms of the base."""
     if base.latency_ms and other.latency_ms and base.latency_ms != other.latency_ms:
         ratio = other.latency_ms / base.latency_ms
-        yield f"takes {ratio:.2f} times as long" if ratio > 1 else f"{1 / ratio:.2f}x faster"
+        yield f"{ratio:.2f}x slower" if ratio > 1 else f"{1 / ratio:.2f}x faster"
     if base.memory_mb and other.memory_mb and base.memory_mb != other.memory_mb:
         yield f"{other.memory_mb / base.memory_mb:.2f} times the memory"
 
@@ -353,7 +358,7 @@ def _named(candidate: Candidate, other: Candidate) -> str:
     return candidate.row if candidate.machine == other.machine else f"{candidate.row} on {candidate.machine}"
 
 
-# Where nothing fits.
+# Where no artefact meets all limits.
 
 
 def _nearest_by_limit(candidates: Sequence[Candidate]) -> Iterator[Candidate]:

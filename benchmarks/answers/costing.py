@@ -65,8 +65,8 @@ def plan_frame(row: Row, measured: tuple[int, int], shape: tuple[int, int], *, o
         how = "time" if network is None else "the network's time"
         rest = "" if network is None else f" ({network:.0%} of the frame), and the rest with its pixels"
         assumed = (
-            f"measured on frames of {sides(measured)}, and assumed that {how} grows with the number of tiles of "
-            f"{sides(row.tile)}{rest}, each with as many objects: {before} there, {after} here"
+            f"measured on frames of {sides(measured)}; assumed: {how} grows with the number of tiles of "
+            f"{sides(row.tile)}{rest}, from {before} to {after} tiles with as many objects each"
         )
         as_measured = FramePlan(shape, row.tile, after, factor, True, assumed, None, factor)
     whole = (_up(shape[0]), _up(shape[1]))
@@ -76,7 +76,7 @@ def plan_frame(row: Row, measured: tuple[int, int], shape: tuple[int, int], *, o
     factor = network * of_network + (1 - network) * pixels
     assumed = (
         f"estimated from frames of {sides(measured)} in {before} tile{'s' if before > 1 else ''} of {sides(row.tile)}: "
-        f"as one tile nothing overlaps, {prod(whole) / (after * prod(row.tile)):.0%} of the pixels of {after} tiles; "
+        f"one tile without overlap has {prod(whole) / (after * prod(row.tile)):.0%} of the pixels of {after} tiles; "
         "its memory was not measured"
     )
     command = compile_command(row, whole)

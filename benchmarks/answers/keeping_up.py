@@ -103,5 +103,5 @@ def _bursts(row: Row) -> Measured | None:
     rounds = [fmean(one.frame_ms) for one in timing.rounds if one.frame_ms] if timing else []
     if timing is None or not rounds:
         return None
-    basis = f"from {len(rounds)} bursts of frames, not from a sustained run: a machine that throttles will be slower"
+    basis = f"from {len(rounds)} short runs, without throttling; --sustain measures it"
     return timing.frame_shape, [1e3 / ms for ms in rounds], 1e3 / fmean(rounds), basis

@@ -1,1 +1,1 @@
-"""The runtime beside a camera."""
+"""Measure the runtime with a running camera."""

@@ -25,7 +25,7 @@ BUDGET = {512: 0.10, 2048: 0.15}  # share of the total that is not inference, by
 class Split(Record):
     """Milliseconds of one frame, medians over the repeats.
 
-    overhead : the share of all that is neither inference, labels nor objects, in the time until the maps or the mask
+    overhead : share of the time until the maps or the mask that is not inference, 0 to 1
     """
 
     side: int

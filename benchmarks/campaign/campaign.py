@@ -296,10 +296,10 @@ def _scored(variant: Variant, job: Job, step: Step) -> tuple[Row, str | None]:
 
 
 def _with_mismatch(quality: Quality | None, learnt: str | None) -> Quality | None:
-    """A student of whole cells that is held against nuclei is not worth what its Dice says: the report says so."""
+    """The Dice of a student of whole cells against labels of nuclei means little: the report says so."""
     if quality is None or learnt in (None, quality.labels):
         return quality
-    words = f"learnt to find {learnt} and is held against {quality.labels}: its figures say nothing of its worth"
+    words = f"trained to find {learnt}, scored on {quality.labels}: its accuracy cannot be judged here"
     return replace(quality, mismatch=words)
 
 

@@ -26,24 +26,23 @@ from runtime.system.places import check_file
 
 def devices(
     artifact: Annotated[
-        list[str], typer.Option(metavar="A...", help="Artefacts: folders or .zip, or a folder of them.")
+        list[str],
+        typer.Option(metavar="A...", help="Artefact folder or .zip, or a folder of artefacts; may be repeated."),
     ],
-    camera: Annotated[
-        str, typer.Option(metavar="HxW@RATE", help="Frames of this size are timed, at this pace.")
-    ] = "512x512@5",
-    data: Annotated[str, typer.Option(metavar="NAME:PATH", help="Labelled data, for the accuracy.")] = str(
+    camera: Annotated[str, typer.Option(metavar="HxW@RATE", help="Size and rate of the timed frames.")] = "512x512@5",
+    data: Annotated[str, typer.Option(metavar="NAME:PATH", help="Labelled data to measure accuracy on.")] = str(
         campaign.DRAWN.data
     ),
-    rounds: Annotated[int, typer.Option(metavar="N", min=1, help="Fresh processes per device.")] = 3,
-    repeats: Annotated[int, typer.Option(metavar="N", min=2, help="Frames and tiles in each.")] = 20,
+    rounds: Annotated[int, typer.Option(metavar="N", min=1, help="Number of fresh processes per device.")] = 3,
+    repeats: Annotated[int, typer.Option(metavar="N", min=2, help="Frames and tiles to time in each process.")] = 20,
     threads: Threads = None,
-    label: Annotated[str | None, typer.Option(metavar="NAME", help="Of this machine in tables.")] = None,
-    out: Annotated[Path | None, typer.Option(metavar="F", help="Write the report with every sample.")] = None,
+    label: Annotated[str | None, typer.Option(metavar="NAME", help="Name of this machine in tables.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="F", help="Write the report, with every sample.")] = None,
     json_file: Json = None,
 ) -> int:
-    """Time every device of this machine with the artefacts, at a camera's pace, and say which to use.
+    """Time the artefacts on every device of this machine at a camera's rate, and choose one.
 
-    Exit code 1 if none keeps up. A device that computes something else, or that is slower than the CPU, is told."""
+    Exit code 1 if none keeps up. Devices with wrong results, or slower than the CPU, are reported."""
     check_file(out, json_file)
     stream = CameraStream.parse(camera)
     artifacts = open_artifacts(artifact)

@@ -1,4 +1,4 @@
-"""The commands about running beside a camera: `live`, `soak` and `split`."""
+"""The commands that measure live segmentation: `live`, `soak` and `split`."""
 
 from pathlib import Path
 from typing import Annotated, get_args
@@ -21,29 +21,32 @@ from runtime.live import LiveSegmenter, Policy
 from runtime.live import Until as End
 
 Artifact = Annotated[Path, typer.Option(metavar="A", help="The artefact: a folder or a .zip.")]
-Threads = Annotated[
-    int | None, typer.Option(metavar="N", min=1, help="Threads; left out: one core less than there are.")
-]
+Threads = Annotated[int | None, typer.Option(metavar="N", min=1, help="Number of threads. Default: all cores but one.")]
 SIDES = (512, 2048)
 
 
 def live(
-    camera: Annotated[str, typer.Option(metavar="HxWxBITS@RATE", help="E.g. 2048x2048x16@20.")],
+    camera: Annotated[
+        str, typer.Option(metavar="HxWxBITS@RATE", help="Size, bits and rate of the camera, e.g. 2048x2048x16@20.")
+    ],
     artifact: Artifact,
-    policy: Annotated[str, typer.Option(metavar="P", help="latest, block or stop.")] = "latest",
-    seconds: Annotated[float, typer.Option(metavar="S", min=0.1, help="Time with segmentation attached.")] = 20.0,
+    policy: Annotated[
+        str,
+        typer.Option(metavar="P", help="What to do when the model is slower than the camera: latest, block or stop."),
+    ] = "latest",
+    seconds: Annotated[float, typer.Option(metavar="S", min=0.1, help="How long to run with segmentation.")] = 20.0,
     frames: Annotated[
-        int | None, typer.Option(metavar="N", min=4, help="Frames with segmentation, in place of --seconds.")
+        int | None, typer.Option(metavar="N", min=4, help="Number of frames with segmentation, instead of --seconds.")
     ] = None,
     source: Annotated[
-        str, typer.Option(metavar="S", help="mmcore (Micro-Manager's demo camera) or synthetic.")
+        str, typer.Option(metavar="S", help="Camera to use: mmcore (Micro-Manager's demo camera) or synthetic.")
     ] = "mmcore",
-    slots: Annotated[int, typer.Option(metavar="N", min=3, help="Frames that the ring holds.")] = 8,
+    slots: Annotated[int, typer.Option(metavar="N", min=3, help="Number of frames in the ring buffer.")] = 8,
     threads: Threads = None,
     until: Until = OBJECTS,
     json_file: Json = None,
 ) -> int:
-    """A camera with and without segmentation attached."""
+    """Measure a camera with and without live segmentation: frame rate, latency, dropped frames."""
     stream = CameraStream.parse(camera)
     chosen = next((one for one in get_args(Policy) if one == policy), None)
     if chosen is None:
@@ -81,11 +84,11 @@ def live(
 
 def soak(
     artifact: Artifact,
-    frames: Annotated[int, typer.Option(metavar="N", min=2 * soak_run.LOOKS, help="How many frames.")] = 100_000,
+    frames: Annotated[int, typer.Option(metavar="N", min=2 * soak_run.LOOKS, help="Number of frames.")] = 100_000,
     threads: Threads = None,
     json_file: Json = None,
 ) -> int:
-    """Very many small frames: does memory grow?"""
+    """Segment very many small frames, and report whether memory grows."""
     with progress(f"{frames} frames", soak_run.LOOKS) as step:
         report = soak_run.soak(
             lambda: LiveSegmenter(artifact, "block", threads=threads, on_result=lambda result: None),
@@ -109,13 +112,17 @@ def soak(
 
 def split(
     artifact: Artifact,
-    side: Annotated[list[int] | None, typer.Option(metavar="N", min=1, help="Side of the frames, in pixels.")] = None,
-    repeats: Annotated[int, typer.Option(metavar="N", min=1, help="Frames of each size.")] = 20,
-    threads: Annotated[int | None, typer.Option(metavar="N", min=1, help="Left out: the backend's choice.")] = None,
+    side: Annotated[
+        list[int] | None, typer.Option(metavar="N", min=1, help="Side length of the frames in pixels; may be repeated.")
+    ] = None,
+    repeats: Annotated[int, typer.Option(metavar="N", min=1, help="Number of frames of each size.")] = 20,
+    threads: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Number of threads. Default: the backend chooses.")
+    ] = None,
     until: Until = OBJECTS,
     json_file: Json = None,
 ) -> int:
-    """Where a frame's time goes: pre, infer, post, labels, objects."""
+    """Time each stage of a frame: preparation, inference, blending, labels, objects."""
     check_until(until)
     rows = split_run.measure(open_artifact(artifact), side or SIDES, repeats, threads, until)
     print(f"{'frame':>11} {'pre':>8} {'infer':>9} {'post':>8} {'labels':>8} {'objects':>8} {'total ms':>9}  overhead")

@@ -17,13 +17,13 @@ LEFT_OUT = frozenset(
 
 
 def matrix(
-    file: Annotated[Path, typer.Argument(metavar="MATRIX.toml", help="What to measure; see benchmarks/matrix.toml.")],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Artefacts, reports, and what an interrupted run left.")] = (
-        Path("matrix")
-    ),
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the cells, and measure none.")] = False,
+    file: Annotated[
+        Path, typer.Argument(metavar="MATRIX.toml", help="What to measure. Example: benchmarks/matrix.toml.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for artefacts and reports.")] = (Path("matrix")),
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the combinations without measuring.")] = False,
 ) -> int:
-    """Compile and measure every combination; a run that was interrupted goes on where it stopped."""
+    """Compile and measure every combination. An interrupted run continues when called again."""
     chosen = flow.read_matrix(file)
     check_writable(out, "give another folder")
     if dry_run:

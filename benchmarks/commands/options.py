@@ -18,29 +18,31 @@ from runtime.commands.output import told_each_minute
 
 WIDTH = 160  # of a table, where the output is no terminal
 
-Json = Annotated[Path | None, typer.Option("--json", metavar="F", help="Write what is printed, for machines.")]
+Json = Annotated[Path | None, typer.Option("--json", metavar="F", help="Write the printed result as JSON.")]
 MarkdownFile = Annotated[Path | None, typer.Option("--markdown", metavar="F", help="Write a Markdown table.")]
 Reports = Annotated[list[Path], typer.Argument(metavar="REPORT...", help="Files written by `run --out`.")]
 Artifacts = Annotated[
     list[str] | None,
-    typer.Option("--artifact", metavar="A...", help="Artefacts: folders or .zip, or a folder of them."),
+    typer.Option(
+        "--artifact", metavar="A...", help="Artefact folder or .zip, or a folder of artefacts; may be repeated."
+    ),
 ]
 Threads = Annotated[
-    int | None, typer.Option("--threads", metavar="N", min=1, help="Threads; left out: the backend's choice.")
+    int | None, typer.Option("--threads", metavar="N", min=1, help="Number of threads. Default: the backend chooses.")
 ]
 
 Diameter = Annotated[
     str | None,
     typer.Option(
-        "--diameter", metavar="auto|PX|UMum|off", help="Of the objects, as `runtime predict` takes it (default: auto)."
+        "--diameter", metavar="auto|PX|UMum|off", help="Size of the objects, as in `runtime predict`. Default: auto."
     ),
 ]
-Until = Annotated[str, typer.Option("--until", metavar="END", help=f"Where a timed frame ends: {', '.join(ENDS)}.")]
+Until = Annotated[str, typer.Option("--until", metavar="END", help=f"The last step that is timed: {', '.join(ENDS)}.")]
 
 
 @contextmanager
 def progress(title: str, total: int) -> Iterator[Callable[[str], None]]:
-    """A bar on standard error, or a line a minute where that is no terminal; what it yields is told what is next."""
+    """A progress bar on standard error, or a line per minute without a terminal; call the result with the next step."""
     console = Console(stderr=True)
     with (
         Progress(console=console, transient=True, disable=not console.is_terminal) as bar,

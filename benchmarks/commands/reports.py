@@ -27,20 +27,27 @@ FORMS = ("svg", "png")
 
 def compare(
     reports: Reports,
-    html: Annotated[Path | None, typer.Option(metavar="F", help="Write one self-contained page.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="F", help="Write the comparison as one HTML page that works offline.")
+    ] = None,
     markdown: MarkdownFile = None,
-    csv: Annotated[Path | None, typer.Option(metavar="F", help="Write comma-separated values.")] = None,
+    csv: Annotated[Path | None, typer.Option(metavar="F", help="Write a CSV table.")] = None,
     expect: Annotated[
         list[str] | None,
-        typer.Option(metavar="TARGET:DEVICE", help="A row for this device even if it was not measured. Repeatable."),
+        typer.Option(
+            metavar="TARGET:DEVICE", help="Show a row for this device even if it was not measured; may be repeated."
+        ),
     ] = None,
     fail_on: Annotated[
         str | None,
-        typer.Option(metavar="M:N[%],...", help=f"Of OLD NEW: fail if NEW is worse. M: {', '.join(guard.names())}."),
+        typer.Option(
+            metavar="M:N[%],...",
+            help=f"With OLD NEW: fail if NEW is worse by more than N. M is one of {', '.join(guard.names())}.",
+        ),
     ] = None,
     json_file: Json = None,
 ) -> int:
-    """Put reports of several machines side by side, or say whether a new one is worse than an old one."""
+    """Compare reports of several machines, or check a new report against an old one."""
     limits = guard.parse_limits(fail_on) if fail_on is not None else None
     if limits is not None and len(reports) != 2:
         msg = f"--fail-on compares two reports, OLD and NEW, not {len(reports)}."
@@ -62,45 +69,57 @@ def compare(
 
 def choose(
     reports: Reports,
-    latency_ms: Annotated[float | None, typer.Option(metavar="MS", min=0, help="Longest time for a frame.")] = None,
-    memory_mb: Annotated[float | None, typer.Option(metavar="MB", min=0, help="Most memory of the process.")] = None,
+    latency_ms: Annotated[
+        float | None, typer.Option(metavar="MS", min=0, help="Limit for the time of a frame.")
+    ] = None,
+    memory_mb: Annotated[
+        float | None, typer.Option(metavar="MB", min=0, help="Limit for the memory of the process.")
+    ] = None,
     quality: Annotated[
         str | None,
         typer.Option(
-            metavar="METRIC:VALUE,...", help=f"Least quality, of errors the most: {', '.join(metrics.names())}."
+            metavar="METRIC:VALUE,...",
+            help=f"Limits for accuracy: minimum, or maximum for errors. METRIC: one of {', '.join(metrics.names())}.",
         ),
     ] = None,
     camera: Annotated[
-        str | None, typer.Option(metavar="HxW@RATE", help="Keep up with this camera, e.g. 2048x2048@40.")
+        str | None,
+        typer.Option(metavar="HxW@RATE", help="The artefact must keep up with this camera, e.g. 2048x2048@40."),
     ] = None,
     device: Annotated[
-        str | None, typer.Option(metavar="ID", help="Of this device alone: its id, or a part of its name.")
+        str | None, typer.Option(metavar="ID", help="Consider only this device: its id, or a part of its name.")
     ] = None,
-    percentile: Annotated[int, typer.Option(metavar="P", help="Of the latency: 50, 90, 95 or 99.")] = 95,
+    percentile: Annotated[int, typer.Option(metavar="P", help="Percentile of the latency: 50, 90, 95 or 99.")] = 95,
     tiles: Annotated[
-        bool, typer.Option("--tiles", help="Latency of the network on one tile instead of frames.")
+        bool, typer.Option("--tiles", help="Judge the network alone on one tile instead of whole frames.")
     ] = False,
-    sure: Annotated[bool, typer.Option("--sure", help="Judge each figure at the bad end of its spread.")] = False,
+    sure: Annotated[bool, typer.Option("--sure", help="Judge each value by the bad end of its spread.")] = False,
     frame: Annotated[
-        str | None, typer.Option(metavar="HxW", help="Size of your frames; left out: as they were measured.")
+        str | None, typer.Option(metavar="HxW", help="Size of your frames. Default: the measured size.")
     ] = None,
     price: Annotated[
         list[str] | None,
-        typer.Option(metavar="[DEVICE=]AMOUNT", help="Price of a device, in any currency. Repeatable."),
+        typer.Option(metavar="[DEVICE=]AMOUNT", help="Price of a device, in any currency; may be repeated."),
     ] = None,
     power: Annotated[
         list[str] | None,
-        typer.Option(metavar="[DEVICE=]WATTS", help="What it draws while it works, instead of the report's figure."),
+        typer.Option(metavar="[DEVICE=]WATTS", help="Power of a device at work, instead of the report's value."),
     ] = None,
-    kwh_price: Annotated[float | None, typer.Option(metavar="AMOUNT", min=0, help="Of electricity.")] = None,
+    kwh_price: Annotated[
+        float | None, typer.Option(metavar="AMOUNT", min=0, help="Price of a kWh of electricity.")
+    ] = None,
     hours: Annotated[
-        float, typer.Option(metavar="H", min=0, help="Hours of work in which a device's price is spread.")
+        float, typer.Option(metavar="H", min=0, help="Hours of use over which the price of a device is spread.")
     ] = HOURS,
-    plate: Annotated[int | None, typer.Option(metavar="N", min=1, help="Images of a plate: its time and cost.")] = None,
-    html: Annotated[Path | None, typer.Option(metavar="F", help="Write one page that begins with the answer.")] = None,
+    plate: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Number of images of a plate: report its time and cost.")
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="F", help="Write an HTML page with the answer and all results.")
+    ] = None,
     json_file: Json = None,
 ) -> int:
-    """Name the device and the artefact to use, and the runner-up, with reasons; exit code 1 if nothing fits."""
+    """Choose the best device and artefact for your limits, with reasons. Exit code 1 if none meets them."""
     stream = CameraStream.parse(camera) if camera else None
     least = parse_quality(quality) if quality else {}
     rates = Rates(
@@ -119,12 +138,12 @@ def choose(
 
 def pareto(
     reports: Reports,
-    out: Annotated[Path, typer.Option(metavar="F", help="The figure: F.svg or F.png.")],
+    out: Annotated[Path, typer.Option(metavar="F", help="Figure to write: F.svg or F.png.")],
     rivals: Annotated[
-        Path | None, typer.Option(metavar="F", help="Written by `rivals --json`: their times as lines.")
+        Path | None, typer.Option(metavar="F", help="Result of `rivals --json`: its times become lines.")
     ] = None,
 ) -> int:
-    """Draw quality against the time of a tile, the Pareto front, and how long the networks of others take."""
+    """Draw accuracy against the time of a tile, with the Pareto front."""
     form = out.suffix.removeprefix(".").lower()
     if form not in FORMS or out.is_dir():
         msg = f"--out {str(out)!r} is no picture that can be written; give a file that ends in .svg or .png."

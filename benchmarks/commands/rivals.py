@@ -22,33 +22,42 @@ STRIDE = 32  # of our student: sides must be multiples of it
 
 def rivals(
     networks: Annotated[
-        list[str] | None, typer.Argument(metavar="NETWORK...", help=f"{', '.join(RIVALS.names())}; left out: all.")
+        list[str] | None,
+        typer.Argument(
+            metavar="NETWORK...", help=f"Networks to compare with: {', '.join(RIVALS.names())}. Default: all."
+        ),
     ] = None,
-    sides: Annotated[str, typer.Option(metavar="N,...", help="Sides of the square frames.")] = "256,512,2048",
-    threads: Annotated[int, typer.Option(metavar="N", min=1, help="Threads of each network.")] = 2,
-    rounds: Annotated[int, typer.Option(metavar="N", min=1, help="Fresh processes per network and size.")] = 3,
-    repeats: Annotated[int, typer.Option(metavar="N", min=2, help="Timed calls per process, at most.")] = 30,
-    seconds: Annotated[float, typer.Option(metavar="S", min=0, help="No further call is begun after them.")] = 10.0,
+    sides: Annotated[
+        str, typer.Option(metavar="N,...", help="Side lengths of the square frames, in pixels.")
+    ] = "256,512,2048",
+    threads: Annotated[int, typer.Option(metavar="N", min=1, help="Number of threads of each network.")] = 2,
+    rounds: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Number of fresh processes per network and size.")
+    ] = 3,
+    repeats: Annotated[int, typer.Option(metavar="N", min=2, help="Largest number of timed calls per process.")] = 30,
+    seconds: Annotated[float, typer.Option(metavar="S", min=0, help="Start no new call after this time.")] = 10.0,
     student: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME|DIR", help="Ours, repeatable. Left out: the default."),
+        typer.Option(
+            metavar="NAME|DIR", help="Student of edgescope to compare. Default: the bundled default; may be repeated."
+        ),
     ] = None,
     target: Annotated[
-        str | None, typer.Option(metavar="T", help="That ours are compiled for; left out: the first that runs here.")
+        str | None, typer.Option(metavar="T", help="Target of the students. Default: the first that runs here.")
     ] = None,
     frame_tiles: Annotated[
-        str, typer.Option(metavar="T,...", help="Tiles that ours cut frames into: frame, 256, 512x2048.")
+        str, typer.Option(metavar="T,...", help="Tiles of the students, e.g. frame, 256, 512x2048.")
     ] = ",".join(flow.FRAME_TILES),
     until: Annotated[
-        str, typer.Option(metavar="STAGE", help=f"The stage that a frame ends with: {', '.join(ENDS)}.")
+        str, typer.Option(metavar="STAGE", help=f"The last step that is timed: {', '.join(ENDS)}.")
     ] = OBJECTS,
-    folder: Annotated[Path, typer.Option(metavar="DIR", help="Of the rivals' environments; gigabytes.")] = Path(
-        "build/rivals"
-    ),
+    folder: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder for the networks' environments (several GB).")
+    ] = Path("build/rivals"),
     json_file: Json = None,
     markdown: MarkdownFile = None,
 ) -> int:
-    """Time the networks of others in turns with ours, from a frame to its objects; each is installed on its own."""
+    """Compare the speed of StarDist, InstanSeg and Cellpose with edgescope, from a frame to its objects."""
     chosen = tuple(dict.fromkeys(networks or RIVALS.names()))
     for name in chosen:
         load(name)

@@ -31,15 +31,17 @@ def roofline(
     artifact: Artifacts = None,
     backend: Annotated[
         str | None,
-        typer.Option(metavar="B", help="Left out: that of the artefacts, or the first that tells of layers."),
+        typer.Option(
+            metavar="B", help="Backend to use. Default: the artefacts' own, or the first that can time layers."
+        ),
     ] = None,
     threads: Threads = None,
-    rounds: Annotated[int, typer.Option(metavar="N", min=1, help="How often all take their turn.")] = 5,
-    repeats: Annotated[int, typer.Option(metavar="N", min=1, help="Timed runs in a turn.")] = 20,
+    rounds: Annotated[int, typer.Option(metavar="N", min=1, help="Number of rounds.")] = 5,
+    repeats: Annotated[int, typer.Option(metavar="N", min=1, help="Timed runs per round.")] = 20,
     json_file: Json = None,
     markdown: MarkdownFile = None,
 ) -> int:
-    """Time single convolutions in INT8 and fp32, and say what share of the best each artefact reaches."""
+    """Compare each artefact with the fastest convolutions of this machine, in INT8 and fp32."""
     check_file(json_file, markdown)
     plan = flow.RooflinePlan(backend, threads, rounds, repeats)
     with progress("roofline", flow.steps(plan)) as step:
@@ -54,12 +56,12 @@ def roofline(
 def layers(
     artifact: Artifacts = None,
     threads: Threads = None,
-    repeats: Annotated[int, typer.Option(metavar="N", min=1, help="Timed runs of each artefact.")] = 20,
-    profile: Annotated[str | None, typer.Option(metavar="NAME", help="Hold this machine back, as `run` does.")] = None,
-    cores: Annotated[int | None, typer.Option(metavar="N", min=1, help="Hold it back to N cores.")] = None,
-    label: Annotated[str | None, typer.Option(metavar="NAME", help="Of this machine in tables.")] = None,
-    csv: Annotated[Path | None, typer.Option(metavar="F", help="Write a line per layer.")] = None,
-    out: Annotated[Path | None, typer.Option(metavar="F", help="Write the costs, for `predict`.")] = None,
+    repeats: Annotated[int, typer.Option(metavar="N", min=1, help="Number of timed runs of each artefact.")] = 20,
+    profile: Annotated[str | None, typer.Option(metavar="NAME", help="Limit this machine, as in `run`.")] = None,
+    cores: Annotated[int | None, typer.Option(metavar="N", min=1, help="Use only N cores.")] = None,
+    label: Annotated[str | None, typer.Option(metavar="NAME", help="Name of this machine in tables.")] = None,
+    csv: Annotated[Path | None, typer.Option(metavar="F", help="Write a CSV table with one row per layer.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="F", help="Write the layer times, for `predict`.")] = None,
 ) -> int:
     """Time each layer of artefacts on this machine's CPU, by the library's own counters."""
     check_file(csv, out)
@@ -83,7 +85,7 @@ def predict(
     files: Annotated[list[Path], typer.Argument(metavar="LAYERS...", help="Files written by `layers --out`.")],
     json_file: Json = None,
 ) -> int:
-    """Predict networks on devices that they were not run on, from layer costs, with errors checked by leaving out."""
+    """Predict the time of networks on other devices from layer times, with cross-validated errors."""
     check_file(json_file)
     found = predicting.predict([layer_costs.read_costs(path) for path in files])
     lines = [

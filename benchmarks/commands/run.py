@@ -27,65 +27,69 @@ LONGEST = 24 * 60  # minutes of a sustained run
 
 def run(
     artifact: Annotated[
-        list[str], typer.Option(metavar="A...", help="Artefacts: folders or .zip, or a folder of them.")
+        list[str],
+        typer.Option(metavar="A...", help="Artefact folder or .zip, or a folder of artefacts; may be repeated."),
     ],
     data: Annotated[
         str | None, typer.Option(metavar="NAME:PATH", help=f"Labelled data; NAME: {', '.join(datasets.names())}.")
     ] = None,
     images: Annotated[list[str] | None, typer.Option(metavar="FILE...", help="Images without labels.")] = None,
     channel: Annotated[
-        str | None, typer.Option(metavar="N|NAME", help="Channel of images with several, from 0 or by name.")
+        str | None, typer.Option(metavar="N|NAME", help="Which channel to read: a number from 0, or a name.")
     ] = None,
     scene: Annotated[
-        str | None, typer.Option(metavar="N|NAME", help="Scene of files with several, from 0 or by name.")
+        str | None, typer.Option(metavar="N|NAME", help="Which scene to read: a number from 0, or a name.")
     ] = None,
     labels: Annotated[
-        str | None, typer.Option(metavar="KIND", help="nuclei or cells; left out: what the artefacts find.")
+        str | None, typer.Option(metavar="KIND", help="Score on nuclei or cells. Default: what the artefacts find.")
     ] = None,
     limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="Use this many images at most.")] = None,
     include_trained: Annotated[
-        bool, typer.Option("--include-trained", help="Use images seen in training, too.")
+        bool, typer.Option("--include-trained", help="Also use images that were seen in training.")
     ] = False,
-    out: Annotated[Path | None, typer.Option(metavar="F", help="Write the report with every sample.")] = None,
-    pictures: Annotated[Path | None, typer.Option(metavar="DIR", help="Write masks and overlays as PNG.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="F", help="Write the report, with every sample.")] = None,
+    pictures: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for masks and overlays (PNG).")] = None,
     repeats: Annotated[
-        int, typer.Option(metavar="N", min=2, help="Timed frames and tiles per artefact and round.")
+        int, typer.Option(metavar="N", min=2, help="Frames and tiles to time, per artefact and round.")
     ] = 50,
-    rounds: Annotated[int, typer.Option(metavar="N", min=1, help="Fresh processes per artefact.")] = 3,
+    rounds: Annotated[int, typer.Option(metavar="N", min=1, help="Number of fresh processes per artefact.")] = 3,
     threads: Threads = None,
     backend: Annotated[
-        str | None, typer.Option(metavar="B", help="This backend, whatever the artefact's own is.")
+        str | None, typer.Option(metavar="B", help="Use this backend instead of the artefact's own.")
     ] = None,
     also_bf16: Annotated[
-        bool, typer.Option("--also-bf16", help="Run fp32 artefacts in bf16, too, where backend and processor can.")
+        bool, typer.Option("--also-bf16", help="Also run fp32 artefacts in bf16, if possible here.")
     ] = False,
     throughput: Annotated[
-        bool, typer.Option("--throughput", help="Tiles per second in batches and in several requests, too.")
+        bool, typer.Option("--throughput", help="Also measure tiles per second, in batches and parallel requests.")
     ] = False,
     sustain: Annotated[
-        float | None, typer.Option(metavar="MINUTES", help="Run each artefact for so long: drift, clocks, heat.")
+        float | None,
+        typer.Option(metavar="MINUTES", help="Also run each artefact this long: drift, clocks, temperature."),
     ] = None,
     until: Until = OBJECTS,
     diameter: Diameter = None,
     profile: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Hold this machine back like a smaller one, e.g. 2-cores-2gb.")
+        str | None,
+        typer.Option(metavar="NAME", help="Limit this machine to a smaller one's resources, e.g. 2-cores-2gb."),
     ] = None,
-    cores: Annotated[int | None, typer.Option(metavar="N", min=1, help="Hold it back to N cores.")] = None,
+    cores: Annotated[int | None, typer.Option(metavar="N", min=1, help="Use only N cores.")] = None,
     memory_limit: Annotated[
-        int | None, typer.Option(metavar="MB", min=1, help="Hold each measuring process to this memory.")
+        int | None, typer.Option(metavar="MB", min=1, help="Memory limit of each measuring process.")
     ] = None,
     min_seconds: Annotated[
-        float, typer.Option(metavar="S", min=0, help="Time each artefact's frames for so long at least; MLPerf: 600.")
+        float, typer.Option(metavar="S", min=0, help="Least time to measure each artefact; MLPerf uses 600.")
     ] = 0.0,
     pace: Annotated[
-        float | None, typer.Option(metavar="RATE", min=0.001, help="Begin frames at a camera's rate, and wait between.")
+        float | None,
+        typer.Option(metavar="RATE", min=0.001, help="Start frames at this rate (per second), like a camera."),
     ] = None,
     power_csv: Annotated[
         Path | None,
         typer.Option(metavar="F", help="Energy by a power meter's file of time and watts."),
     ] = None,
     label: Annotated[
-        str | None, typer.Option(metavar="NAME", help='Of this machine in tables, e.g. "microscope 2".')
+        str | None, typer.Option(metavar="NAME", help='Name of this machine in tables, e.g. "microscope 2".')
     ] = None,
     json_file: Json = None,
 ) -> int:

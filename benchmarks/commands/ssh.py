@@ -27,39 +27,45 @@ def ssh(
         list[str] | None, typer.Argument(metavar="[-- OPTION...]", help="Further options of `benchmarks run`.")
     ] = None,
     data: Annotated[
-        str | None, typer.Option(metavar="NAME:PATH", help="Labelled data; a path of this machine is copied.")
+        str | None,
+        typer.Option(metavar="NAME:PATH", help="Labelled data; a path on this machine is copied to the device."),
     ] = None,
     images: Annotated[
-        list[Path] | None, typer.Option(metavar="FILE...", help="Images of this machine, without labels.")
+        list[Path] | None, typer.Option(metavar="FILE...", help="Images on this machine, without labels.")
     ] = None,
-    out: Annotated[Path, typer.Option(metavar="F", help="Where the report is brought.")] = Path("report.json"),
-    port: Annotated[int | None, typer.Option(metavar="N", min=1, max=65535, help="Of the device's sshd.")] = None,
+    out: Annotated[Path, typer.Option(metavar="F", help="File for the report.")] = Path("report.json"),
+    port: Annotated[
+        int | None, typer.Option(metavar="N", min=1, max=65535, help="Port of the device's ssh server.")
+    ] = None,
     identity: Annotated[Path | None, typer.Option(metavar="F", help="A private key.")] = None,
     ssh_option: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Of OpenSSH's configuration, e.g. ProxyJump=gate.")
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="An option of ssh, e.g. ProxyJump=gate.")
     ] = None,
-    python: Annotated[str, typer.Option(metavar="P", help="Python 3.10 or later of the device.")] = "python3",
+    python: Annotated[str, typer.Option(metavar="P", help="Python 3.10 or later on the device.")] = "python3",
     wheel: Annotated[
-        Path | None, typer.Option(metavar="F", help="The thin wheel; left out: built from this checkout.")
+        Path | None, typer.Option(metavar="F", help="The wheel edgescope-runtime. Default: built from this checkout.")
     ] = None,
     wheelhouse: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Wheels for a device without a package index.")
+        Path | None, typer.Option(metavar="DIR", help="Folder of wheels, for a device without internet access.")
     ] = None,
     install: Annotated[
-        bool, typer.Option("--install/--no-install", help="Not: --python has edgescope-runtime[bench] already.")
+        bool,
+        typer.Option(
+            "--install/--no-install", help="Install edgescope-runtime[bench] on the device, or use what --python has."
+        ),
     ] = True,
     system_packages: Annotated[
         bool,
-        typer.Option("--system-packages", help="See the device's own packages; always where a backend needs them."),
+        typer.Option("--system-packages", help="Let the new environment use the device's own packages."),
     ] = False,
     data_is_there: Annotated[
-        bool, typer.Option("--data-is-there", help="The path of --data is one of the device.")
+        bool, typer.Option("--data-is-there", help="The path of --data is on the device.")
     ] = False,
-    folder: Annotated[str | None, typer.Option(metavar="DIR", help="On the device; left out: a new one.")] = None,
+    folder: Annotated[str | None, typer.Option(metavar="DIR", help="Folder on the device. Default: a new one.")] = None,
     keep: Annotated[
-        bool, typer.Option("--keep", help="Leave the folder there; with --folder, the next run is quick.")
+        bool, typer.Option("--keep", help="Keep the folder on the device; with --folder, the next run starts faster.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the commands, and run none.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the commands without running them.")] = False,
     json_file: Json = None,
 ) -> int:
     """Copy artefacts and the thin wheel to a device, run the benchmarks there, and bring the report back."""
@@ -100,7 +106,7 @@ def ssh(
 def _check_local(
     images: Sequence[Path], identity: Path | None, wheelhouse: Path | None, options: Sequence[str]
 ) -> None:
-    """What is wrong on this machine is told before anything is sent to the device."""
+    """Check the input on this machine before anything is sent to the device."""
     for path in (*images, *([identity] if identity else [])):
         if not path.exists():
             msg = f"There is no {str(path)!r} on this machine."

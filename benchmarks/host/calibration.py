@@ -46,7 +46,7 @@ class NoiseCheck(Record):
 
     @property
     def is_noisy(self) -> bool:
-        """Whether the times of this run are to be taken with doubt."""
+        """Whether the machine was noisy, so that the times of this run are unreliable."""
         return bool(self.reasons)
 
 
@@ -67,7 +67,7 @@ def calibration(samples_ms: Sequence[float]) -> Calibration:
 def judge(before: Calibration, after: Calibration) -> NoiseCheck:
     """Compare with the thresholds, and say in words what is over them."""
     reasons = [
-        f"the machine was noisy {when} the measuring: a fixed loop varied by {100 * check.spread:.0f} % "
+        f"the machine was noisy {when} the measurement: a fixed loop varied by {100 * check.spread:.0f} % "
         f"(quiet: at most {100 * SPREAD:.0f} %)"
         for when, check in (("before", before), ("after", after))
         if check.spread > SPREAD

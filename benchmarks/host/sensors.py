@@ -153,7 +153,7 @@ class Recorder:
 
 
 def temperatures(machine: Machine) -> Iterator[tuple[str, float]]:
-    """Each sensor's name and degrees Celsius: thermal zones, then what hwmon has beside them."""
+    """Each sensor's name and degrees Celsius: first the thermal zones, then other sensors of hwmon."""
     seen: set[str] = set()
     for path in machine.glob("sys/class/thermal/thermal_zone[0-9]*"):
         zone = machine.relative(path)

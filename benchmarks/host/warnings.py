@@ -1,4 +1,4 @@
-"""What makes the times of a machine worthless or doubtful before anything is measured: a power mode, throttling."""
+"""Settings of a machine that make its times unreliable, found before anything is measured: power modes, throttling."""
 
 from collections.abc import Iterator
 
@@ -23,11 +23,11 @@ def _governor(device: Device) -> Iterator[str]:
     if clocks.driver in ADAPTIVE:
         yield (
             f"the governor is {slow[0]} ({clocks.driver}): clocks rise with the load, first frames are slow; "
-            "for figures that repeat: cpupower frequency-set -g performance"
+            "for repeatable times: cpupower frequency-set -g performance"
         )
     else:
         yield (
-            f"the governor is {slow[0]}: the processor runs at its lowest clock, and the times are worth nothing; "
+            f"the governor is {slow[0]}: the processor runs at its lowest clock, so the times are not usable; "
             "run: cpupower frequency-set -g performance"
         )
 
@@ -40,31 +40,31 @@ def _battery(device: Device) -> Iterator[str]:
 def _jetson(device: Device) -> Iterator[str]:
     jetson = device.jetson or Jetson(None, None, None, None, None)
     if jetson.nvpmodel and not jetson.nvpmodel.upper().startswith("MAXN"):
-        yield f"the Jetson is in the power mode {jetson.nvpmodel}, not in MAXN; its times are those of this mode alone"
+        yield f"the Jetson is in the power mode {jetson.nvpmodel}, not in MAXN; its times hold only for this mode"
     if jetson.jetson_clocks is False:
-        yield "the Jetson's clocks are not pinned; for figures that repeat: sudo jetson_clocks"
+        yield "the Jetson's clocks are not pinned; for repeatable times: sudo jetson_clocks"
 
 
 def _throttled(device: Device) -> Iterator[str]:
     now = [flag for flag in device.throttled or () if flag.endswith(" now")]
     before = [flag for flag in device.throttled or () if not flag.endswith(" now")]
     if now:
-        yield f"the firmware holds the board back: {', '.join(now)}; the times are worth nothing"
+        yield f"the firmware throttles the board: {', '.join(now)}; the times are not usable"
     elif before:
-        yield f"the firmware has held the board back: {', '.join(before)}; check power supply and cooling"
+        yield f"the firmware has throttled the board before: {', '.join(before)}; check power supply and cooling"
 
 
 def _quota(device: Device) -> Iterator[str]:
     if device.quota_cores is not None and device.quota_cores < device.usable_cores:
         yield (
-            f"a cgroup grants {device.quota_cores:g} cores' time on {device.usable_cores} cores: who uses more threads "
-            "is stopped for the rest of each period, which shows as high percentiles"
+            f"a cgroup limits this process to the time of {device.quota_cores:g} of {device.usable_cores} cores: with "
+            "more threads it is paused in each period, which gives high percentiles"
         )
 
 
 def _numa(device: Device) -> Iterator[str]:
     if len(device.numa) > 1:
         yield (
-            f"memory is on {len(device.numa)} NUMA nodes, and threads may run far from it; "
+            f"memory is on {len(device.numa)} NUMA nodes, and threads may use distant memory; "
             "to pin them: numactl --cpunodebind=0 --membind=0"
         )

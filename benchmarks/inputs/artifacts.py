@@ -22,7 +22,7 @@ def name_of(artifact: Artifact) -> str:
 
 
 def unique_names(names: Iterable[str]) -> list[str]:
-    """Equal names are told apart by a number: a, b, a-2."""
+    """Make equal names unique with a number: a, b, a-2."""
     count = Counter[str]()
     unique: list[str] = []
     for name in names:

@@ -57,24 +57,37 @@ def outlines(labels: NDArray[np.int32]) -> NDArray[np.bool_]:
 
 
 def contact_sheet(folder: Path, source: Source, rows: tuple[str, ...]) -> Path:
-    """Write contact-sheet.png: a line for each of the first images, the frame first, then one overlay per row."""
+    """Write contact-sheet.png: a legend, and a line for each of the first images: frame, then an overlay per row."""
     fields = [field for field, _ in zip(source, range(SHEET_ROWS), strict=False)]
     columns = ("image", *rows)
     width = MARGIN + len(columns) * (CELL + MARGIN)
-    height = MARGIN + CAPTION + len(fields) * (CELL + CAPTION + MARGIN)
+    top_of_cells = MARGIN + 2 * CAPTION
+    height = top_of_cells + len(fields) * (CELL + CAPTION + MARGIN)
     sheet = Image.new("RGB", (width, height), BACKGROUND)
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(size=12)
+    _legend(draw, font, labelled=any(field.labels is not None for field in fields))
     for column, title in enumerate(columns):
-        draw.text((_left(column), MARGIN), title, INK, font)
+        draw.text((_left(column), MARGIN + CAPTION), title, INK, font)
     for line, field in enumerate(fields):
-        top = MARGIN + CAPTION + line * (CELL + CAPTION + MARGIN)
+        top = top_of_cells + line * (CELL + CAPTION + MARGIN)
         draw.text((MARGIN, top + CELL + 2), field.name, INK, font)
         for column, picture in enumerate(_line(folder, field, rows)):
             sheet.paste(picture, (_left(column), top))
     path = folder / "contact-sheet.png"
     sheet.save(path)
     return path
+
+
+def _legend(draw: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, *, labelled: bool) -> None:
+    """What the colours of the outlines mean, in the first line of the sheet."""
+    left = MARGIN
+    entries = [(ORANGE, "outline of an object that the artefact found")]
+    entries += [(BLUE, "outline of a labelled object, where it differs")] if labelled else []
+    for colour, words in entries:
+        draw.rectangle((left, MARGIN + 2, left + 12, MARGIN + 12), outline=colour, width=3)
+        draw.text((left + 18, MARGIN), words, INK, font)
+        left += round(18 + draw.textlength(words, font)) + 2 * MARGIN
 
 
 def _line(folder: Path, field: Field, rows: tuple[str, ...]) -> list[Image.Image]:

@@ -160,7 +160,7 @@ def _kind_of_labels(available: Mapping[str, Any], requested: str | None, spec: s
 
 
 def _checked(source: Source) -> int:
-    """Look at every frame once, so that one that is of no use is said before anything runs; count them."""
+    """Check every frame before anything is measured, and return their number. InputError names the first bad frame."""
     count = 0
     for field in source:
         try:

@@ -229,7 +229,7 @@ class ImageScore(Record):
 
 @dataclass(frozen=True)
 class Picture(Record):
-    """One image with the outlines found (orange) and labelled (blue): a PNG in base64, to be shown beside a score.
+    """One image with the outlines found (orange) and labelled (blue): a PNG in base64, shown next to a score.
 
     score : of the first headline metric
     """

@@ -1,4 +1,4 @@
-"""What one artefact is worth: how well it fits the labels, by every metric, and agreement with its own reference."""
+"""The accuracy of one artefact: every metric against the labels, and the agreement with its own reference."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class Parts(NamedTuple):
 
 
 class Stopwatch:
-    """A session that notes when each tile came and went, while it is told to. See runtime.backend.Session."""
+    """A session that records the start and end of each tile, if asked to. See runtime.backend.Session."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -69,7 +69,7 @@ class Stopwatch:
 
     @property
     def tells_copies(self) -> bool:
-        """Whether copies are told from inference."""
+        """Whether copies are measured separately from inference."""
         return self._steps is not None
 
     def start(self) -> None:

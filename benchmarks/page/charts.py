@@ -144,8 +144,8 @@ def _fronts(points: Sequence[ScatterPoint]) -> Iterable[Front]:
 def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
     """Indices of the points that no other one dominates, from the cheapest on.
 
-    points : (cost, worth); a point dominates another if it costs no more and is worth no less, and differs. Of equal
-        points all are kept."""
+    points : (cost, worth); a point dominates another if its cost is not higher, its worth not lower, and one
+        differs. Of equal points all are kept."""
     order = sorted(range(len(points)), key=lambda i: (points[i][0], -points[i][1]))
     kept: list[int] = []
     for i in order:
@@ -325,7 +325,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Endurance:
-    """A sustained run of one row: what frames took over the minutes, and the sensors beside it."""
+    """A sustained run of one row: the time of frames over the minutes, with the sensors."""
 
     item: Item
     text: str

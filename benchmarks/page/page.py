@@ -33,7 +33,7 @@ COLOURS, FILLS = 6, 3  # of Okabe and Ito's that are told apart on white; marks 
 CROWD = 40  # rows: beyond them charts are closed until they are opened, and only the front is numbered
 PNG = b"\x89PNG\r\n\x1a\n"
 PICTURES, MOST_PICTURES = 3, 24  # of the worst images of a row, and of all
-UNTOLD = frozenset({"also fits", "does not fit", "no candidate"})  # of an answer: the table has these rows
+UNTOLD = frozenset({wording.ALSO, wording.MISSES, wording.NOT_CONSIDERED})  # of an answer: the table has these rows
 
 
 @dataclass(frozen=True)

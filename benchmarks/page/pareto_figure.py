@@ -133,7 +133,7 @@ def caption(shown: Sequence[Entry], shown_panels: Sequence[Panel], rivals: Rival
         sentences.append(f"Dashed: the networks of others alone, untrained, {rivals.threads} threads.")
     if missing := len(shown) - drawn:
         sentences.append(f"Not drawn: {missing} artefact{'s' * (missing != 1)} without a score or a time of their own.")
-    return " ".join([*sentences, *(f"Doubtful: {warning}." for warning in warnings.of_reports(reports))])
+    return " ".join([*sentences, *(f"Warning: {warning}." for warning in warnings.of_reports(reports))])
 
 
 def _title() -> str:
@@ -196,6 +196,8 @@ def _draw_panel(axes: Any, panel: Panel, students: Sequence[str], targets: Seque
     axes.set_ylabel(_title(), fontsize=9)
     axes.set_title(panel.device, loc="left", fontsize=9, color=INK)
     axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("{x:g}")  # a narrow range has no power of ten
+    axes.tick_params(which="minor", colors=INK, labelsize=7)
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(colors=INK, labelsize=8)
     axes.grid(color=FAINT, linewidth=0.6)

@@ -126,7 +126,7 @@ class Report(Record):
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What makes its times doubtful: a power mode, throttling, a noisy machine."""
+        """Why its times may be unreliable: a power mode, throttling, a noisy machine."""
         return (*self.device.warnings, *(self.noise.reasons if self.noise else ()))
 
     def sealed(self) -> "Report":

@@ -201,7 +201,7 @@ def harmless(cell: str) -> str:
 
 
 def notes(shown: Sequence[Entry], absent: Sequence[Absent] = ()) -> list[str]:
-    """What must be said beside the figures, each thing once."""
+    """The notes below a table, each once."""
     reports = list({id(entry.report): entry.report for entry in shown}.values())
     lines = [*(note for entry in shown for note in _notes(entry)), *warnings.of_reports(reports)]
     return list(dict.fromkeys([*lines, *(f"{one.device}: {one.text}" for one in absent)]))
@@ -217,14 +217,15 @@ def _notes(entry: Entry) -> Iterable[str]:
         yield "left out: " + ", ".join(f"{count} {reason}" for reason, count in data.left_out.items())
     if row.timing:
         yield (
-            f"frame: {shape_of(row)}, until {row.until}; tile: the network alone, {tile_of(row)}; {protocol.rounds} x "
-            f"{protocol.repeats} in fresh processes{_paced(protocol)}, {_compared(protocol)} per frame, paired by round"
+            f"frame: {shape_of(row)}, timed until {row.until}; tile: the network alone on {tile_of(row)}; "
+            f"{protocol.rounds} fresh processes with {protocol.repeats} frames each{_paced(protocol)}; "
+            f"{_compared(protocol)} (per frame, paired by round)"
         )
     if protocol.also_bf16 and not entry.report.device.has_bf16:
-        yield "bf16 was not run: this processor does not multiply it natively"
+        yield "bf16 was not run: this processor has no bf16 instructions"
     yield from _endurance(row)
     if row.agreement and not row.agreement.within_tolerance:
-        yield f"{row.name}: the probes are outside of the artefact's tolerance"
+        yield f"{row.name}: the outputs for the probes exceed the artefact's tolerance"
     if row.quality and row.quality.mismatch:
         yield f"{row.student}: {row.quality.mismatch}"
     if row.stand_in:
@@ -234,7 +235,7 @@ def _notes(entry: Entry) -> Iterable[str]:
 
 
 def _endurance(row: Row) -> Iterable[str]:
-    """What a sustained run and an energy counter said, or that there was none."""
+    """The results of the sustained run and of the energy counter."""
     if run := row.sustained:
         drift = "" if run.drift_percent is None else f", drift {run.drift_percent:+.1f} % over the run"
         heat = "".join(f", {words}" for words in run.throttled)
@@ -249,15 +250,15 @@ def _endurance(row: Row) -> Iterable[str]:
 
 
 def _paced(protocol: Protocol) -> str:
-    pace = "" if protocol.pace is None else f", a frame every {1e3 / protocol.pace:.4g} ms, as beside a camera"
+    pace = "" if protocol.pace is None else f", a frame every {1e3 / protocol.pace:.4g} ms, like a camera"
     return pace + (f", for at least {protocol.least_s:g} s a row" if protocol.least_s else "")
 
 
 def _compared(protocol: Protocol) -> str:
-    """On how many threads, and faster than what: in a matrix both differ from row to row."""
+    """The number of threads, and the reference row of "faster"; both differ between the rows of a matrix."""
     if protocol.reference is None:
-        return "threads: as listed; faster: than the first row of the same tile size and threads"
-    return f"threads: {protocol.threads or 'as the backend chooses'}; faster: than {protocol.reference}"
+        return "threads: as listed; faster: against the first row of the same tile size and threads"
+    return f"threads: {protocol.threads or 'as the backend chooses'}; faster: against {protocol.reference}"
 
 
 def _counted(quality: Quality) -> str:

@@ -101,7 +101,7 @@ def notes(comparison: RivalComparison) -> list[str]:
         for item in comparison.results
         if item.not_measured
     ]
-    return [*lines, *(f"Doubtful: {reason}" for reason in (*device.warnings, *comparison.noise.reasons))]
+    return [*lines, *(f"Warning: {reason}" for reason in (*device.warnings, *comparison.noise.reasons))]
 
 
 def _networks(comparison: RivalComparison) -> list[str]:

@@ -1,4 +1,4 @@
-"""How near a network comes to what this machine can do: its multiply-adds per second beside those of bare convolutions.
+"""The share of this machine's speed that a network reaches: its multiply-adds per second against bare convolutions.
 
 The roof is the rate of the quickest single convolution that a backend runs here in INT8, or in fp32: no network of
 convolutions gets beyond it, whatever its kernels are, and only fewer multiply-adds make it quicker then. Layers and

@@ -45,7 +45,7 @@ def _figures(rate: MacRate) -> tuple[str, str, str]:
 
 
 def notes(roofline: Roofline) -> list[str]:
-    """How it was measured, what is missing, and what makes it doubtful."""
+    """The measurement, missing values, and warnings."""
     device = roofline.device
     settings = ", ".join(f"{name} {value}" for name, value in roofline.settings.items())
     missing = set(PRECISIONS) - {roof.precision for roof in roofline.roofs}
@@ -62,5 +62,5 @@ def notes(roofline: Roofline) -> list[str]:
             for precision in PRECISIONS
             if precision in missing
         ),
-        *(f"Doubtful: {reason}" for reason in (*device.warnings, *roofline.noise.reasons)),
+        *(f"Warning: {reason}" for reason in (*device.warnings, *roofline.noise.reasons)),
     ]

@@ -103,7 +103,7 @@ class Sensor:
 
 
 def sensitivity(sensor: Sensor, step: Callable[[str], None] = lambda what: None) -> Sensitivity:
-    """Measure every layer; step is told which."""
+    """Measure every layer. step is called with its name."""
     rows = []
     for number, layer in enumerate(sensor.layers, 1):
         step(f"where the error enters: layer {number} of {len(sensor.layers)}")

@@ -51,7 +51,7 @@ def write_rdf(manifest: Manifest, name: str, zoo: ZooModel, files: Mapping[str, 
 
 
 def _check(text: str, name: str, files: Mapping[str, bytes]) -> None:
-    """Nothing is downloaded: all that the description names lies beside it."""
+    """Nothing is downloaded: all files that the description names are in its folder."""
     content = ruyaml.YAML(typ="safe").load(text)
     with tempfile.TemporaryDirectory(prefix="edgescope-") as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)

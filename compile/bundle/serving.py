@@ -1,4 +1,4 @@
-"""--layout ovms|triton|czann: the folder that OpenVINO Model Server, Triton or ZEN loads, beside the artefact.
+"""--layout ovms|triton|czann: write a folder that OpenVINO Model Server, Triton or ZEN loads.
 
 A server knows nothing of frames: it is sent tiles that are normalised already, and answers with probabilities; the
 folder's README.md says how. SHA256SUMS lists all that is in the folder, so that a later run replaces it, and never what
@@ -32,7 +32,7 @@ def check(layout: str, artifact: Path) -> None:
 
 
 def place_of(layout: str, artifact: Path) -> Path:
-    """Where the folder is written: beside the artefact, NAME-ovms, NAME-triton or NAME-czann."""
+    """The folder next to the artefact: NAME-ovms, NAME-triton or NAME-czann."""
     return artifact.with_name(f"{artifact.name}-{layout}")
 
 

@@ -38,22 +38,22 @@ def make_app() -> typer.Typer:
 
 
 def compile_for_targets(
-    target: Annotated[str, typer.Option(help=f"{', '.join(targets.names())}, or {requests.ALL}.")],
-    student: Annotated[str, typer.Option(help="A bundled student's name, or a student's folder.")] = "",
+    target: Annotated[str, typer.Option(help=f"Target: {', '.join(targets.names())}, or {requests.ALL}.")],
+    student: Annotated[str, typer.Option(help="Name of a bundled student, or a student's folder.")] = "",
     precision: Annotated[
-        str, typer.Option(help="int8, fp16, fp32, or auto: int8, mixed, fp16: the first that holds the budget.")
+        str, typer.Option(help="int8, fp16, fp32, or auto (the first of int8, mixed, fp16 within --max-drop).")
     ] = "int8",
-    tile: Annotated[str, typer.Option(help="Tile in pixels, N or HxW; the student's own by default.")] = "",
-    validate: Annotated[str, typer.Option(help="Labelled data to measure on, NAME:PATH.")] = "",
+    tile: Annotated[str, typer.Option(help="Tile size in pixels: N or HxW. Default: the student's own.")] = "",
+    validate: Annotated[str, typer.Option(help="Labelled data to measure accuracy on, NAME:PATH.")] = "",
     max_drop: Annotated[
-        float, typer.Option(help="Largest loss against the fp32 student, in Dice points; more: no artefact.")
+        float, typer.Option(help="Largest allowed loss of accuracy against the fp32 student, in Dice points.")
     ] = MAX_DROP,
     out: Annotated[Path, typer.Option(help="Folder for the artefacts.")] = Path("artifacts"),
-    sign: Annotated[Path | None, typer.Option(help="Private Ed25519 key, PEM: signs the artefacts.")] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write what is printed, for machines.")] = None,
+    sign: Annotated[Path | None, typer.Option(help="Sign the artefacts with this private Ed25519 key (PEM).")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the printed result as JSON.")] = None,
     **of_targets: tuple[str, ...],
 ) -> None:
-    """Compile a student for the devices in the lab and prove that it still is what was trained."""
+    """Compile a student for one or all targets, and check its accuracy and agreement."""
     logging.basicConfig(
         level=logging.WARNING,
         format="%(message)s",
@@ -140,8 +140,8 @@ def _show(outcome: Outcome) -> None:
     written = [*(item.path for item in made), *outcome.folders]
     below = [
         f"Written: {', '.join(str(place) for place in written)}.",
-        f"Measured on {accuracy.data}; drop: Dice points below fp32, with its interval over the images.",
-        "reference, others: mask Dice with the reference on the probes, with the other targets on those images.",
+        f"Measured on {accuracy.data}. drop: loss against fp32 in Dice points, with a 95 % interval over the images.",
+        "with reference: mask Dice with the reference, on the probes. with others: with the other targets, on images.",
         *dict.fromkeys(note for item in made for note in item.manifest.notes),
     ]
     if outcome.steps:
@@ -153,13 +153,13 @@ def _show(outcome: Outcome) -> None:
     limits = manifest.tolerance
     tables.show(
         tables.agreement_table(outcome.matrix),
-        f"Mask Dice, and the largest difference of probability, on the {manifest.probes.count} probes; allowed: at "
-        f"least {limits.mask_dice:g}, at most {limits.probability_max:g}.",
+        f"Each cell: mask Dice (at least {limits.mask_dice:g}) and the largest difference of probability (at most "
+        f"{limits.probability_max:g}), on {manifest.probes.count} probes.",
     )
 
 
 def _show_why(missed: OverBudget) -> None:
-    """What was measured of a student that is not written."""
+    """Print the measurements of a student that exceeds the budget."""
     if missed.steps:
         tables.show(tables.steps_table(missed.steps), "")
     if (errors := missed.sensitivity) is None:

@@ -1,4 +1,4 @@
-"""What the command prints beside the artefacts: agreement, where the error enters, and what was tried."""
+"""The tables that the command prints: artefacts, agreement, layer errors, and the steps of --precision auto."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ REFERENCE_ROW = "reference"
 
 
 def show(table: Table, *below: str) -> None:
-    """Print a table on standard output, and what is to be said below it."""
+    """Print a table on standard output, and lines of notes below it."""
     console, wide = Console(), Console(width=WIDEST)
     needed = Measurement.get(wide, wide.options, table).maximum  # a narrow terminal wraps it, but no figure is cut
     Console(width=max(console.width, needed)).print(table)
@@ -56,7 +56,7 @@ def row_of(artifact: Artifact, steps: Sequence[Step]) -> dict[str, Any]:
 
 
 def artefacts_table(artifacts: Sequence[Artifact]) -> Table:
-    """One line for every artefact: accuracy in every metric, agreement, and what runs in int8."""
+    """One row per artefact: accuracy, agreement, and the number of int8 convolutions."""
     from runtime import metrics  # numpy, which `compile --help` does without
 
     accuracy = artifacts[0].manifest.accuracy
@@ -93,7 +93,7 @@ def _cells(artifact: Artifact, decimals: Mapping[str, int]) -> Iterator[str]:
 
 
 def agreement_table(matrix: Matrix) -> Table:
-    """Every one that ran on the probes against every other: mask Dice, and the largest difference of probability."""
+    """A row and a column per artefact: mask Dice on the probes, and the largest difference of probability."""
     names = [*matrix, REFERENCE_ROW]
     table = table_of("agreement", *names, title="")
     for name in names:

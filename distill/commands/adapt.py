@@ -22,26 +22,41 @@ WIDTH = 110  # of the table at least: a narrow terminal may wrap it, but no figu
 
 
 def adapt(
-    images: Annotated[Path, typer.Argument(metavar="IMAGES", help="Folder or zip of images; see docs/adapt.md.")],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Where everything goes; give it again to go on.")],
+    images: Annotated[
+        Path, typer.Argument(metavar="IMAGES", help="Folder or zip with your images; see docs/adapt.md.")
+    ],
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder for the results. Call again with the same folder to continue.")
+    ],
     labels: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Labels drawn by people; left out: in or beside IMAGES.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder of labels drawn by people. Default: in IMAGES, or next to them."),
     ] = None,
     masks: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Masks of another segmenter, for images without labels.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder of masks from another segmenter, for images without labels."),
     ] = None,
-    student: Annotated[str, typer.Option(metavar="STUDENT", help="The student to begin with.")] = "",
+    student: Annotated[
+        str, typer.Option(metavar="STUDENT", help="Student to start from. Default: the bundled default.")
+    ] = "",
     target: Annotated[
-        list[str] | None, typer.Option(metavar="TARGET", help="all (default), none, or targets of compile.")
+        list[str] | None,
+        typer.Option(metavar="TARGET", help="Target to compile for: a name, all (default) or none; may be repeated."),
     ] = None,
-    steps: Annotated[int | None, typer.Option(metavar="N", help="Steps of each training in float.")] = None,
-    minutes: Annotated[float | None, typer.Option(metavar="M", help="In place of --steps: about how long.")] = None,
-    channel: Annotated[int | None, typer.Option(metavar="N", help="Which channel holds the objects, from 0.")] = None,
-    name: Annotated[str, typer.Option(metavar="NAME", help="What the new student is called.")] = "",
-    seed: Annotated[int, typer.Option(metavar="S", min=0, help="Of everything that is drawn.")] = 0,
+    steps: Annotated[
+        int | None, typer.Option(metavar="N", help="Number of training steps in float, for each training.")
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(metavar="M", help="Approximate total time, instead of --steps.")
+    ] = None,
+    channel: Annotated[
+        int | None, typer.Option(metavar="N", help="Channel that shows the objects, counted from 0.")
+    ] = None,
+    name: Annotated[str, typer.Option(metavar="NAME", help="Name of the new student.")] = "",
+    seed: Annotated[int, typer.Option(metavar="S", min=0, help="Random seed.")] = 0,
     json_file: JsonFile = None,
 ) -> int:
-    """Fine-tune a student on your own images, say whether it is better, and compile it."""
+    """Fine-tune a student on your images, measure the gain, and compile it."""
     start = time.perf_counter()
     if steps is not None and minutes is not None:
         msg = "Give --steps or --minutes, not both."

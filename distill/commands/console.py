@@ -23,16 +23,20 @@ if TYPE_CHECKING:
     from distill.training.preflight import Examination
 
 
-ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="What to do, on what, and how long.")]
+ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="Training configuration.")]
 Override = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change a setting, e.g. float.steps=500."),
 ]
-StudentName = Annotated[str, typer.Argument(metavar="STUDENT", help="A bundled student's name, or a folder.")]
+StudentName = Annotated[
+    str, typer.Argument(metavar="STUDENT", help="Name of a bundled student, or a student's folder.")
+]
 Data = Annotated[str, typer.Option(metavar="NAME:PATH", help="Labelled data, e.g. synthetic:6@7.")]
-IncludeTrained = Annotated[bool, typer.Option("--include-trained", help="Use images seen in training, too.")]
-Check = Annotated[bool, typer.Option("--check", help="Open every file, say what would be done, and compute nothing.")]
-JsonFile = Annotated[Path | None, typer.Option("--json", metavar="F", help="Write what is printed, for machines.")]
+IncludeTrained = Annotated[bool, typer.Option("--include-trained", help="Also use images that were seen in training.")]
+Check = Annotated[
+    bool, typer.Option("--check", help="Check the configuration and its files without computing anything.")
+]
+JsonFile = Annotated[Path | None, typer.Option("--json", metavar="F", help="Write the printed result as JSON.")]
 
 
 @contextmanager
@@ -97,5 +101,5 @@ def show_check(found: Examination, json_file: Path | None) -> int:
     for note in found.notes:
         print(f"note: {note}")
     found.raise_problems()
-    print("all of it is there; nothing was trained")
+    print("Configuration OK (dry run)")
     return 0

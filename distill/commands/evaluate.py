@@ -18,24 +18,29 @@ from runtime.errors import InputError
 def evaluate(
     student: Annotated[
         str,
-        typer.Argument(metavar="STUDENT", help="A bundled student's name, or a folder; with --suite also an artefact."),
+        typer.Argument(
+            metavar="STUDENT", help="Name of a bundled student, or a student's folder; with --suite also an artefact."
+        ),
     ],
     data: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME:PATH", help="Labelled data, e.g. synthetic:6@7; several with --suite."),
+        typer.Option(metavar="NAME:PATH", help="Labelled data, e.g. synthetic:6@7. With --suite it may be repeated."),
     ] = None,
     suite: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Score every sub-folder with images/ and labels/, at several scales."),
     ] = None,
     scale: Annotated[
-        list[float] | None, typer.Option(help="Of --suite: resize images by this; left out: 0.25, 0.5, 1, 2 and 4.")
+        list[float] | None,
+        typer.Option(help="With --suite: resize images by this factor. Default: 0.25, 0.5, 1, 2 and 4."),
     ] = None,
-    split: Annotated[Split, typer.Option(help="Which part of --data.")] = Split.all,
+    split: Annotated[Split, typer.Option(help="Part of --data to use.")] = Split.all,
     labels: Annotated[
-        Labels | None, typer.Option(help="Which objects; left out: those that the student was trained on.")
+        Labels | None, typer.Option(help="Objects to score. Default: the kind that the student was trained on.")
     ] = None,
-    quantized: Annotated[bool, typer.Option("--quantized", help="Compute as int8 does.")] = False,
+    quantized: Annotated[
+        bool, typer.Option("--quantized", help="Compute with INT8 arithmetic instead of fp32.")
+    ] = False,
     include_trained: IncludeTrained = False,
     json_file: JsonFile = None,
 ) -> int:

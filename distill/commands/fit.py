@@ -24,10 +24,10 @@ RUNS = Path("runs")
 def fit(
     config: ConfigFile,
     override: Override = None,
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="The student's folder; left out: runs/NAME.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for the student. Default: runs/NAME.")] = None,
     check: Check = False,
 ) -> int:
-    """Train a student in float, then for int8; run again to go on."""
+    """Train a student in float, then for INT8. An interrupted training continues when called again."""
     chosen = settings.load(config, override or ())
     folder = out or _default_folder(chosen.student.name)
     if not check:  # which lists all problems at once

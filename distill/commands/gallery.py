@@ -14,16 +14,16 @@ from runtime.errors import InputError
 def gallery(
     student: StudentName,
     data: Data,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Gets gallery.png, gallery.md and gallery.json.")],
-    worst: Annotated[int, typer.Option(metavar="N", min=1, max=60, help="How many images to show.")] = 12,
-    split: Annotated[Split, typer.Option(help="Which part of the data.")] = Split.val,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for gallery.png, gallery.md and gallery.json.")],
+    worst: Annotated[int, typer.Option(metavar="N", min=1, max=60, help="Number of images to show.")] = 12,
+    split: Annotated[Split, typer.Option(help="Part of the data to use.")] = Split.val,
     labels: Annotated[
-        Labels | None, typer.Option(help="Which objects; left out: those that the student was trained on.")
+        Labels | None, typer.Option(help="Objects to score. Default: the kind that the student was trained on.")
     ] = None,
-    in_float: Annotated[bool, typer.Option("--float", help="Compute in fp32, not as int8 does.")] = False,
+    in_float: Annotated[bool, typer.Option("--float", help="Compute in fp32 instead of INT8 arithmetic.")] = False,
     include_trained: IncludeTrained = False,
 ) -> int:
-    """Show the images that a student does worst on, and count why over all of them."""
+    """Show a student's worst images, and measure the causes of errors over all images."""
     if out.exists() and not out.is_dir():
         msg = f"--out {str(out)!r} is a file; give a folder."
         raise InputError(msg)

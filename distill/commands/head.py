@@ -18,10 +18,10 @@ EVERY = 10.0  # seconds between two lines
 
 def head(
     config: ConfigFile,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="The head's folder: teacher.weights of a student.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the head; use it as teacher.weights.")],
     override: Override = None,
 ) -> int:
-    """Train a head on SAM's frozen embedding, so that SAM teaches without prompts."""
+    """Train a segmentation head on SAM's frozen embedding; it needs no prompts."""
     chosen = settings.load(config, override or ())
     with trainer_libraries():
         from distill.teaching.head import train

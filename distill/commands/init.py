@@ -13,12 +13,14 @@ from runtime.system.atomic import write_bytes
 
 def init(
     data: Data,
-    begin: Annotated[str, typer.Option("--from", metavar="STUDENT", help="The student to begin with.")] = "",
-    name: Annotated[str, typer.Option(metavar="NAME", help="What the new student is called.")] = "mine",
-    steps: Annotated[int, typer.Option(min=1, metavar="N", help="Steps of the training in float.")] = 1000,
-    out: Annotated[Path, typer.Option(metavar="FILE", help="The file that is written.")] = Path("mine.toml"),
+    begin: Annotated[
+        str, typer.Option("--from", metavar="STUDENT", help="Student to start from. Default: the bundled default.")
+    ] = "",
+    name: Annotated[str, typer.Option(metavar="NAME", help="Name of the new student.")] = "mine",
+    steps: Annotated[int, typer.Option(min=1, metavar="N", help="Number of training steps in float.")] = 1000,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="File for the configuration.")] = Path("mine.toml"),
 ) -> int:
-    """Write a configuration that fine-tunes a student on your data, for `fit`."""
+    """Write a configuration for `fit` that fine-tunes a student on your data."""
     from dataclasses import replace
 
     from distill.adapt.plan import check_steps, starting_config

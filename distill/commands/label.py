@@ -36,11 +36,11 @@ EVERY = 10.0  # seconds between two lines where there is no terminal
 def label(
     config: ConfigFile,
     override: Override = None,
-    validation: Annotated[bool, typer.Option("--validation", help="Label the validation data as well.")] = False,
+    validation: Annotated[bool, typer.Option("--validation", help="Also label the validation data.")] = False,
     check: Check = False,
     json_file: JsonFile = None,
 ) -> int:
-    """Compute a teacher's probabilities once; run again to go on, in several processes to be faster."""
+    """Compute a teacher's probabilities once. Several processes share the work; call again to continue."""
     chosen = settings.load(config, override or ())
     with trainer_libraries():
         pass

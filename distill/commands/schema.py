@@ -11,9 +11,7 @@ from runtime.system.atomic import write_bytes
 
 
 def schema(
-    out: Annotated[
-        Path | None, typer.Option(metavar="F.json", help="Where the schema goes; left out: it is printed.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="F.json", help="File for the schema. Default: print it.")] = None,
 ) -> int:
     """Write the JSON schema of a configuration, for editors."""
     text = json.dumps(settings.schema(), indent=2)

@@ -15,7 +15,7 @@ WIDTH = 110  # of the table at least: a narrow terminal may wrap it, but no figu
 def students(
     json_file: JsonFile = None,
 ) -> int:
-    """List the bundled students: what they find, how well, their cost; and the families that can be trained."""
+    """List the bundled students with accuracy and cost, and the families that can be trained."""
     with trainer_libraries():
         from distill.student.inventory import TILE, bundled, decoders, inventory
     rows, compared, ours = inventory(), decoders(), bundled()

@@ -37,16 +37,18 @@ log = logging.getLogger(__name__)
 
 def study(
     config: ConfigFile,
-    seeds: Annotated[int | None, typer.Option(metavar="N", help="Seeds of every row; left out: study.seeds.")] = None,
+    seeds: Annotated[
+        int | None, typer.Option(metavar="N", help="Number of seeds per row. Default: study.seeds.")
+    ] = None,
     override: Override = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="The study's folder; left out: runs/CONFIG's name.")
+        Path | None, typer.Option(metavar="DIR", help="Folder for the study. Default: runs/, with the name of CONFIG.")
     ] = None,
-    workers: Annotated[int, typer.Option(metavar="N", min=1, help="Trainings side by side.")] = 1,
+    workers: Annotated[int, typer.Option(metavar="N", min=1, help="Number of trainings at the same time.")] = 1,
     check: Check = False,
     json_file: JsonFile = None,
 ) -> int:
-    """Compare distillation with its controls, row by row; run again to go on."""
+    """Compare distillation with its controls. An interrupted study continues when called again."""
     chosen = settings.load(config, override or ())
     if seeds is not None:
         if seeds < 1:

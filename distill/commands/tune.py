@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 def tune(
     student: StudentName,
     data: Data,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="The new student's folder.")],
-    name: Annotated[str, typer.Option(metavar="NAME", help="What it is called; left out: STUDENT-tuned.")] = "",
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the new student.")],
+    name: Annotated[str, typer.Option(metavar="NAME", help="Name of the new student. Default: STUDENT-tuned.")] = "",
     json_file: JsonFile = None,
 ) -> int:
-    """Choose a student's thresholds on labelled images; its weights stay as they are."""
+    """Choose a student's thresholds on labelled images, without training."""
     check_writable(out, "choose another --out")
     from distill import datasets
     from distill.student.description import describe

@@ -49,7 +49,7 @@ def equalize(graph: GraphModule, images: Tensor) -> None:
     sizes = largest(graph, images, [joint.tensor for joint in found])
     for joint in found:
         _apply(graph, joint, _factors(graph, joint, sizes[joint.tensor]))
-    log.info("evened out the channels of %d tensors", len(found))
+    log.info("Equalised %d layers for int8", len(found))
 
 
 def joints(graph: GraphModule) -> Iterator[Joint]:

@@ -70,7 +70,7 @@ class Decoder(nn.Module):
 
 
 class Stage(nn.Module):
-    """Nearest-neighbour upsampling, the encoder's feature beside it, two convolutions."""
+    """Nearest-neighbour upsampling, concatenation with the encoder's feature, two convolutions."""
 
     def __init__(self, deep: int, skip: int, width: int, *, separable: bool) -> None:
         super().__init__()
@@ -106,7 +106,7 @@ def convolution(
 
 
 class Block(nn.Module):
-    """Two convolutions beside what comes in (He et al. 2016, arXiv 1512.03385, fig. 2)."""
+    """Two convolutions whose output is added to the input (He et al. 2016, arXiv 1512.03385, fig. 2)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""How large the students are: parameters by both conventions beside the paper's, and multiply-adds of one tile.
+"""The size of the students: parameters by both conventions, those of the paper, and multiply-adds of one tile.
 
 Students are built without weights (on torch's meta device) for this, so that counting takes seconds.
 """

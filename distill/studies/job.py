@@ -184,7 +184,7 @@ def _teacher(job: Job, out: Path) -> dict[str, Any]:
 
 
 def _note(folder: Path) -> Path:
-    """What the study remembers of a teacher that it trained: a file beside its folder."""
+    """The study's record of a teacher that it trained, in a file next to the teacher's folder."""
     return folder.with_name(f"{folder.name}.json")
 
 

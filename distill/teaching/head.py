@@ -108,7 +108,7 @@ def _example(embeddings: Embeddings, sample: Sample, labels: str) -> Example:
     image = sample.planes(embeddings.rgb.channels)
     (encoded,) = embeddings.of([image], [sample.name])
     truth, field = target(truth_labels, encoded)
-    log.info("head: the embedding of %s is there", sample.name)
+    log.info("head: embedding of %s computed", sample.name)
     return Example(sample.name, embeddings.key(embeddings.rgb.picture(image)), quantize(truth), quantize(field))
 
 

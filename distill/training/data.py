@@ -118,7 +118,7 @@ class TrainingData(lightning.LightningDataModule):
         return DataLoader(self.validation, batch_size=None)
 
     def _groups(self) -> tuple[list[list[Field]], list[float]]:
-        """The fields with labels, and those that a teacher alone speaks for, as sets with their shares."""
+        """The fields with labels, and those that only the teacher labels, as sets with their shares."""
         section, groups, shares = self.config.data, [], []
         for data, share in zip(self.train, section.share or (1.0,) * len(self.train), strict=True):
             labelled, alone = self._divided(data)

@@ -36,7 +36,7 @@ def init_from(model: nn.Module, student: Student, images: Tensor) -> None:
         for name, convolution, norm in taken:
             _take(convolution, norm, student.weights[f"{name}.weight"], student.weights[f"{name}.bias"])
         _normalize(model, [norm for _, _, norm in taken if norm is not None], images)
-    log.info("begins with %d of %d convolutions of %s", len(taken), len(every), student.spec.name)
+    log.info("starts with the weights of %d of %d convolutions of %s", len(taken), len(every), student.spec.name)
 
 
 def fitting(model: nn.Module, student: Student) -> list[tuple[str, nn.Conv2d, nn.BatchNorm2d | None]]:

@@ -61,7 +61,7 @@ def float_phase(config: Config, data: TrainingData, work: Path) -> nn.Module:
 
 
 def quantized_phase(config: Config, data: TrainingData, graph: GraphModule, work: Path) -> GraphModule:
-    """A copy of the flat float student, its channels evened out, trained to compute in int8."""
+    """A copy of the flat float student, with equalised channels, trained for int8."""
     data.for_phase(config.qat, 1)
     equalize(graph, data.first_images(LOOKED_AT))
     prepared = prepare(graph)
@@ -78,7 +78,7 @@ def _run(name: str, model: nn.Module, plan: PhaseSection, config: Config, data: 
         model.load_state_dict(safetensors.torch.load_file(result))
         return
     if checkpoint.exists():
-        log.info("phase %s goes on from %s", name, checkpoint)
+        log.info("phase %s continues from %s", name, checkpoint)
     best = None
     if name == "float" and config.trainer.patience:
         best = Best(work / f"{name}.best.safetensors", config.trainer.patience)

@@ -125,7 +125,7 @@ def set_up(config: Config) -> None:
 
 
 def _check_place(config: Config, out: Path) -> Path:
-    """The folder of the running work, beside ``out``; refused where it is another's. Nothing is written yet."""
+    """The folder of the running work, next to ``out``; refused if it belongs to another run. Nothing is written yet."""
     work = out.with_name(f"{out.name}.training")
     if out.exists():
         msg = f"{out} exists; choose another --out, or remove it and {work.name} to train again."

@@ -267,7 +267,7 @@ class Board(Record):
 
 @dataclass(frozen=True)
 class Accuracy(Record):
-    """How good the compiled file is on labelled images, through the runtime, and the float student beside it.
+    """The accuracy of the compiled file on labelled images, through the runtime, and of the float student.
 
     data : which images, in words; labels : "nuclei" or "cells"; protocol : how the metrics are defined
     scores, float_scores : metric to its value, of the compiled file and of the fp32 student

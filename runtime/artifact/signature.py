@@ -1,4 +1,4 @@
-"""Who vouches for an artefact: an Ed25519 signature of its SHA256SUMS, in a file SIGNATURE beside it.
+"""The signature of an artefact: an Ed25519 signature of its SHA256SUMS, in the file SIGNATURE.
 
 The sums say that nothing was changed; they do not say by whom they were written. A signature is looked at only by
 those who name the key that they trust, with --trust or the environment variable EDGESCOPE_TRUST. The library

@@ -55,7 +55,7 @@ class Run:
 
     @property
     def work(self) -> Path:
-        """The hidden folder beside the result."""
+        """The hidden folder next to the result."""
         return self.out.with_name(f".{self.out.name}.segment")
 
     @property

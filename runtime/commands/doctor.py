@@ -1,4 +1,4 @@
-"""doctor: what can run here, on which devices, and the line that installs what is missing.
+"""doctor: list the backends and devices of this machine, and how to install what is missing.
 
 A library is imported only where it alone knows its devices.
 """
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
         "numpy": extras.version("numpy"),
         "system": f"{platform.system()} {platform.machine()}",
         "cpus": str(os.cpu_count()),
-        "cpu_flags": " ".join(cpu_flags()) or "not known here",
+        "cpu_flags": " ".join(cpu_flags()) or "unknown",
     }
     rows = [_backend_row(name) for name in backend.names()]
     rows += [_extra_row(extra) for extra in LIBRARIES]

@@ -1,4 +1,4 @@
-"""info: what an artefact is, its worth, where it comes from, what can run it here, and if that gives what it should."""
+"""info: an artefact's content, accuracy and origin, which backends can run it here, and if it reproduces its probe."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _probed(artifact: Artifact) -> str:
 def _summary(artifact: Artifact) -> dict[str, str]:
     manifest = artifact.manifest
     how, lineage, operators = manifest.normalization, manifest.lineage, manifest.operators
-    pixel = "not said" if manifest.pixel_size_um is None else f"{manifest.pixel_size_um:g} um"
+    pixel = "unknown" if manifest.pixel_size_um is None else f"{manifest.pixel_size_um:g} um"
     return {
         "student": manifest.student,
         "target": f"{manifest.target}, {manifest.precision}, run by {manifest.backend}",
@@ -91,8 +91,8 @@ def _summary(artifact: Artifact) -> dict[str, str]:
         "operators": f"{operators.int8_convolutions} of {operators.convolutions} convolutions in int8 "
         f"({operators.measured})",
         "teacher": lineage.teacher or "none",
-        "data": ", ".join(f"{source.name} ({source.licence})" for source in lineage.data) or "not said",
-        "licences": ", ".join(lineage.licences) or "not said",
+        "data": ", ".join(f"{source.name} ({source.licence})" for source in lineage.data) or "unknown",
+        "licences": ", ".join(lineage.licences) or "unknown",
         "notes": " ".join(manifest.notes) or "none",
     }
 

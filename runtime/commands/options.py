@@ -28,19 +28,22 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--channel",
         metavar="N|NAME",
-        help="which channel of images with several, from 0 or by name (default: the one that is nuclear by its name)",
+        help="which channel to read: a number from 0, or a name (default: the channel with a nuclear name)",
     )
-    parser.add_argument("--scene", metavar="N|NAME", help="which scene of files with several, from 0 or by name")
+    parser.add_argument("--scene", metavar="N|NAME", help="which scene to read: a number from 0, or a name")
     parser.add_argument(
-        "--z", metavar="N|all|max|mean", default="all", help="a plane along Z, all, or a projection (default: all)"
+        "--z",
+        metavar="N|all|max|mean",
+        default="all",
+        help="one plane of a stack, all planes, or a projection (default: all)",
     )
     parser.add_argument(
-        "--pixel-size", type=float, metavar="UM", help="micrometres a pixel, instead of what the image says"
+        "--pixel-size", type=float, metavar="UM", help="pixel size in micrometres, instead of the image's own"
     )
     parser.add_argument(
         "--max-memory",
         metavar="SIZE",
-        help=f"that one image may take, such as 4G (default: ${MAX_MEMORY}, or half of what is free)",
+        help=f"memory limit for one image, such as 4G (default: ${MAX_MEMORY}, or half of the free memory)",
     )
 
 
@@ -53,15 +56,15 @@ def reading_of(args: argparse.Namespace) -> PlaneChoice:
 
 def add_execution(parser: argparse.ArgumentParser, *, performance: bool = False) -> None:
     """Declare how an artefact is executed; performance : whether this command segments frames of many tiles."""
-    parser.add_argument("--backend", metavar="B", help="instead of the artefact's own")
-    parser.add_argument("--device", metavar="D", help='of the backend, e.g. "GPU" (default: its first)')
-    parser.add_argument("--threads", type=int, metavar="N", help="of the backend (default: its choice)")
+    parser.add_argument("--backend", metavar="B", help="backend to use (default: the artefact's own)")
+    parser.add_argument("--device", metavar="D", help='device to use, e.g. "GPU" (default: the backend\'s first)')
+    parser.add_argument("--threads", type=int, metavar="N", help="number of threads (default: the backend chooses)")
     if performance:
         parser.add_argument(
             "--performance",
             choices=PERFORMANCE,
             default=PERFORMANCE[0],
-            help="throughput runs several tiles of a frame at once, for backends that can (default: latency)",
+            help="throughput: run several tiles of a frame at once, if the backend can (default: latency)",
         )
 
 
@@ -72,31 +75,34 @@ def execution_of(args: argparse.Namespace) -> Execution:
 
 
 def add_diameter(parser: argparse.ArgumentParser) -> None:
-    """Declare the option. Its value is checked where it is read, so that bad ones are told like other bad input."""
+    """Declare the option. Its value is checked where it is read, so that errors look like those of other bad input."""
     parser.add_argument(
         "--diameter",
         metavar="auto|PX|UMum|off",
-        help="of the objects: pixels such as 24, or micrometres such as 8um; auto takes it from the pixel size or sees "
-        "it in the image; off segments images at the size they have (default: auto)",
+        help="size of the objects: pixels such as 24, or micrometres such as 8um; auto: from the pixel size, or found "
+        "in the image; off: segment images at their own size (default: auto)",
     )
 
 
 def add_rule(parser: argparse.ArgumentParser) -> None:
     """Declare how masks and objects are made, in place of the artefact's own rule."""
     parser.add_argument(
-        "--threshold", type=float, metavar="P", help="of the foreground probability (default: the artefact's)"
+        "--threshold",
+        type=float,
+        metavar="P",
+        help="foreground probability above which a pixel is in the mask (default: the artefact's)",
     )
     parser.add_argument(
         "--min-area",
         type=int,
         metavar="PX",
-        help="pixels of the smallest object in the image (default: the artefact's)",
+        help="area of the smallest object, in pixels of the image (default: the artefact's)",
     )
     parser.add_argument(
         "--prominence",
         type=float,
         metavar="P",
-        help="how distinct neighbours must be: a larger one separates fewer objects (default: the artefact's)",
+        help="least contrast between touching objects; a larger value separates fewer (default: the artefact's)",
     )
 
 
@@ -111,7 +117,7 @@ def add_trust(parser: argparse.ArgumentParser) -> None:
         "--trust",
         type=Path,
         metavar="PUBKEY",
-        help=f"refuse an artefact that this key has not signed (default: ${VARIABLE}, or none is asked for)",
+        help=f"public key: refuse an artefact without its signature (default: ${VARIABLE}, or no check)",
     )
 
 

@@ -1,4 +1,4 @@
-"""predict: images -> masks, and on request labels, probabilities and tables of objects, with the pixel size kept.
+"""predict: segment images; write masks and, if requested, labels, probabilities and object tables.
 
 A bad image does not stop the others: they are written, the bad ones are named, and the exit code says so.
 """
@@ -43,17 +43,17 @@ OBJECT_FILES = {"csv": write_csv, "geojson": write_geojson, "parquet": write_par
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("artifact", type=Path, help="artefact folder or .zip")
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help="image, OME-Zarr, a folder of images or a pattern")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the masks are written")
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="image, OME-Zarr, folder of images, or pattern")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
     add_reading(parser)
-    parser.add_argument("--labels", action="store_true", help="also write numbered objects")
+    parser.add_argument("--labels", action="store_true", help="also write the label image: one number per object")
     parser.add_argument("--probability", action="store_true", help="also write the probability, float32")
     parser.add_argument(
         "--objects",
         action="append",
         choices=tuple(OBJECT_FILES),
         default=[],
-        help="also write each object's place, size, intensities and shape: csv, parquet, or geojson for QuPath; "
+        help="also write a table of objects: position, size, intensities, shape; geojson is for QuPath; "
         "may be given several times",
     )
     add_diameter(parser)

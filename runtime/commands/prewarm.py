@@ -1,4 +1,4 @@
-"""prewarm: build and cache what a backend needs on this device before the first frame, for example its engine."""
+"""prewarm: build and cache the engine before first use."""
 
 from __future__ import annotations
 
@@ -24,12 +24,19 @@ TOLD_EVERY_S = 15.0  # where there is no terminal
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("artifact", type=Path, help="artefact folder or .zip")
-    parser.add_argument("--backend", metavar="B", help="instead of the artefact's own")
-    parser.add_argument("--device", metavar="D", help='of the backend, e.g. "CUDA:1" (default: the first)')
-    parser.add_argument("--precision", metavar="P", help="build this one alone: int8, fp16 or fp32 (default: auto)")
-    parser.add_argument("--cache", type=Path, metavar="DIR", help="where it is kept (default: $EDGESCOPE_CACHE, or ~)")
-    parser.add_argument("--again", action="store_true", help="make it anew, even if it is there")
-    parser.add_argument("--limit", type=float, metavar="MINUTES", help="of one attempt to build (default: 30)")
+    parser.add_argument("--backend", metavar="B", help="backend to use (default: the artefact's own)")
+    parser.add_argument("--device", metavar="D", help='device to use, e.g. "CUDA:1" (default: the first)')
+    parser.add_argument(
+        "--precision", metavar="P", help="build only this precision: int8, fp16 or fp32 (default: auto)"
+    )
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        metavar="DIR",
+        help="folder of the cache (default: $EDGESCOPE_CACHE, or one in your home folder)",
+    )
+    parser.add_argument("--again", action="store_true", help="build again, even if the cache has it")
+    parser.add_argument("--limit", type=float, metavar="MINUTES", help="time limit of one build (default: 30)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -55,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
         watch.end()
     facts = {"artifact": str(args.artifact), "backend": name}
     if prepared is None:
-        print(f"{manifest.student} for {manifest.target}: {name} has nothing to prepare; it opens as it is")
+        print(f"{manifest.student} for {manifest.target}: {name} has nothing to prepare; it needs no engine")
         write_json(args.json, {**facts, "prepared": False})
         return 0
     print(f"{manifest.student} for {manifest.target}, {manifest.precision}: prepared for {name}")

@@ -26,28 +26,30 @@ LOG_S = 30.0
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("image", type=Path, metavar="IN", help="an OME-Zarr folder or an image file")
-    parser.add_argument("out", type=Path, metavar="OUT", help="the OME-Zarr that is written, e.g. masks.ome.zarr")
+    parser.add_argument("image", type=Path, metavar="IN", help="OME-Zarr folder or image file")
+    parser.add_argument("out", type=Path, metavar="OUT", help="OME-Zarr to write, e.g. masks.ome.zarr")
     parser.add_argument("--artifact", type=Path, required=True, metavar="A", help="artefact folder or .zip")
-    parser.add_argument("--labels", action="store_true", help="also write numbered objects, as labels/objects")
+    parser.add_argument("--labels", action="store_true", help="also write the label image, as labels/objects")
     parser.add_argument("--probability", action="store_true", help="also write the probability, float32")
     add_reading(parser)
     parser.add_argument(
         "--scheduler",
         default="threads",
         metavar="ADDRESS",
-        help="a dask scheduler's address, e.g. tcp://host:8786; or threads, processes, synchronous (default: threads)",
+        help="address of a dask scheduler, e.g. tcp://host:8786; or threads, processes, synchronous (default: threads)",
     )
-    parser.add_argument("--workers", type=int, metavar="N", help="of a local scheduler (default: one for each core)")
     parser.add_argument(
-        "--block", type=int, default=2048, metavar="N", help="side of a block in pixels (default: 2048)"
+        "--workers", type=int, metavar="N", help="number of workers of a local scheduler (default: one per core)"
+    )
+    parser.add_argument(
+        "--block", type=int, default=2048, metavar="N", help="side length of a block in pixels (default: 2048)"
     )
     parser.add_argument(
         "--margin",
         type=int,
         default=128,
         metavar="N",
-        help="pixels around a block that its objects are made from; over the size of a cell cluster (default: 128)",
+        help="overlap of blocks in pixels; larger than a cluster of cells (default: 128)",
     )
     parser.add_argument("--ngff", choices=("0.4", "0.5"), help="version of OME-Zarr (default: IN's, or 0.5)")
     add_diameter(parser)
@@ -88,7 +90,7 @@ def _check(args: argparse.Namespace) -> None:
         raise InputError(msg)
     image, out = args.image.resolve(), args.out.resolve()
     if image == out or image in out.parents or out in image.parents:
-        msg = f"OUT {args.out} is IN, or one lies inside of the other; give another OUT."
+        msg = f"OUT {args.out} is IN, or one is inside the other; give another OUT."
         raise InputError(msg)
     if args.workers is not None and args.workers < 1:
         msg = f"Workers is {args.workers}; it must be at least 1."

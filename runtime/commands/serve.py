@@ -24,10 +24,12 @@ EXAMPLE = "serve artifacts/nuclei-fast-intel-int8 --folder /data/images"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("artifact", type=Path, help="artefact name, folder or .zip")
-    parser.add_argument("--folder", type=Path, required=True, metavar="DIR", help="the images; no other folder is read")
-    parser.add_argument("--broker", default="localhost", metavar="HOST[:PORT]", help="of MQTT (default: localhost)")
-    parser.add_argument("--tls", action="store_true", help="encrypt, with the system's certificates")
-    parser.add_argument("--channel", metavar="N|NAME", help="which channel, from 0 or by name, of images with several")
+    parser.add_argument(
+        "--folder", type=Path, required=True, metavar="DIR", help="folder of the images; no other folder is read"
+    )
+    parser.add_argument("--broker", default="localhost", metavar="HOST[:PORT]", help="MQTT broker (default: localhost)")
+    parser.add_argument("--tls", action="store_true", help="encrypt the connection, with the system's certificates")
+    parser.add_argument("--channel", metavar="N|NAME", help="which channel to read: a number from 0, or a name")
     add_diameter(parser)
     add_rule(parser)
     add_trust(parser)

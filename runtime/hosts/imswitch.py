@@ -1,4 +1,4 @@
-"""ImSwitch: the frames of a detector are segmented beside it, and the objects are at hand for its REST interface.
+"""ImSwitch: segments the frames of a detector in another process, and offers the objects to its REST interface.
 
 In a controller of yours, imswitch/imcontrol/controller/controllers/EdgescopeController.py:
 
@@ -142,7 +142,9 @@ class DetectorFeed:
         except InputError as error:  # colour, or a type that cannot be segmented
             if not self._warned:
                 self._warned = True
-                log.warning("a frame cannot be segmented, and is passed over, as further ones will be: %s", error)
+                log.warning(
+                    "a frame cannot be segmented and is skipped; further ones are skipped without a message: %s", error
+                )
 
     def _view(self, frame: NDArray[Any]) -> StageView | None:
         if self._affine is None or self._positioner is None:

@@ -1,4 +1,4 @@
-"""MQTT: a host without a screen, beside a microscope, that segments folders of images on command (extra `mqtt`).
+"""MQTT: a host without a screen that segments folders of images on command (extra `mqtt`).
 
 Topics and payloads are those of PlanktoScope's segmenter, so that its dashboard and scripts can drive this one:
 

@@ -1,4 +1,4 @@
-"""Micro-Manager through pymmcore-plus: every frame that a camera delivers is segmented beside the acquisition.
+"""Micro-Manager through pymmcore-plus: frames of a camera are segmented while it acquires.
 
     with attach(core, "nuclei-fast-intel-int8", on_result=show) as segmentation:
         core.run_mda(sequence, block=True)  # or core.startContinuousSequenceAcquisition()
@@ -256,7 +256,9 @@ class Attachment:
             self._feedback.settle()
         if not self._warned:
             self._warned = True
-            log.warning("a frame cannot be segmented, and is passed over, as further ones will be: %s", error)
+            log.warning(
+                "a frame cannot be segmented and is skipped; further ones are skipped without a message: %s", error
+            )
 
     def _hear(self, result: LiveResult) -> None:
         if self._on_result is not None:

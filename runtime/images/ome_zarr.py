@@ -261,7 +261,7 @@ def _is_array(path: Path) -> bool:
 
 
 def write_image_metadata(store: Path, component: str, layout: ImageLayout, name: str, more: Mapping[str, Any]) -> None:
-    """Describe the arrays COMPONENT/0, COMPONENT/1, ... as one image; `more` stands beside its multiscales.
+    """Describe the arrays COMPONENT/0, COMPONENT/1, ... as one image; `more` is added next to its multiscales.
 
     A level k holds every 2**k-th row and column, so its pixels keep their place and no translation is needed.
     """

@@ -1,4 +1,4 @@
-"""Segmentation beside a camera: `LiveSegmenter` takes frames without waiting, and survives what its worker does not."""
+"""Live segmentation: `LiveSegmenter` takes frames without waiting, and restarts its worker after a crash."""
 
 from .ledger import Late, Policy
 from .result import Counters, LiveEvent, LiveResult, LiveSegmentation, RingOverflow, RingTimeout, Until, now_ns

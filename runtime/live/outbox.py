@@ -126,7 +126,7 @@ class Outbox:
         return not self._arrived and not self._handing and not self._prepared
 
     def _overtake(self, waiting: deque[LiveResult], result: LiveResult) -> None:
-        """Drop the results that wait where a newer one comes; a frame that was lost is told in any case."""
+        """Drop the results that wait where a newer one comes; a lost frame is always reported."""
         if self._on_overtaken is None or result.error is not None:
             return
         for older in [one for one in waiting if one.error is None]:
@@ -189,7 +189,7 @@ class Outbox:
                 self._target.put(result, timeout=PATIENCE_S)
             except queue.Full:
                 if self._discard:
-                    log.warning("the queue is full: result %d and later ones were not handed over", result.index)
+                    log.warning("the queue is full: result %d and later ones were not delivered", result.index)
                     return
             except BaseException:  # a queue that was shut down, or of the host's own making
                 log.exception("the queue did not take result %d", result.index)

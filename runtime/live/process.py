@@ -139,7 +139,7 @@ class Worker:
             log.debug("worker %d does not listen any more", self.pid)
 
     def kill(self, because: str) -> None:
-        """End it at once; the reason is what its end is told with."""
+        """End it at once; the reason is reported with its end."""
         self.ended_because = self.ended_because or because
         self._process.kill()
 
@@ -216,7 +216,7 @@ def _line(message: Message) -> bytes:
 
 
 def _creation_flags() -> int:
-    """On Windows: no console of its own beside a host with a window, and a priority below the host's."""
+    """On Windows: no console window of its own, and a priority below the host's."""
     if sys.platform == "win32":
         return subprocess.CREATE_NO_WINDOW | subprocess.BELOW_NORMAL_PRIORITY_CLASS
     return 0

@@ -244,7 +244,7 @@ class LiveSegmenter:
         self._outbox.lift_limit()
         self._supervisor.wake()
         if not self._settle(timeout):
-            log.warning("frames were left after %s s; they are dropped", timeout)
+            log.warning("frames that were not segmented within %s s are dropped", timeout)
             self.abort()
             return
         self._end(discard=False)

@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all: written beside their place, synced, renamed into it.
+"""Files and folders that appear whole or not at all: written to a temporary place, synced, then renamed.
 
 A killed run leaves at most hidden names (`.NAME.partial-OWNER-*`, `.NAME.old-OWNER-*`; the owner is a computer and a
 process on it), which `sweep` and `sweep_folder` remove. Renaming a folder onto another one fails on every system, so
@@ -32,7 +32,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # of a disk or a quota: the pl
 
 @contextmanager
 def replacing(path: Path) -> Generator[Path]:
-    """Yield a hidden path beside `path` for a file or a folder; at the end it takes the place of `path`.
+    """Yield a hidden path next to `path` for a file or a folder; at the end it is renamed to `path`.
 
     On an error it is removed, and what was at `path` stays. InputError when nothing can be written there, and when a
     file would take the place of a folder.
@@ -83,7 +83,7 @@ def remove(path: Path) -> None:
 
 
 def sweep(path: Path) -> None:
-    """Remove what killed runs left beside `path`, once it is whole; whoever calls this is the only one to make it."""
+    """Remove partial files that killed runs left next to `path`. The caller must be the only one to write it."""
     start = f".{_short(path.name)}"
     for entry in list(path.parent.iterdir()):
         if entry.name.startswith((f"{start}.partial-", f"{start}.old-")):

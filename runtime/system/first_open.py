@@ -49,7 +49,7 @@ def check(payload: bytes, library: str, extra: str) -> None:
         msg = f"{library} took longer than {PATIENCE_S:.0f} s with the model file, which is damaged; copy it again."
         raise EdgescopeError(msg) from error
     except OSError as error:  # a host that may start no processes
-        log.warning("the model file is opened without a trial: %s", error)
+        log.warning("the model file was not tested in a child process: %s", error)
         return
     if ended.returncode not in (0, CLEAN):
         how = name_signal(ended.returncode) if ended.returncode < 0 else f"exit code {ended.returncode}"
@@ -59,7 +59,7 @@ def check(payload: bytes, library: str, extra: str) -> None:
         try:
             atomic.write_bytes(note, b"")
         except (OSError, EdgescopeError) as error:
-            log.info("the trial of the model file is not noted: %s", error)
+            log.info("the test of the model file was not recorded: %s", error)
 
 
 def main(setup: Mapping[str, Any]) -> None:

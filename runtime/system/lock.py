@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def only_run(out: Path) -> Generator[None]:
-    """Be the only run that makes `out`, through a file `.OUT.lock` beside it.
+    """Be the only run that writes `out`, through a file `.OUT.lock` next to it.
 
     EdgescopeError when another process is at it. It is known where the file system has locks, also over a network;
     where it has none, that is logged.
@@ -107,5 +107,5 @@ def _lock(handle: int) -> bool:
     except (BlockingIOError, PermissionError):
         return False
     except OSError as error:
-        log.warning("this file system has no locks (%s): see to it that no other process makes the same OUT", error)
+        log.warning("this file system has no locks (%s): make sure that no other process writes the same OUT", error)
     return True

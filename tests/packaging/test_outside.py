@@ -1,4 +1,4 @@
-"""What a command writes outside the places it was given, and whom it calls: files of its own cache, and nobody.
+"""A command writes only to the folders of its arguments and to its own cache, and opens no network connection.
 
 Where strace runs, every command is watched while it runs: each file that it opens for writing, and each connection.
 """

@@ -16,7 +16,7 @@ def test_a_row_for_each_timed_artefact_and_a_doubt_for_each_warning():
     noisy = replace(report, device=replace(report.device, warnings=("it is throttled",)))
     written = device_table.text(f"# T\n\n{device_table.BEGIN}\nold", [noisy])
     assert all(f"| {name} |" in written for name in timed)
-    assert "- Doubt: it is throttled." in written
+    assert "- Warning: it is throttled." in written
     assert "old" not in written
 
 

@@ -109,7 +109,7 @@ def _backend(found: Search, target: str) -> Iterator[str]:
 
 
 def _lessons(found: Search, target: str) -> Iterator[str]:
-    """The ends of the columns in words: who is fastest, what multiply-adds do not tell, what int8 is worth."""
+    """The ends of the columns in words: the fastest, the limits of counting multiply-adds, and the gain of int8."""
     tile = found.plan.timing.tile
     told = [
         ("Fastest in int8", "{:.2f} ms", lambda row: row.ms(target, "int8"), "Slowest", False),

@@ -35,7 +35,7 @@ Scales = dict[str, "float | None"]  # None for a tensor that is not rounded
 
 @dataclass(frozen=True)
 class Calibration:
-    """What the quantiser is told of a float .tflite file.
+    """The quantiser's settings for a float .tflite file.
 
     ranges : {tensor name: {"min", "max"}}, such that it arrives at the student's own scales and zero-point 0
     floats : the operators, by their outputs, that read or make a tensor which is not rounded

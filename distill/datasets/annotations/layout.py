@@ -138,7 +138,7 @@ def _is_label(name: str) -> bool:
 
 
 def _is_beside(name: str, images: Mapping[str, str]) -> bool:
-    """Whether a file beside the images is a label: outlines named as an image, or a picture with a suffix."""
+    """Whether a file next to the images is a label: outlines with an image's name, or a picture with a suffix."""
     stem = stem_of(name)
     regions = PurePosixPath(name).suffix.lower() in OUTLINES and stem in images
     return _is_label(name) and (regions or base_of(stem, images) is not None)

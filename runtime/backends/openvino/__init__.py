@@ -124,7 +124,7 @@ class OpenVINO(Backend):
 
 
 def settings(hints: Mapping[str, str], device: str = "CPU", execution: Execution = DEFAULT) -> dict[str, Any]:
-    """What OpenVINO is told with the model of an artefact that has these hints; InputError for an unknown hint."""
+    """OpenVINO's properties for a model with these hints. InputError for an unknown hint."""
     hint = _known_hint(execution.precision_hint or hints.get(HINT, "f32"))
     config: dict[str, Any] = {"PERFORMANCE_HINT": execution.performance.upper(), HINT: hint}
     if execution.threads is not None and device == "CPU":
@@ -231,12 +231,12 @@ def _compiled(core: Any, artifact: Artifact, device: str, config: Mapping[str, A
         try:
             return core.import_model(kept, device, config), "by an earlier run"
         except RuntimeError:  # OpenVINO looks at its own version and at the instructions of the CPU
-            log.info("OpenVINO does not take a model that it compiled before; it is compiled again")
+            log.info("OpenVINO refused the cached model; it is compiled again")
     compiled = core.compile_model(core.read_model(xml, weights), device, config)
     try:
         CACHE.keep(compiled.export_model().getvalue(), *depends_on)
     except RuntimeError as error:  # not every device can
-        log.info("OpenVINO gives no compiled model of %s to keep: %s", device, error)
+        log.info("OpenVINO cannot export the compiled model of %s: %s", device, error)
     return compiled, "now"
 
 

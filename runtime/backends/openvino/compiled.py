@@ -63,7 +63,7 @@ class CompiledModels:
                     file.write(hashlib.sha256(model).digest() + model)
             _drop_oldest(folder)
         except (InputError, OSError) as error:
-            log.info("the compiled model is not kept: %s", error)
+            log.info("the compiled model was not cached: %s", error)
 
     def _folder(self) -> Path | None:
         if os.environ.get(VARIABLE, "").lower() in OFF:
@@ -71,7 +71,7 @@ class CompiledModels:
         try:
             return open_private(locate(self.kind))
         except (InputError, OSError, RuntimeError) as error:  # RuntimeError: there is no home
-            log.info("compiled models are not kept: %s", error)
+            log.info("compiled models are not cached: %s", error)
             return None
 
 

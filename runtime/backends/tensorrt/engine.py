@@ -82,7 +82,7 @@ class Runner:
         self._record()
 
     def _buffers(self, name: str) -> tuple[NDArray[np.float32], int, int]:
-        """Pinned host memory as an array, its address, and device memory of the same size that the engine is told."""
+        """Pinned host memory as an array, its address, and device memory of the same size, which the engine uses."""
         address, array = self._cuda.pinned(self._engine.shape(name))
         self._releases.append(lambda: self._cuda.free_pinned(address))
         device = self._cuda.allocate(array.nbytes)

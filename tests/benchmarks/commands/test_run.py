@@ -141,8 +141,8 @@ def test_a_student_of_cells_held_against_nuclei_is_told(bench, write_tiny, tmp_p
     out = tmp_path / "report.json"
     said = bench("run", "--artifact", of_cells, "--artifact", of_nuclei, *ONE_IMAGE, *QUICK, "--out", out)
     assert said.code == 0, said.err
-    assert "tissue: learnt to find cells and is held against nuclei" in said.out
-    assert "tiny: learnt" not in said.out
+    assert "tissue: trained to find cells, scored on nuclei" in said.out
+    assert "tiny: trained" not in said.out
     assert {row.quality.labels for row in read_report(out).rows if row.quality} == {"nuclei"}
 
 

@@ -1,4 +1,4 @@
-"""What one artefact is worth: every metric over the images, and pictures of the worst of them."""
+"""The accuracy of one artefact: every metric over the images, and pictures of the worst images."""
 
 import base64
 import io

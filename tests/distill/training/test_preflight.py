@@ -217,7 +217,7 @@ def test_fit_checks_and_trains_nothing(here: Path, capsys: pytest.CaptureFixture
     assert main(["fit", "config.toml", "--check"]) == 0
     said = capsys.readouterr().out.splitlines()
     assert said[0].startswith("ok: train: multiplex:fields?tile=64, 2 images")
-    assert said[-1] == "all of it is there; nothing was trained"
+    assert said[-1] == "Configuration OK (dry run)"
     assert sorted(here.rglob("*")) == before
 
 

@@ -18,7 +18,7 @@ GATES = ("Sigmoid", "HardSigmoid")
 
 
 def concatenations(view: View) -> Iterator[str]:
-    """A concatenation has all of its inputs quantised or none: TensorRT lays codes beside codes."""
+    """All inputs of a concatenation are quantised, or none: TensorRT concatenates int8 codes."""
     for node in view.kind("Concat"):
         rounded = [view.dequantizer(name) is not None for name in node.input]
         if any(rounded) and not all(rounded):
