@@ -108,7 +108,7 @@ class LiveSegmenter:
         track : least intersection over union at which an object follows one of the frame before, for example 0.3:
             result.segmentation.ids are then numbers that stay with objects; None does not follow them
         hang_s : the worker is killed when it finishes no tile for so long; None is 20 s, or with a deadline
-            5 times that and at least 3 s
+            5 times that and at least 3 s. On Linux, time in which it gets no processor does not count
         open_timeout_s : for a worker to open its model. It builds no TensorRT engine, which takes minutes: without one
             (python -m runtime prewarm) that backend is passed over
         max_failures : after so many in a row the next backend takes over

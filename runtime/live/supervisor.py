@@ -20,6 +20,7 @@ from ..errors import EdgescopeError, InputError
 from ..frames.scale import SEEN, Scale
 from ..objects.measure import TABLE
 from ..objects.rule import UNCHANGED
+from ..system import scheduling
 from .process import Answer, Refusal
 from .result import LiveEvent, LiveResult, LiveSegmentation, ResultLayout, now_ns
 
@@ -113,6 +114,7 @@ class Supervisor:
         self._failures = 0
         self._reasons: list[str] = []
         self._beat = (0, 0)  # the heartbeat as last seen, and when it was seen to change
+        self._waits: scheduling.Waits | None = None  # of the worker's threads, when it had been silent for a while
         self._beat_before = 0  # the heartbeat when the frame was given to the worker
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="edgescope-live-supervisor", daemon=True)
@@ -245,7 +247,7 @@ class Supervisor:
         self._taken = ticket
         self._turn = (self._turn + 1) % RESULTS
         self._beat_before = self._heartbeat()
-        self._beat = (self._beat_before, now_ns())
+        self._beat, self._waits = (self._beat_before, now_ns()), None
         picture: Picture = ticket.frame
         worker.say(
             {
@@ -336,20 +338,33 @@ class Supervisor:
         if worker is not None and worker.ready and self._taken is not None:
             beat = self._heartbeat()
             if beat != self._beat[0]:
-                self._beat = (beat, now)
-            elif (now - self._beat[1]) / 1e9 > self._care.hang_s:
+                self._beat, self._waits = (beat, now), None
+            elif self._is_hung(worker, (now - self._beat[1]) / 1e9):
                 worker.kill(f"the worker hung: no tile was finished for {self._care.hang_s:g} s")
+
+    def _is_hung(self, worker: Worker, silent_s: float) -> bool:
+        """Whether it finished no tile for hang_s. From half of it on, time without a processor does not count.
+
+        A worker has the lowest priority, for the acquisition has the first: on a busy machine it may wait for long.
+        """
+        if silent_s <= self._care.hang_s / 2:
+            return False
+        now = scheduling.waits(worker.pid)
+        if self._waits is None:
+            self._waits = now
+        return silent_s - scheduling.longest_wait_s(now, self._waits) > self._care.hang_s
 
     def _watch_life(self, worker: Worker) -> None:
         """Both workers: an end that was not heard, and one that does not open its model."""
         if worker.is_gone:
             self._ended(worker)
             return
-        took_s = self._took_s.get(worker.link.backend)
+        before_s = self._took_s.get(worker.link.backend)
         limit_s = self._care.open_s
-        if took_s is not None:
-            limit_s = min(limit_s, max(OPEN_AGAIN_S, 10 * took_s))
-        if not worker.ready and (now_ns() - worker.started_ns) / 1e9 > limit_s:
+        if before_s is not None:
+            limit_s = min(limit_s, max(OPEN_AGAIN_S, 10 * before_s))
+        took_s = (now_ns() - worker.started_ns) / 1e9
+        if not worker.ready and took_s > limit_s + scheduling.longest_wait_s(scheduling.waits(worker.pid)):
             worker.kill(f"{worker.link.backend} was not open after {limit_s:g} s")
 
     def _ready(self, worker: Worker) -> None:
