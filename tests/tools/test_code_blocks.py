@@ -129,7 +129,8 @@ def workspace(tmp_path: Path, write_tiny: Any, monkeypatch: pytest.MonkeyPatch) 
     oldest, *_, newest = sorted((ROOT / "benchmarks/history").glob("*/*.json"), key=lambda path: path.name)
     for copy, report in (("report.json", newest), ("OLD", oldest), ("NEW", oldest)):
         shutil.copy(report, tmp_path / copy)
-    shutil.copy(ROOT / "examples/embedding/host.cpp", tmp_path)
+    for source in ("host.cpp", "artifact.hpp"):
+        shutil.copy(ROOT / "examples/embedding" / source, tmp_path)
     np.zeros((512, 512), np.uint16).tofile(tmp_path / "frame.u16")
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -214,7 +215,7 @@ def run():
     text = Path("block.txt").read_text()
     used = set(re.findall(r"[A-Za-z_]+", text))
     names = {"__name__": "block"}
-    if "frame" in used:
+    if used & {"frame", "result"}:
         import tifffile
 
         names["frame"] = tifffile.imread("nuclei.tif")
