@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,7 @@ from zarr.storage import LocalStore
 
 from runtime.errors import EdgescopeError, InputError
 from runtime.system import memory
-from runtime.system.atomic import FULL, remove, replacing, write_bytes
+from runtime.system.atomic import FULL, adding, hidden, remove, sweep_folder, write_bytes
 from runtime.system.places import check_writable
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ log = logging.getLogger(__name__)
 
 GROUP = "zarr.json"
 CHUNK = 512  # pixels a side
-ABANDONED = 3600  # seconds after which what a killed process left is swept away
+ABANDONED = 3600  # seconds after which what a killed process of another computer left is swept away
 
 
 class Damaged(EdgescopeError):
@@ -101,7 +100,7 @@ class Store:
 
     def discard(self, key: str) -> None:
         """Take a damaged array away."""
-        aside = self._hidden(key)
+        aside = hidden(self.path / key)
         try:
             (self.path / key).rename(aside)
         except FileNotFoundError:
@@ -110,35 +109,26 @@ class Store:
 
     def _write(self, key: str, values: NDArray[Any], about: Mapping[str, Any]) -> int:
         self._begin()
-        staged, place = self._hidden(key), self.path / key
-        try:
-            with replacing(staged) as partial:
-                _fill(partial, values, about)
-            size = sum(file.stat().st_size for file in staged.rglob("*") if file.is_file())
-            try:
-                staged.rename(place)
-            except OSError:
-                if not place.is_dir():
-                    raise
-        finally:
-            remove(staged)
-        return size
+        with adding(self.path / key) as partial:
+            _fill(partial, values, about)
+            return sum(file.stat().st_size for file in partial.rglob("*") if file.is_file())
 
     def _begin(self) -> None:
-        """Make the group, where there is none; sweep what killed processes left long ago. Once for each Store."""
+        """Make the group, where there is none; sweep what killed processes left. Once for each Store.
+
+        Those of this computer are known to be gone; what others left goes after an hour.
+        """
         if self._begun:
             return
         if not (self.path / GROUP).exists():
             group = {"zarr_format": 3, "node_type": "group", "attributes": {"holds": "soft labels of edgescope"}}
             write_bytes(self.path / GROUP, json.dumps(group, indent=2).encode())
+        sweep_folder(self.path)
         before = time.time() - ABANDONED
         for entry in self.path.glob(".*"):
             if _modified(entry) < before:
                 remove(entry)
         self._begun = True
-
-    def _hidden(self, key: str) -> Path:
-        return self.path / f".{key}.{os.urandom(4).hex()}"
 
     def _damaged(self, key: str, name: str, reason: str) -> Damaged:
         msg = (

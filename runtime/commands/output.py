@@ -27,10 +27,11 @@ def open_streams() -> None:
 
     A descriptor below 3 that is closed would go to the next file that is opened, and libraries print into it.
     """
-    if os.name == "posix":
-        while (opened := os.open(os.devnull, os.O_RDWR)) <= 2:
-            pass
-        os.close(opened)
+    for descriptor in range(3) if os.name == "posix" else ():
+        try:
+            os.fstat(descriptor)
+        except OSError:  # closed: what is opened now takes its place, also where no more than these may be open
+            os.open(os.devnull, os.O_RDWR)
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     for name in ("stdout", "stderr"):
         stream: TextIO | None = getattr(sys, name)

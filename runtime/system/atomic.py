@@ -38,7 +38,7 @@ def replacing(path: Path) -> Generator[Path]:
     file would take the place of a folder.
     """
     make_folder(path.parent)
-    partial = _hidden(path, "partial")
+    partial = hidden(path)
     try:
         yield partial
         if path.is_dir() and partial.is_file():
@@ -52,6 +52,23 @@ def replacing(path: Path) -> Generator[Path]:
         remove(partial)
         raise
     _sync_folder(path.parent)
+
+
+@contextmanager
+def adding(folder: Path) -> Generator[Path]:
+    """As replacing, for a folder that several processes may make: the first one stays, the others are removed."""
+    partial = hidden(folder)
+    try:
+        yield partial
+        _sync(partial)
+        try:
+            partial.rename(folder)
+        except OSError:
+            if not folder.is_dir():
+                raise
+    finally:
+        remove(partial)
+    _sync_folder(folder.parent)
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -111,7 +128,7 @@ def _move(partial: Path, path: Path) -> None:
     if not path.is_dir():
         partial.replace(path)
         return
-    aside = _hidden(path, "old")
+    aside = hidden(path, "old")
     path.rename(aside)
     try:
         partial.rename(path)
@@ -121,7 +138,8 @@ def _move(partial: Path, path: Path) -> None:
     remove(aside)
 
 
-def _hidden(path: Path, kind: str) -> Path:
+def hidden(path: Path, kind: str = "partial") -> Path:
+    """A new name next to `path` that `sweep_folder` removes when this process is no more; "old": that it moves back."""
     return path.with_name(f".{_short(path.name)}.{kind}-{_computer()}.{os.getpid()}-{os.urandom(4).hex()}")
 
 

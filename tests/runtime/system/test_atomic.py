@@ -135,3 +135,23 @@ def test_a_full_disk_is_told_with_the_file_that_was_to_be_written(tmp_path: Path
         raise OSError(errno.ENOSPC, "No space left on device")
     assert caught.value.filename == str(tmp_path / "a")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_of_two_that_make_a_folder_the_first_one_stays(tmp_path: Path):
+    with atomic.adding(tmp_path / "it") as late, atomic.adding(tmp_path / "it") as early:
+        for folder, words in ((late, "late"), (early, "early")):
+            folder.mkdir()
+            (folder / "file").write_text(words)
+    assert (tmp_path / "it" / "file").read_text() == "early"
+    assert [path.name for path in tmp_path.iterdir()] == ["it"]
+
+
+def test_a_folder_that_failed_is_not_added(tmp_path: Path):
+    def fail() -> None:
+        with atomic.adding(tmp_path / "it") as partial:
+            partial.mkdir()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert list(tmp_path.iterdir()) == []
