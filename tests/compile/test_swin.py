@@ -30,7 +30,9 @@ def student(make_student):
     """Two blocks at the first stage (the second one shifted), one at each of the others."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(swin_tiny, "DEPTHS", (2, 1, 1, 1))
-        yield make_student("swin_tiny")
+        student = make_student("swin_tiny")
+        # Of random logits many are next to 0, and a mask of them flips by rounding: one next to their tail does not.
+        yield replace(student, spec=replace(student.spec, threshold=0.4))
 
 
 @pytest.fixture(scope="module")

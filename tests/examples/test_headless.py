@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.__main__ import _parser
+from runtime.__main__ import make_parser
 
 HEADLESS = Path(__file__).parents[2] / "examples" / "headless"
 
@@ -21,7 +21,7 @@ def test_the_container_s_command_is_one_that_serve_takes():
     (program, *begin), end = (
         json.loads(re.search(rf"^{word} (.*)$", text, re.MULTILINE)[1]) for word in ("ENTRYPOINT", "CMD")
     )
-    args = _parser().parse_args([*begin, *end])
+    args = make_parser().parse_args([*begin, *end])
     assert program.endswith("/edgescope-run")
     assert (str(args.artifact), str(args.folder), args.broker) == (
         "nuclei-fast-microscope-int8",
@@ -34,7 +34,7 @@ def test_the_container_s_command_is_one_that_serve_takes():
 def test_the_service_s_command_is_one_that_serve_takes():
     text = (HEADLESS / "edgescope.service").read_text(encoding="utf-8")
     (program, *arguments) = shlex.split(re.search(r"^ExecStart=(.*)$", text, re.MULTILINE)[1])
-    args = _parser().parse_args(arguments)
+    args = make_parser().parse_args(arguments)
     assert program.endswith("/edgescope-run")
     assert str(args.folder) == "/var/lib/edgescope"
     assert "StateDirectory=edgescope" in text

@@ -72,7 +72,8 @@ def outside(tmp_path: Path) -> Callable[..., list[str]]:
         temporary.mkdir()
         theirs = (*telemetry.VARIABLES, "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "CI")
         environment = {name: value for name, value in os.environ.items() if name not in theirs}
-        environment.pop("EDGESCOPE_CACHE", None)  # of all tests
+        for name in ("EDGESCOPE_CACHE", "MPLCONFIGDIR"):  # of all tests
+            environment.pop(name, None)
         places = {name: str(temporary) for name in ("TMPDIR", "TEMP", "TMP")} | {"HOME": str(home)}
         places |= {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": os.pathsep.join((str(ROOT), *sys.path))}
         command = [*(strace if traced else []), sys.executable, *arguments]

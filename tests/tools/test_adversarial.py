@@ -107,11 +107,11 @@ def test_what_is_left_in_the_folder_for_temporary_files_is_told(tmp_path: Path):
 
 def test_memory_is_measured_for_each_try(tmp_path: Path):
     def act(_folder: Path, _number: int) -> str:
-        np.ones(40 << 20, np.uint8)
+        np.ones(300 << 20, np.uint8)
         return "equal"
 
     kind = Kind("k", "", lambda _: act)
-    assert 35 << 20 < attempt_of(kind, act, tmp_path)["peak"] < 200 << 20
+    assert 200 << 20 < attempt_of(kind, act, tmp_path)["peak"] < 500 << 20
     assert attempt_of(kind, lambda _folder, _number: "equal", tmp_path)["peak"] < 20 << 20
 
 
