@@ -41,7 +41,7 @@ LEAST, MOST = 1e-6, 1 - 1e-6  # probabilities beyond are taken for these
 
 
 @dataclass(frozen=True)
-class Calibration:
+class TemperatureScaling:
     """temperature : the logits of the foreground were divided by it, 1 to 4 (1: nothing was changed)
 
     cross_entropy_before, cross_entropy : mean per pixel of the validation frames, before and after
@@ -54,7 +54,7 @@ class Calibration:
     certainty: float
 
 
-def calibrate(model: GraphModule, spec: StudentSpec, data: Sequence[Sample], labels: str) -> Calibration:
+def calibrate(model: GraphModule, spec: StudentSpec, data: Sequence[Sample], labels: str) -> TemperatureScaling:
     """Divide the foreground's logits by the temperature of the least cross-entropy on ``data``, in place.
 
     model : the flat student, float or as int8 computes; (N, C, h, w) in [0, 1] to logits
@@ -68,14 +68,14 @@ def calibrate(model: GraphModule, spec: StudentSpec, data: Sequence[Sample], lab
     temperature, head = round(float(found.x), 2), _head(model)
     after = _cross_entropy(logits / temperature, truth)
     if not head or after >= before:
-        return Calibration(1.0, before, before, _certainty(frames, 1.0))
+        return TemperatureScaling(1.0, before, before, _certainty(frames, 1.0))
     with torch.no_grad():
         for tensor in head:
             each = len(tensor) // len(spec.outputs)  # 16 channels for each map where the head works at a quarter
             first = spec.outputs.index("foreground") * each
             tensor[first : first + each] /= temperature
     log.info("calibrated: temperature %.2f, cross-entropy %.4f -> %.4f", temperature, before, after)
-    return Calibration(temperature, before, after, _certainty(frames, temperature))
+    return TemperatureScaling(temperature, before, after, _certainty(frames, temperature))
 
 
 def _looked_at(model: GraphModule, spec: StudentSpec, data: Sequence[Sample], labels: str) -> Iterator[Looked]:

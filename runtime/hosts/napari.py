@@ -230,13 +230,13 @@ class Panel:
     def __init__(self, viewer: Any) -> None:
         qt = extras.load("qtpy.QtWidgets", extra="napari")
         self._qt, self._viewer = qt, viewer
-        self._segmenter: tuple[str, Segmenter] | None = None
         self._live: LiveSegmenter | None = None
         self._live_layer: LiveLayer | None = None
         self._source: Any = None  # the layer that is followed
         self._pool = ThreadPoolExecutor(1, "edgescope-napari-panel")
         self._task: tuple[Future[Any], Callable[[Any], object]] | None = None
         self._tiles = Tiles()
+        self._model = OpenModel(self._tiles)
         self._last = ""  # what is known of the newest live result
         self._build(qt)
         self._timer = extras.load("qtpy.QtCore", extra="napari").QTimer(self.widget)
@@ -307,7 +307,7 @@ class Panel:
             self.status.setText("cancelling")
             return
         try:
-            layer, path = self._chosen(), self._artifact_path()
+            layer, path = self._chosen(), chosen_artifact(self.artifact)
             plane = plane_of(layer, self._viewer.dims.current_step)
             size, diameter, shown = pixel_size_of(layer), self._diameter(), self.shown.currentText()
             change = self._change()
@@ -316,7 +316,7 @@ class Panel:
             return
 
         def work() -> tuple[NDArray[Any], str, dict[str, float]]:
-            segmenter = self._open(path)
+            segmenter = self._model.open(path)
             self._tiles.expect(plane.shape, segmenter.manifest)
             start = time.perf_counter()
             result = segmenter(plane, size, diameter, **asdict(change))
@@ -338,9 +338,7 @@ class Panel:
         self._task = None
         self._pool.shutdown(cancel_futures=True)  # waits for the tile that is being segmented
         self._stop_live()
-        segmenter, self._segmenter = self._segmenter, None
-        if segmenter is not None:
-            segmenter[1].close()
+        self._model.close()
 
     def _begin(self, what: str, work: Callable[[], Any], done: Callable[[Any], object]) -> None:
         """Run `work` in the thread, and then `done` with what it returned in Qt's."""
@@ -389,7 +387,7 @@ class Panel:
             if self.busy:
                 msg = "A frame is being segmented; begin live when it is done."
                 raise InputError(msg)
-            layer, path, diameter = self._chosen(), self._artifact_path(), self._diameter()
+            layer, path, diameter = self._chosen(), chosen_artifact(self.artifact), self._diameter()
             change = self._change()
         except EdgescopeError as error:
             self.live.setChecked(False)
@@ -464,24 +462,6 @@ class Panel:
                 raise InputError(msg) from None
         return RuleChange(**numbers)
 
-    def _artifact_path(self) -> Path:
-        text = self.artifact.currentText().strip()
-        if not text:
-            msg = f"Choose an artefact first. {installed.remedy()}"
-            raise InputError(msg)
-        return Path(text).expanduser()
-
-    def _open(self, path: Path) -> Segmenter:
-        """The model, with tiles that are counted; in the thread."""
-        if self._segmenter is None or self._segmenter[0] != str(path):
-            artifact = open_artifact(path)
-            name, session = backends.open_session(artifact, DEFAULT)
-            before, self._segmenter = self._segmenter, None
-            if before is not None:
-                before[1].close()
-            self._segmenter = str(path), Segmenter(artifact.manifest, name, Beating(session, self._tiles.done))
-        return self._segmenter[1]
-
     def _browse(self) -> None:
         folder = self._qt.QFileDialog.getExistingDirectory(self.widget, "Artefact")
         if folder:
@@ -519,6 +499,38 @@ class Tiles:
     def cancel(self) -> None:
         """End at the next tile."""
         self._cancelled = True
+
+
+class OpenModel:
+    """The model that a widget has open, whose tiles are counted; the widget's thread opens and uses it."""
+
+    def __init__(self, tiles: Tiles) -> None:
+        self._tiles = tiles
+        self._opened: tuple[Path, Segmenter] | None = None
+
+    def open(self, path: Path) -> Segmenter:
+        """It, or another one in its place. Cancelled at each tile when that was asked for."""
+        if self._opened is None or self._opened[0] != path:
+            artifact = open_artifact(path)
+            name, session = backends.open_session(artifact, DEFAULT)
+            self.close()
+            self._opened = path, Segmenter(artifact.manifest, name, Beating(session, self._tiles.done))
+        return self._opened[1]
+
+    def close(self) -> None:
+        """Give it back, if there is one."""
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            opened[1].close()
+
+
+def chosen_artifact(box: Any) -> Path:
+    """The artefact in a combo box; InputError where there is none."""
+    text = box.currentText().strip()
+    if not text:
+        msg = f"Choose an artefact first. {installed.remedy()}"
+        raise InputError(msg)
+    return Path(text).expanduser()
 
 
 def describe(segmentation: Segmentation, seconds: float) -> str:

@@ -17,18 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import backend as backends
-from ..artifact import installed
-from ..artifact.artifact import open_artifact
 from ..errors import EdgescopeError, InputError
-from ..execution import DEFAULT
 from ..frames.flags import RESIZED
 from ..images.label_files import images_in, label_of, place_for
 from ..images.planes import PlaneChoice, number_or_name, planes_of, write_mask_ome_tiff
-from ..live.worker import Beating
-from ..segmenter import Segmenter
 from ..system import extras
-from .napari import REDRAW_MS, Cancelled, Tiles, choices, describe, put_layer
+from .napari import REDRAW_MS, Cancelled, OpenModel, Tiles, choices, chosen_artifact, describe, put_layer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +31,7 @@ if TYPE_CHECKING:
 
     from ..images.planes import Plane
     from ..segmentation.result import Segmentation
+    from ..segmenter import Segmenter
 
 log = logging.getLogger(__name__)
 
@@ -113,10 +108,10 @@ class ReviewPanel:
 
     def __init__(self, viewer: Any) -> None:
         self._qt, self._viewer = extras.load("qtpy.QtWidgets", extra="napari"), viewer
-        self._segmenter: tuple[str, Segmenter] | None = None
         self._pool = ThreadPoolExecutor(1, "edgescope-napari-review")
         self._task: tuple[Future[Any], Callable[[Any], object]] | None = None
         self._tiles = Tiles()
+        self._model = OpenModel(self._tiles)
         self._finished = 0  # images of those that are being drawn
         self.drawn: list[Drawn] = []  # the worst first; without those that were saved
         self.shown: Drawn | None = None
@@ -173,7 +168,7 @@ class ReviewPanel:
             self.status.setText("cancelling")
             return
         try:
-            folder, artifact, choice = self._folder(), self._artifact(), self._choice()
+            folder, artifact, choice = self._folder(), chosen_artifact(self.artifact), self._choice()
             images = images_in(folder)
             bare = [path for path in images if label_of(path) is None]
             if not bare:
@@ -184,7 +179,7 @@ class ReviewPanel:
             return
 
         def work() -> tuple[list[Drawn], list[str]]:
-            segment = self._open(artifact)
+            segment = self._model.open(artifact)
             found: list[Drawn] = []
             left_out: list[str] = []
             for path in bare:
@@ -217,7 +212,7 @@ class ReviewPanel:
         if self.busy or not number < len(self.drawn):
             self.status.setText("busy" if self.busy else "There is no further image.")
             return
-        one, choice, artifact = self.drawn[number], self._choice(), self._artifact()
+        one, choice, artifact = self.drawn[number], self._choice(), chosen_artifact(self.artifact)
 
         def show(done: tuple[Plane, Segmentation, Drawn]) -> None:
             plane, result, _ = done
@@ -227,7 +222,7 @@ class ReviewPanel:
             self.list.setCurrentRow(self.drawn.index(one))
             self.status.setText(f"{one.path.name}: {describe(result, 0).partition('; ')[2]}")
 
-        self._begin(f"segmenting {one.path.name}", 0, lambda: draw(self._open(artifact), one.path, choice), show)
+        self._begin(f"segmenting {one.path.name}", 0, lambda: draw(self._model.open(artifact), one.path, choice), show)
 
     def save_shown(self) -> None:
         """Write the labels of the image that is shown, as they are in the layer now, and go on to the next one."""
@@ -258,9 +253,7 @@ class ReviewPanel:
         self._tiles.cancel()
         self._task = None
         self._pool.shutdown(cancel_futures=True)
-        segmenter, self._segmenter = self._segmenter, None
-        if segmenter is not None:
-            segmenter[1].close()
+        self._model.close()
 
     def _show_chosen(self, _: Any) -> None:
         self.show_number(self.list.currentRow())
@@ -312,24 +305,6 @@ class ReviewPanel:
         except Exception as error:  # the edge of a graphical program: it is shown, and logged
             log.exception("the widget failed")
             self.status.setText(f"{type(error).__name__}: {error}")
-
-    def _open(self, path: Path) -> Segmenter:
-        """The model, which can be cancelled at each tile; in the thread."""
-        if self._segmenter is None or self._segmenter[0] != str(path):
-            artifact = open_artifact(path)
-            name, session = backends.open_session(artifact, DEFAULT)
-            before, self._segmenter = self._segmenter, None
-            if before is not None:
-                before[1].close()
-            self._segmenter = str(path), Segmenter(artifact.manifest, name, Beating(session, self._tiles.done))
-        return self._segmenter[1]
-
-    def _artifact(self) -> Path:
-        text = self.artifact.currentText().strip()
-        if not text:
-            msg = f"Choose an artefact first. {installed.remedy()}"
-            raise InputError(msg)
-        return Path(text).expanduser()
 
     def _folder(self) -> Path:
         text = self.folder.text().strip()
