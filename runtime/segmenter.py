@@ -24,6 +24,7 @@ from .frames.flags import PIXEL_SIZE
 from .frames.scale import DiameterRequest
 from .objects.rule import UNCHANGED, RuleChange
 from .segmentation.path import FramePath
+from .system.processor import usable_cores
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,7 +40,13 @@ if TYPE_CHECKING:
     from .segmentation.result import Segmentation
 
 log = logging.getLogger(__name__)
+MOST_THREADS = 4  # for labels and tables; more gain little, as the memory is shared
 PROBE = "EDGESCOPE_PROBE"  # "off": no probe is replayed when an artefact is opened
+
+
+def default_threads() -> int:
+    """How many make labels and tables where nobody says."""
+    return min(usable_cores(), MOST_THREADS)
 
 
 class Segmenter:
@@ -47,6 +54,7 @@ class Segmenter:
 
     diameter : of the objects, as it was given to open; see runtime.frames.scale
     requests : how many tiles of a frame run at once; 1 but for performance="throughput"
+    threads : at most so many make labels and tables; None is what the process may use, up to 4
     """
 
     def __init__(
@@ -57,6 +65,7 @@ class Segmenter:
         *,
         diameter: Diameter | None = None,
         change: RuleChange = UNCHANGED,
+        threads: int | None = None,
     ) -> None:
         self.manifest = manifest
         self.change = change
@@ -68,7 +77,7 @@ class Segmenter:
         self._free = threading.Semaphore(self.requests)
         self._closing = threading.Lock()
         self._warned = False
-        self._path = FramePath.of(manifest, self.run_tile, self.requests)
+        self._path = FramePath.of(manifest, self.run_tile, self.requests, threads or default_threads())
 
     @classmethod
     def open(
@@ -90,7 +99,7 @@ class Segmenter:
         """Verify the artefact at `path` (folder or .zip) and load it.
 
         device : of the backend, e.g. "CPU", "GPU"; None is the CPU
-        threads : at least 1; None leaves it to the backend
+        threads : at least 1; None leaves it to the backend, and up to 4 make labels and tables
         backend : exactly this one; None is the artefact's own, or the reference to check a bundle off its device
         precision_hint : in place of the manifest's, for backends that have one
         diameter : of the objects: pixels, or "8um" where the pixel size is known; "auto" (None) takes it from the pixel
@@ -123,7 +132,7 @@ class Segmenter:
     ) -> Segmenter:
         """Load an artefact that is already open; see Segmenter.open."""
         name, session = backends.open_session(artifact, execution)
-        segmenter = cls(artifact.manifest, name, session, diameter=diameter, change=change)
+        segmenter = cls(artifact.manifest, name, session, diameter=diameter, change=change, threads=execution.threads)
         try:
             seen = segmenter._probe(artifact, execution) if probe and os.environ.get(PROBE) != "off" else "off"
         except BaseException:

@@ -5,6 +5,7 @@ import typer
 from benchmarks.commands.devices import devices
 from benchmarks.commands.live import live, soak, split
 from benchmarks.commands.matrix import matrix
+from benchmarks.commands.objects import objects
 from benchmarks.commands.reports import choose, compare, pareto
 from benchmarks.commands.rivals import rivals
 from benchmarks.commands.roofline import layers, predict, roofline
@@ -27,6 +28,7 @@ EXAMPLES = {
     live: "live --camera 2048x2048x16@20 --artifact artifacts/nuclei-fast-intel-int8 --source synthetic",
     soak: "soak --artifact artifacts/nuclei-fast-intel-int8 --frames 10000",
     split: "split --artifact artifacts/nuclei-fast-intel-int8 --side 2048",
+    objects: "objects --nuclei 300 --nuclei 1500 --nuclei 3500",
 }
 
 app = typer.Typer(add_completion=can_complete(), help=__doc__, epilog=EPILOG, rich_markup_mode=None)

@@ -14,7 +14,7 @@ using System.Runtime.InteropServices;
 
 static class Objects {
     const string Library = "edgescope";
-    const int Version = 2, UInt16Frame = 2;
+    const int Version = 3, UInt16Frame = 2;
 
     [StructLayout(LayoutKind.Sequential)]
     struct Rule {
@@ -36,10 +36,10 @@ static class Objects {
                                                                  long stride, double low, double high, int isRobust,
                                                                  double[] range);
     [DllImport(Library)] static extern int edgescope_label(float[] probability, float[] core, int height, int width,
-                                                           ref Rule rule, [In, Out] int[] labels);
+                                                           ref Rule rule, int threads, [In, Out] int[] labels);
     [DllImport(Library)] static extern int edgescope_measure(int[] labels, int height, int width, ushort[] frame,
                                                              int type, float[] probability,
-                                                             [In, Out] Measured[] objects, int count);
+                                                             int threads, [In, Out] Measured[] objects, int count);
 
     static int Main(string[] given) {
         if (edgescope_version() != Version) throw new InvalidOperationException("the library has another version");
@@ -61,9 +61,9 @@ static class Objects {
             CoreSmoothing = Number(given[9]), MinArea = long.Parse(given[10]),
         };
         var labels = new int[size];
-        int count = Check(edgescope_label(probability, core, height, width, ref rule, labels));
+        int count = Check(edgescope_label(probability, core, height, width, ref rule, 1, labels));
         var objects = new Measured[count];
-        Check(edgescope_measure(labels, height, width, frame, UInt16Frame, probability, objects, count));
+        Check(edgescope_measure(labels, height, width, frame, UInt16Frame, probability, 1, objects, count));
         foreach (Measured one in objects)
             Console.WriteLine(string.Join(",", one.Label, Text(one.Row), Text(one.Col), one.Area,
                                           Text(one.MeanIntensity)));

@@ -20,7 +20,7 @@ import java.nio.file.Path;
 public final class Objects {
     private Objects() {}
 
-    static final int VERSION = 2, UINT16 = 2;
+    static final int VERSION = 3, UINT16 = 2;
 
     @FieldOrder({"threshold", "coreThreshold", "coreProminence", "coreSmoothing", "minArea"})
     public static class Rule extends Structure {
@@ -43,9 +43,10 @@ public final class Objects {
         String edgescope_message(int code);
         int edgescope_intensities(short[] frame, int type, int height, int width, long stride, double low, double high,
                                   int isRobust, double[] range);
-        int edgescope_label(float[] probability, float[] core, int height, int width, Rule rule, int[] labels);
+        int edgescope_label(float[] probability, float[] core, int height, int width, Rule rule, int threads,
+                            int[] labels);
         int edgescope_measure(int[] labels, int height, int width, short[] frame, int type, float[] probability,
-                              Measured[] objects, int count);
+                              int threads, Measured[] objects, int count);
     }
 
     public static void main(String[] given) throws IOException {
@@ -69,10 +70,11 @@ public final class Objects {
         rule.coreSmoothing = number(given[10]);
         rule.minArea = Long.parseLong(given[11]);
         int[] labels = new int[size];
-        int count = check(library, library.edgescope_label(probability, core, height, width, rule, labels));
+        int count = check(library, library.edgescope_label(probability, core, height, width, rule, 1, labels));
         if (count == 0) return;
         Measured[] objects = (Measured[]) new Measured().toArray(count);
-        check(library, library.edgescope_measure(labels, height, width, frame, UINT16, probability, objects, count));
+        check(library, library.edgescope_measure(labels, height, width, frame, UINT16, probability, 1, objects,
+                                                 count));
         for (Measured one : objects) {
             System.out.println(one.label + "," + one.row + "," + one.col + "," + one.area + "," + one.meanIntensity);
         }

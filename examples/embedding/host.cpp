@@ -89,10 +89,10 @@ static std::vector<edgescope_object> find_objects(const Frame& frame, const std:
     const size_t size = frame.pixels.size();
     const float *probability = maps.data(), *core = maps.size() > size ? probability + size : nullptr;
     std::vector<int32_t> labels(size, 0);
-    const int32_t count = checked(edgescope_label(probability, core, frame.height, frame.width, &rule, labels.data()));
+    const int32_t count = checked(edgescope_label(probability, core, frame.height, frame.width, &rule, 1, labels.data()));
     std::vector<edgescope_object> objects(count);
     checked(edgescope_measure(labels.data(), frame.height, frame.width, frame.pixels.data(), EDGESCOPE_UINT16,
-                              probability, objects.data(), count));
+                              probability, 1, objects.data(), count));
     return objects;
 }
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-VERSION = 2  # EDGESCOPE_VERSION
+VERSION = 3  # EDGESCOPE_VERSION
 SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
 LIBRARY = Path(__file__).with_name(f"edgescope{SUFFIX}")
 NO_MEMORY, TOO_LARGE, NOT_FINITE = -1, -2, -4
@@ -55,24 +55,32 @@ class Rule(ctypes.Structure):
 
 
 def label(
-    probability: NDArray[np.float32], core: NDArray[np.float32] | None, rule: Rule
+    probability: NDArray[np.float32], core: NDArray[np.float32] | None, rule: Rule, threads: int = 1
 ) -> tuple[NDArray[np.int32], int]:
-    """Number the objects of a frame, float32 (H, W); returns int32 (H, W) and how many there are."""
+    """Number the objects of a frame, float32 (H, W); returns int32 (H, W) and how many there are.
+
+    threads : at most so many work at the same time; the labels are the same with any number
+    """
     probability = np.ascontiguousarray(probability, np.float32)
     core = None if core is None else np.ascontiguousarray(core, np.float32)
     labels = np.zeros(probability.shape, np.int32)
     height, width = _sides(probability)
     call = _library().edgescope_label
-    count = call(_at(probability), _at(core), height, width, ctypes.byref(rule), _at(labels))
+    count = call(_at(probability), _at(core), height, width, ctypes.byref(rule), threads, _at(labels))
     return labels, _check(count, f"Labelling maps of {width}x{height} pixels")
 
 
 def measure(
-    labels: NDArray[np.int32], count: int, frame: Values | None, probability: NDArray[np.float32] | None
+    labels: NDArray[np.int32],
+    count: int,
+    frame: Values | None,
+    probability: NDArray[np.float32] | None,
+    threads: int = 1,
 ) -> NDArray[np.void]:
     """Measure the objects of a label image whose labels are 0 to count; returns OBJECT (count,), area 0 where none is.
 
     frame : (H, W), uint8, uint16 or float32, or None; probability : float32 (H, W), or None
+    threads : see label
     """
     labels = np.ascontiguousarray(labels, np.int32)
     frame = None if frame is None else np.ascontiguousarray(_native(frame))
@@ -84,7 +92,7 @@ def measure(
     height, width = _sides(labels)
     kind = 0 if frame is None else TYPES[frame.dtype]
     call = _library().edgescope_measure
-    code = call(_at(labels), height, width, _at(frame), kind, _at(probability), _at(objects), count)
+    code = call(_at(labels), height, width, _at(frame), kind, _at(probability), threads, _at(objects), count)
     _check(code, f"Measuring {count} objects of {width}x{height} pixels")
     return objects
 
@@ -243,8 +251,8 @@ def _library() -> Any:
         raise EdgescopeError(msg)
     i32, i64, f64, address = ctypes.c_int32, ctypes.c_int64, ctypes.c_double, ctypes.c_void_p
     library.edgescope_message.restype = ctypes.c_char_p
-    library.edgescope_label.argtypes = [address, address, i32, i32, address, address]
-    library.edgescope_measure.argtypes = [address, i32, i32, address, i32, address, address, i32]
+    library.edgescope_label.argtypes = [address, address, i32, i32, address, i32, address]
+    library.edgescope_measure.argtypes = [address, i32, i32, address, i32, address, i32, address, i32]
     library.edgescope_count_levels.argtypes = [address, i32, i32, i32, i64, address, address]
     library.edgescope_count_keys.argtypes = [address, i32, i32, i64, address, address, i32, address]
     library.edgescope_mark.argtypes = [address, i32, i32, i32, i64, f64, f64, i32, address]

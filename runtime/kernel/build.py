@@ -21,7 +21,7 @@ from typing import Any
 
 FOLDER = Path(__file__).parent
 SOURCES = ("flood.c", "measure.c", "intensities.c", "frames.c", "resize.c")
-HEADERS = ("edgescope.h", "prefetch.h")
+HEADERS = ("edgescope.h", "prefetch.h", "threads.h")
 # Without contraction a * b + c is rounded twice, on every processor. Nobody reads errno or the flags of floating point.
 FLAGS = (
     "-std=c99",
@@ -144,8 +144,8 @@ def _arguments(compiler: str, out: Path) -> list[str]:
     sources = [str(FOLDER / name) for name in SOURCES]
     if Path(compiler).stem.lower() == "cl":
         return ["/nologo", "/std:c11", "/O2", "/fp:precise", "/DEDGESCOPE_BUILD", "/LD", *sources, f"/Fe:{out}"]
-    position = () if out.suffix == ".dll" else ("-fPIC",)
-    return [*FLAGS, *position, *sources, "-o", str(out), "-lm"]
+    more = () if out.suffix == ".dll" else ("-fPIC", "-pthread")
+    return [*FLAGS, *more, *sources, "-o", str(out), "-lm"]
 
 
 def _native_tag() -> str:

@@ -28,7 +28,7 @@
 extern "C" {
 #endif
 
-#define EDGESCOPE_VERSION 2 /* of this interface; a library of another version has other functions */
+#define EDGESCOPE_VERSION 3 /* of this interface; a library of another version has other functions */
 
 enum {
     EDGESCOPE_OK = 0,
@@ -68,17 +68,19 @@ EDGESCOPE_API const char *edgescope_message(int32_t code);
 
 /* Number the objects of a frame in the reading order of their first pixels: 1, 2, ...; 0 is background.
  * probability, core: the maps; core NULL: objects come apart where the mask has necks.
+ * threads: at most so many work at the same time, this one among them; the labels are the same with any number.
  * labels: all zeros when the function is called. Returns the number of objects, or an error.
- * Needs at most 12 bytes for each pixel of the bounding box of the largest connected part, and 20 for each horizontal
- * run. */
+ * Needs at most 12 bytes for each pixel of the bounding box of the largest connected part, in each thread but for no
+ * more than the frame's pixels in all, and 20 for each horizontal run. */
 EDGESCOPE_API int32_t edgescope_label(const float *probability, const float *core, int32_t height, int32_t width,
-                                      const edgescope_rule *rule, int32_t *labels);
+                                      const edgescope_rule *rule, int32_t threads, int32_t *labels);
 
 /* Measure the objects of a label image whose labels are 0 to count.
- * frame: of frame_type, or NULL; probability: or NULL; objects: count records, area 0 where a label does not occur. */
+ * frame: of frame_type, or NULL; probability: or NULL; threads: see edgescope_label, up to 2 are used.
+ * objects: count records, area 0 where a label does not occur. */
 EDGESCOPE_API int32_t edgescope_measure(const int32_t *labels, int32_t height, int32_t width, const void *frame,
-                                        int32_t frame_type, const float *probability, edgescope_object *objects,
-                                        int32_t count);
+                                        int32_t frame_type, const float *probability, int32_t threads,
+                                        edgescope_object *objects, int32_t count);
 
 /* Add to counts how often each value occurs in rows of pixels of uint8 (256 counts) or uint16 (65536 counts).
  * stride: bytes from one row to the next. left_out: height x width bytes, not 0 where a pixel is not counted; or NULL. */

@@ -17,6 +17,7 @@
  */
 #include "edgescope.h"
 #include "prefetch.h"
+#include "threads.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,7 @@
 #define MAX_SIDE (1 << 20)
 #define LEVELS 4095        /* a core of 1; half-levels take up the rounding of the diffusion */
 #define MAX_DISTANCE 46340 /* its square is under 2^31; larger distances count as equal */
+#define LEAST_SHARE 16384  /* pixels of the mask that are worth a thread of their own */
 #define QUEUED 0x80000000u /* in `height`: the pixel is in the queue; the other bits are the next one's position */
 
 typedef struct {
@@ -317,7 +319,7 @@ static void heights_from_distance(Part *part, int32_t frame_height, int32_t fram
 /* Fill `order` with the part's positions by falling height, in reading order where heights are equal (radix sort). Many
  * digits are slow to go over for a small part, and spare a large one to gather its heights from all over the grid. */
 static void sort_by_height(Part *part) {
-    const uint32_t bits = part->pixels >> 16 ? 13 : 8, digits = 1u << bits, last = digits - 1;
+    const uint32_t bits = part->pixels >> 16 ? 13 : 7, digits = 1u << bits, last = digits - 1;
     uint32_t highest = 0, *from = part->order, *to = part->basin, *next = from, place[MAX_DIGITS + 1];
     FOR_EACH_RUN (part, run) {
         const size_t at = position(part, run), length = (size_t)(run->stop - run->start);
@@ -479,27 +481,130 @@ static int32_t write_labels(Part *part, int64_t min_area, int32_t *labels, int32
 
 /* --- the whole frame ---------------------------------------------------------------------------------------------- */
 
+typedef struct {
+    const float *core;
+    int32_t height, width;
+    const Rule *rule;
+    Runs runs;
+    int32_t *members; /* all runs, part by part */
+    int32_t *labels;
+} Frame;
+
+/* The parts that one thread labels, one after the other: those of the members first to stop - 1. */
+typedef struct {
+    const Frame *frame;
+    int32_t first, stop, first_part;
+    int32_t count; /* of objects; they are numbered from 1 in each share */
+    int ok;        /* there was memory */
+} Share;
+
+/* Where the runs of the part end whose first one is the member `first`. */
+static int32_t end_of_part(const Frame *frame, int32_t first) {
+    const Run *runs = frame->runs.at;
+    int32_t stop = first;
+    while (stop < frame->runs.count && runs[frame->members[stop]].part == runs[frame->members[first]].part) stop++;
+    return stop;
+}
+
+static void prefetch_part(const Frame *frame, int32_t first, int32_t stop) {
+    for (int32_t i = first; i < stop; i++) {
+        const Run *run = frame->runs.at + frame->members[i];
+        const size_t at = (size_t)run->y * (size_t)frame->width + (size_t)run->start;
+        const size_t length = (size_t)(run->stop - run->start);
+        if (frame->core) PREFETCH_ROW(frame->core + at, length * sizeof *frame->core);
+        PREFETCH_ROW(frame->labels + at, length * sizeof *frame->labels);
+    }
+}
+
+static void label_share(void *given) {
+    Share *share = given;
+    const Frame *frame = share->frame;
+    const Rule *rule = frame->rule;
+    Part part = {0};
+    share->ok = 1;
+    for (int32_t first = share->first, stop, next; share->ok && first < share->stop; first = stop) {
+        stop = end_of_part(frame, first), next = stop < share->stop ? end_of_part(frame, stop) : stop;
+        prefetch_part(frame, stop, next);
+        share->ok = open_part(&part, frame->runs.at, frame->members + first, stop - first);
+        if (!share->ok || (int64_t)part.pixels < rule->min_area) continue;
+        if (frame->core) heights_from_core(&part, frame->core, frame->width, rule->steps);
+        else heights_from_distance(&part, frame->height, frame->width);
+        sort_by_height(&part);
+        flood(&part, rule);
+        share->count = write_labels(&part, rule->min_area, frame->labels, frame->width, share->count);
+    }
+    free(part.height), free(part.basin), free(part.order);
+}
+
+/* The pixels of all parts, and the cells of the largest part's bounding box. */
+static int64_t measure_parts(const Frame *frame, int64_t *largest) {
+    int64_t pixels = 0;
+    *largest = 0;
+    for (int32_t first = 0, stop; first < frame->runs.count; first = stop) {
+        int32_t left = frame->width, right = 0;
+        stop = end_of_part(frame, first);
+        for (int32_t i = first; i < stop; i++) {
+            const Run *run = frame->runs.at + frame->members[i];
+            left = run->start < left ? run->start : left, right = run->stop > right ? run->stop : right;
+            pixels += run->stop - run->start;
+        }
+        const Run *runs = frame->runs.at;
+        const int64_t rows = runs[frame->members[stop - 1]].y - runs[frame->members[first]].y + 1;
+        if (rows * (right - left) > *largest) *largest = rows * (right - left);
+    }
+    return pixels;
+}
+
+/* Share the parts out, so that all have about as many pixels. As each thread has a grid of its own, there are only as
+ * many as large parts fit the frame: their grids need no more memory together than one for the frame. */
+static int32_t share_out(const Frame *frame, int32_t threads, Share *shares) {
+    int64_t largest, pixels = 0, total = 0;
+    if (threads > 1) {
+        total = measure_parts(frame, &largest);
+        const int64_t fit = total ? (int64_t)frame->height * frame->width / largest : 1;
+        threads = fit < threads ? (int32_t)fit : threads;
+        threads = total / LEAST_SHARE + 1 < threads ? (int32_t)(total / LEAST_SHARE + 1) : threads;
+    }
+    int32_t count = 0;
+    shares[0] = (Share){frame, 0, frame->runs.count, 0, 0, 0};
+    for (int32_t first = 0, stop; threads > 1 && first < frame->runs.count; first = stop) {
+        stop = end_of_part(frame, first);
+        for (int32_t i = first; i < stop; i++) {
+            const Run *run = frame->runs.at + frame->members[i];
+            pixels += run->stop - run->start;
+        }
+        if (stop == frame->runs.count || count + 1 == threads || pixels * threads < total * (count + 1)) continue;
+        shares[count].stop = stop;
+        shares[++count] = (Share){frame, stop, frame->runs.count, frame->runs.at[frame->members[stop]].part, 0, 0};
+    }
+    return count + 1;
+}
+
 /* Number anew in the reading order of the objects' first pixels; until here, those of one part follow each other. */
-static int number_in_reading_order(int32_t *labels, const Runs *runs, int32_t width, int32_t count) {
-    int32_t *number = calloc((size_t)count + 1, sizeof *number), last = 0;
-    if (!number) return 0;
-    for (int32_t i = 0; i < runs->count; i++) {
-        const Run *ahead = runs->at + (i + 16 < runs->count ? i + 16 : i);
-        PREFETCH_ROW(labels + (size_t)ahead->y * (size_t)width + ahead->start,
-                     sizeof *labels * (size_t)(ahead->stop - ahead->start));
-        int32_t *row = labels + (size_t)runs->at[i].y * (size_t)width;
-        int32_t before = 0, after = 0;
-        for (int32_t x = runs->at[i].start; x < runs->at[i].stop; x++) {
+static int32_t number_in_reading_order(const Frame *frame, const Share *shares, int32_t threads) {
+    int32_t before_share[MOST_THREADS], count = 0, last = 0;
+    for (int32_t k = 0; k < threads; k++) before_share[k] = count, count += shares[k].count;
+    int32_t *numbers = calloc((size_t)count + 1, sizeof *numbers);
+    if (!numbers) return EDGESCOPE_NO_MEMORY;
+    for (int32_t i = 0; i < frame->runs.count; i++) {
+        const Run *run = frame->runs.at + i, *ahead = i + 16 < frame->runs.count ? run + 16 : run;
+        PREFETCH_ROW(frame->labels + (size_t)ahead->y * (size_t)frame->width + ahead->start,
+                     sizeof *frame->labels * (size_t)(ahead->stop - ahead->start));
+        int32_t share = threads - 1;
+        while (run->part < shares[share].first_part) share--;
+        int32_t *row = frame->labels + (size_t)run->y * (size_t)frame->width;
+        int32_t *number = numbers + before_share[share], before = 0, after = 0;
+        for (int32_t x = run->start; x < run->stop; x++) {
             if (row[x] != before) {
                 before = row[x];
                 if (before && !number[before]) number[before] = ++last;
-                after = number[before];
+                after = before ? number[before] : 0;
             }
             row[x] = after;
         }
     }
-    free(number);
-    return 1;
+    free(numbers);
+    return count;
 }
 
 static int is_within(double value, double least, double most) { return value >= least && value <= most; }
@@ -520,36 +625,28 @@ static int read_rule(const edgescope_rule *given, int has_core, Rule *rule) {
 }
 
 int32_t edgescope_label(const float *probability, const float *core, int32_t height, int32_t width,
-                        const edgescope_rule *given, int32_t *labels) {
+                        const edgescope_rule *given, int32_t threads, int32_t *labels) {
     Rule rule;
     if (height < 0 || width < 0 || !given || !read_rule(given, core != NULL, &rule)) return EDGESCOPE_BAD_ARGUMENT;
+    if (threads < 1) return EDGESCOPE_BAD_ARGUMENT;
     if (height > MAX_SIDE || width > MAX_SIDE || (int64_t)(height + 2) * (width + 1) > INT32_MAX)
         return EDGESCOPE_TOO_LARGE;
     if (!height || !width) return 0;
     if (!probability || !labels) return EDGESCOPE_BAD_ARGUMENT;
 
-    Runs runs = {0};
-    Part part = {0};
-    int32_t count = 0, *members = NULL;
-    int ok = find_runs(&runs, probability, height, width, (float)given->threshold) && (members = list_parts(&runs));
-    for (int32_t first = 0, stop = 0; ok && first < runs.count; first = stop) {
-        while (stop < runs.count && runs.at[members[stop]].part == runs.at[members[first]].part) stop++;
-        for (int32_t i = stop; i < runs.count && runs.at[members[i]].part == runs.at[members[stop]].part; i++) {
-            const Run *run = runs.at + members[i];
-            const size_t at = (size_t)run->y * (size_t)width + (size_t)run->start;
-            const size_t length = (size_t)(run->stop - run->start);
-            if (core) PREFETCH_ROW(core + at, length * sizeof *core);
-            PREFETCH_ROW(labels + at, length * sizeof *labels);
-        }
-        ok = open_part(&part, runs.at, members + first, stop - first);
-        if (!ok || (int64_t)part.pixels < rule.min_area) continue;
-        if (core) heights_from_core(&part, core, width, rule.steps);
-        else heights_from_distance(&part, height, width);
-        sort_by_height(&part);
-        flood(&part, &rule);
-        count = write_labels(&part, rule.min_area, labels, width, count);
+    Frame frame = {core, height, width, &rule, {0}, NULL, labels};
+    int32_t count = EDGESCOPE_NO_MEMORY;
+    if (find_runs(&frame.runs, probability, height, width, (float)given->threshold) &&
+        (frame.members = list_parts(&frame.runs))) {
+        Share shares[MOST_THREADS];
+        Work work[MOST_THREADS];
+        int ok = 1;
+        threads = share_out(&frame, threads < MOST_THREADS ? threads : MOST_THREADS, shares);
+        for (int32_t k = 0; k < threads; k++) work[k] = (Work){label_share, shares + k};
+        do_all(work, threads, 1);
+        for (int32_t k = 0; k < threads; k++) ok = ok && shares[k].ok;
+        if (ok) count = number_in_reading_order(&frame, shares, threads);
     }
-    ok = ok && number_in_reading_order(labels, &runs, width, count);
-    free(part.height), free(part.basin), free(part.order), free(runs.at), free(members);
-    return ok ? count : EDGESCOPE_NO_MEMORY;
+    free(frame.runs.at), free(frame.members);
+    return count;
 }

@@ -5,6 +5,7 @@
  */
 #include "edgescope.h"
 #include "prefetch.h"
+#include "threads.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 
 #define MAX_SIDE (1 << 20)
 #define AHEAD 12 /* runs whose pixels are asked for before they are needed */
+#define LEAST_RUNS 2048 /* that are worth a second thread */
 #define PROBABILITY_UNIT (1.0f / (1 << 24)) /* probabilities are added as whole numbers, exactly */
 
 typedef struct {
@@ -27,8 +29,11 @@ typedef struct {
     double first, value, value_squared; /* of float frames: values less the first one */
     double least, most;
     uint64_t probability; /* in units of PROBABILITY_UNIT */
-    int64_t lengths[4];   /* border pixels, see length_of */
 } Sums;
+
+typedef struct {
+    int64_t of[4]; /* border pixels, see length_of */
+} Lengths;
 
 typedef struct {
     const int32_t *labels;
@@ -38,8 +43,10 @@ typedef struct {
     const float *probability;
     edgescope_object *objects;
     Sums *sums;
+    Lengths *lengths;
     Run *runs;
     size_t runs_count;
+    int has_perimeters, has_hulls; /* there was memory */
 } Task;
 
 /* --- runs --------------------------------------------------------------------------------------------------------- */
@@ -73,6 +80,7 @@ static int32_t find_runs(Task *task) {
                 task->runs = more;
             }
             task->runs[task->runs_count++] = run;
+            task->sums[run.label - 1].runs++;
         }
     }
     return EDGESCOPE_OK;
@@ -132,7 +140,6 @@ static void add_run(const Task *task, const Run *run) {
     sums->dy += n * dy, sums->dx += row_sum;
     sums->dydy += (double)(n * dy * dy), sums->dydx += (double)(dy * row_sum);
     sums->dxdx += (double)(n * dx * dx + 2 * dx * along + (n - 1) * n * (2 * n - 1) / 6);
-    sums->runs++;
     object->area += n;
     object->bottom = run->y + 1;
     if (run->start < object->left) object->left = run->start;
@@ -172,7 +179,7 @@ static const uint8_t length_of[5][5] = {
 static void add_border(const Task *task, const Run *run, const int32_t *above, const int32_t *border,
                        const int32_t *below) {
     const int32_t v = run->label;
-    int64_t *lengths = task->sums[v - 1].lengths;
+    int64_t *lengths = task->lengths[v - 1].of;
     for (int32_t x = run->start; x < run->stop; x++) {
         if (!border[x]) continue;
         const int sides = (above[x] == v) + (border[x - 1] == v) + (border[x + 1] == v) + (below[x] == v);
@@ -186,10 +193,12 @@ static const Run *end_of_row(const Task *task, const Run *run, int32_t y) {
     return run;
 }
 
-static int measure_perimeters(const Task *task) {
+static void measure_perimeters(void *given) {
+    Task *task = given;
     const size_t length = (size_t)task->width + 2; /* with a guard column at either end */
     int32_t *borders = calloc(3 * length, sizeof *borders);
-    if (!borders) return 0;
+    task->has_perimeters = borders != NULL;
+    if (!borders) return;
     int32_t *above = borders + 1, *border = above + length, *below = border + length;
     const Run *row = task->runs, *next = end_of_row(task, row, 0);
     mark_border(task, row, next, border);
@@ -202,7 +211,6 @@ static int measure_perimeters(const Task *task) {
         above = border, border = below, below = swap;
     }
     free(borders);
-    return 1;
 }
 
 /* --- convex hull -------------------------------------------------------------------------------------------------- */
@@ -289,6 +297,24 @@ static int measure_hulls(const Task *task) {
     return ok;
 }
 
+/* --- sums and hulls ----------------------------------------------------------------------------------------------- */
+
+static void measure_sums_and_hulls(void *given) {
+    Task *task = given;
+    const size_t bytes = task->frame_type == EDGESCOPE_FLOAT32 ? 4 : (size_t)task->frame_type;
+    for (size_t i = 0; i < task->runs_count; i++) {
+        if (i + AHEAD < task->runs_count) {
+            const Run *next = task->runs + i + AHEAD;
+            const size_t at = (size_t)next->y * (size_t)task->width + (size_t)next->start;
+            const size_t length = (size_t)(next->stop - next->start);
+            if (task->frame) PREFETCH_ROW((const char *)task->frame + at * bytes, length * bytes);
+            if (task->probability) PREFETCH_ROW(task->probability + at, length * sizeof *task->probability);
+        }
+        add_run(task, task->runs + i);
+    }
+    task->has_hulls = measure_hulls(task);
+}
+
 /* --- from sums to measures ---------------------------------------------------------------------------------------- */
 
 /* atan(y / x) for x >= 0, y >= 0, not both 0: the angle is halved until its series converges fast. */
@@ -300,7 +326,7 @@ static double angle_of(double y, double x) {
     return 8 * t * sum;
 }
 
-static void finish_shape(edgescope_object *object, const Sums *sums) {
+static void finish_shape(edgescope_object *object, const Sums *sums, const Lengths *lengths) {
     const double n = (double)object->area, dy = (double)sums->dy / n, dx = (double)sums->dx / n;
     object->row = sums->y + dy, object->col = sums->x + dx;
     const double yy = sums->dydy / n - dy * dy, xx = sums->dxdx / n - dx * dx, yx = sums->dydx / n - dy * dx;
@@ -314,8 +340,8 @@ static void finish_shape(edgescope_object *object, const Sums *sums) {
     object->orientation = yx > 0 || (yx == 0 && half != 0) ? angle : -angle;
     object->solidity = n / (double)object->convex_area;
     const double diagonal = sqrt(2.0);
-    object->perimeter = (double)sums->lengths[STRAIGHT] + diagonal * (double)sums->lengths[DIAGONAL] +
-                        (1 + diagonal) / 2 * (double)sums->lengths[MIXED];
+    object->perimeter = (double)lengths->of[STRAIGHT] + diagonal * (double)lengths->of[DIAGONAL] +
+                        (1 + diagonal) / 2 * (double)lengths->of[MIXED];
 }
 
 static void finish_values(const Task *task, edgescope_object *object, const Sums *sums) {
@@ -333,8 +359,8 @@ static void finish_values(const Task *task, edgescope_object *object, const Sums
 }
 
 int32_t edgescope_measure(const int32_t *labels, int32_t height, int32_t width, const void *frame, int32_t frame_type,
-                          const float *probability, edgescope_object *objects, int32_t count) {
-    if (height < 0 || width < 0 || count < 0 || (count && !objects)) return EDGESCOPE_BAD_ARGUMENT;
+                          const float *probability, int32_t threads, edgescope_object *objects, int32_t count) {
+    if (height < 0 || width < 0 || count < 0 || threads < 1 || (count && !objects)) return EDGESCOPE_BAD_ARGUMENT;
     if (frame && (frame_type < EDGESCOPE_UINT8 || frame_type > EDGESCOPE_FLOAT32)) return EDGESCOPE_BAD_ARGUMENT;
     if (height > MAX_SIDE || width > MAX_SIDE || (int64_t)(height + 2) * (width + 1) > INT32_MAX)
         return EDGESCOPE_TOO_LARGE;
@@ -342,29 +368,23 @@ int32_t edgescope_measure(const int32_t *labels, int32_t height, int32_t width, 
     if (!height || !width) return EDGESCOPE_OK;
     if (!labels) return EDGESCOPE_BAD_ARGUMENT;
 
-    Task task = {labels, height, width, count, frame, frame_type, probability, objects, NULL, NULL, 0};
-    const size_t bytes = frame_type == EDGESCOPE_FLOAT32 ? 4 : (size_t)frame_type;
+    Task task = {labels, height, width, count, frame, frame_type, probability, objects, NULL, NULL, NULL, 0, 0, 0};
+    Work work[2] = {{measure_sums_and_hulls, &task}, {measure_perimeters, &task}};
     task.sums = calloc((size_t)count + 1, sizeof *task.sums);
-    int32_t code = task.sums ? find_runs(&task) : EDGESCOPE_NO_MEMORY;
-    for (size_t i = 0; code == EDGESCOPE_OK && i < task.runs_count; i++) {
-        if (i + AHEAD < task.runs_count) {
-            const Run *next = task.runs + i + AHEAD;
-            const size_t at = (size_t)next->y * (size_t)width + (size_t)next->start;
-            const size_t length = (size_t)(next->stop - next->start);
-            if (frame) PREFETCH_ROW((const char *)frame + at * bytes, length * bytes);
-            if (probability) PREFETCH_ROW(probability + at, length * sizeof *probability);
-        }
-        add_run(&task, task.runs + i);
+    task.lengths = calloc((size_t)count + 1, sizeof *task.lengths);
+    int32_t code = task.sums && task.lengths ? find_runs(&task) : EDGESCOPE_NO_MEMORY;
+    if (code == EDGESCOPE_OK) {
+        do_all(work, 2, threads > 1 && task.runs_count > LEAST_RUNS);
+        if (!task.has_perimeters || !task.has_hulls) code = EDGESCOPE_NO_MEMORY;
     }
-    if (code == EDGESCOPE_OK && !(measure_perimeters(&task) && measure_hulls(&task))) code = EDGESCOPE_NO_MEMORY;
     for (int32_t k = 0; code == EDGESCOPE_OK && k < count; k++) {
         edgescope_object *object = objects + k;
         if (!object->area) continue;
         const int touches_a_side = object->left == 0 || object->right == width;
         object->touches_border = touches_a_side || object->top == 0 || object->bottom == height;
-        finish_shape(object, task.sums + k);
+        finish_shape(object, task.sums + k, task.lengths + k);
         finish_values(&task, object, task.sums + k);
     }
-    free(task.sums), free(task.runs);
+    free(task.sums), free(task.lengths), free(task.runs);
     return code;
 }

@@ -168,7 +168,14 @@ def _open(setup: Mapping[str, Any], beat: Callable[[], None]) -> Segmenter:
     session = chosen.open(artifact, Execution(device=setup["device"], threads=setup["threads"]))
     session.run(np.zeros((1, 1, *manifest.tile), np.float32))  # the first run is slower than the others
     change = RuleChange(**setup["change"])
-    return Segmenter(manifest, chosen.name, Beating(session, beat), diameter=setup["diameter"], change=change)
+    return Segmenter(
+        manifest,
+        chosen.name,
+        Beating(session, beat),
+        diameter=setup["diameter"],
+        change=change,
+        threads=setup["threads"],
+    )
 
 
 def _listen(jobs: Jobs) -> None:

@@ -36,10 +36,14 @@ def label_objects(
 
 
 def label_and_count(
-    probability: NDArray[np.float32], core: NDArray[np.float32] | None, threshold: float, objects: Objects
+    probability: NDArray[np.float32],
+    core: NDArray[np.float32] | None,
+    threshold: float,
+    objects: Objects,
+    threads: int = 1,
 ) -> tuple[NDArray[np.int32], int]:
-    """label_objects, and how many objects there are."""
-    return _label(probability, core, threshold, objects, objects.min_area)
+    """label_objects, by at most so many threads, and how many objects there are."""
+    return _label(probability, core, threshold, objects, objects.min_area, threads)
 
 
 def label_all(
@@ -55,12 +59,13 @@ def _label(
     threshold: float,
     objects: Objects,
     min_area: int,
+    threads: int = 1,
 ) -> tuple[NDArray[np.int32], int]:
     if core is not None and core.shape != probability.shape:
         msg = f"Probability has shape {probability.shape} and core {core.shape}; both come from the same frame."
         raise InputError(msg)
     rule = kernel.Rule(threshold, objects.core_threshold, objects.core_prominence, objects.core_smoothing, min_area)
-    return kernel.label(probability, core, rule)
+    return kernel.label(probability, core, rule, threads)
 
 
 def drop_small(labels: NDArray[np.int32], min_area: int) -> NDArray[np.int32]:

@@ -114,12 +114,14 @@ def measure_table(
     pixel_size_um: float | None = None,
     probability: NDArray[np.float32] | None = None,
     count: int | None = None,
+    threads: int = 1,
 ) -> NDArray[np.void]:
     """Measure the objects of a label image: a row of TABLE for each, in the order of their numbers.
 
     labels : int (H, W), 0 is background; numbers may have gaps
     frame : (H, W), uint8, uint16 or float32, for the intensities; probability : float32 (H, W)
     count : where it is known that the labels are 0 to count, int32
+    threads : at most so many work at the same time
     What is not known is NaN: intensities without a frame, micrometres without a pixel size.
     The definitions are those of skimage.measure.regionprops. InputError for an image of another shape or type.
     """
@@ -128,7 +130,7 @@ def measure_table(
             msg = f"The {name} has shape {image.shape} and its labels {labels.shape}; both come from the same frame."
             raise InputError(msg)
     numbered, numbers = _closed_up(labels) if count is None else (labels, np.arange(1, count + 1))
-    measured = kernel.measure(numbered, len(numbers), frame, probability)
+    measured = kernel.measure(numbered, len(numbers), frame, probability, threads)
     measured["label"] = numbers
     measured = measured[measured["area"] > 0]
     table = np.empty(len(measured), TABLE)

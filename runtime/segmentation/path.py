@@ -51,7 +51,7 @@ class FramePath:
     object_diameter, pixel_size_um : what the student was made for; None where it does not say
     intensity : what its frames looked like, for the flags
     run_tile : float32 (1, 1, h, w) in [0, 1] to float32 (1, outputs, h, w)
-    at_once : how many tiles run at the same time
+    at_once : how many tiles run at the same time; threads : at most so many make labels and tables
     """
 
     normalization: Normalization
@@ -65,10 +65,15 @@ class FramePath:
     intensity: Intensity | None
     run_tile: Callable[[NDArray[np.float32]], NDArray[np.float32]]
     at_once: int = 1
+    threads: int = 1
 
     @classmethod
     def of(
-        cls, manifest: Manifest, run_tile: Callable[[NDArray[np.float32]], NDArray[np.float32]], at_once: int = 1
+        cls,
+        manifest: Manifest,
+        run_tile: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+        at_once: int = 1,
+        threads: int = 1,
     ) -> FramePath:
         """The path that an artefact's manifest describes."""
         return cls(
@@ -83,6 +88,7 @@ class FramePath:
             manifest.intensity,
             run_tile,
             at_once,
+            threads,
         )
 
     def __call__(
@@ -121,6 +127,7 @@ class FramePath:
             frame=frame,
             scale=scale,
             object_diameter=self.object_diameter,
+            threads=self.threads,
         )
 
     def scale_of(self, frame: Frame, pixel_size_um: float | None, request: DiameterRequest) -> Scale:

@@ -30,6 +30,7 @@ class Segmentation:
     frame : the frame itself, not a copy, for the intensities in objects(); None where it was not kept
     scale : what the frame was resized by before the student saw it, and why
     object_diameter : what the student was made for; None where it does not say
+    threads : at most so many make the labels and the table, which are the same with any number
     """
 
     probability: NDArray[np.float32]
@@ -41,6 +42,7 @@ class Segmentation:
     frame: Frame | None = field(default=None, repr=False)
     scale: Scale = AS_IT_IS
     object_diameter: ObjectSize | None = None
+    threads: int = field(default=1, repr=False)
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -77,7 +79,7 @@ class Segmentation:
         """
         frame = self.frame if frame is None else frame
         labels, count = self._labelled
-        return measure_table(labels, frame, self.pixel_size_um, self.probability, count)
+        return measure_table(labels, frame, self.pixel_size_um, self.probability, count, self.threads)
 
     @cached_property
     def _object_flags(self) -> tuple[str, ...]:
@@ -85,4 +87,4 @@ class Segmentation:
 
     @cached_property
     def _labelled(self) -> tuple[NDArray[np.int32], int]:
-        return label_and_count(self.probability, self.core, self.threshold, self.rule)
+        return label_and_count(self.probability, self.core, self.threshold, self.rule, self.threads)

@@ -230,6 +230,7 @@ COMMANDS = {  # a command that makes what later ones read comes before them
     "benchmarks live": ("--camera", "64x64x16@20", "--artifact", "{intel}", "--frames", "5", "--source", "synthetic"),
     "benchmarks soak": ("--artifact", "{intel}", "--frames", "200"),
     "benchmarks split": ("--artifact", "{intel}", "--side", "64", "--repeats", "2"),
+    "benchmarks objects": ("--side", "128", "--repeats", "1"),
 }  # fmt: skip
 MAY_FAIL = {  # for want of a broker, weights, labels for training, a host, files or speed; watched all the same
     "runtime serve", "distill head", "distill adapt", "distill study", "benchmarks ssh", "benchmarks predict",

@@ -55,7 +55,7 @@ int main(int count, char **arguments) {
             cores[at] = core_at(core, y, x, side, &random);
         }
     const edgescope_rule rule = {0.5, 0.5, 0.1, 1.6, 30};
-    const int32_t result = edgescope_label(probability, strcmp(core, "none") ? cores : NULL, side, side, &rule, labels);
+    const int32_t result = edgescope_label(probability, strcmp(core, "none") ? cores : NULL, side, side, &rule, 1, labels);
     printf("%lld %lld\n", (long long)steps, (long long)pixels);
     return result < 0;
 }

@@ -54,14 +54,14 @@ int main(int count, char **given) {
         const float *core = header.has_core ? get(in, sizeof(float), size) : NULL;
         const uint16_t *frame = get(in, sizeof(uint16_t), size);
         int32_t *labels = calloc(size + 1, sizeof *labels);
-        const int32_t found = CALL(edgescope_label)(probability, core, height, width, &header.rule, labels);
+        const int32_t found = CALL(edgescope_label)(probability, core, height, width, &header.rule, 4, labels);
         if (found < 0) return 6;
         put(out, &found, sizeof found, 1);
         put(out, labels, sizeof *labels, size);
         edgescope_object *objects = calloc((size_t)found + 1, sizeof *objects);
-        if (CALL(edgescope_measure)(labels, height, width, frame, EDGESCOPE_UINT16, probability, objects, found)) return 7;
+        if (CALL(edgescope_measure)(labels, height, width, frame, EDGESCOPE_UINT16, probability, 2, objects, found)) return 7;
         put(out, objects, sizeof *objects, (size_t)found);
-        if (CALL(edgescope_measure)(labels, height, width, probability, EDGESCOPE_FLOAT32, NULL, objects, found)) return 7;
+        if (CALL(edgescope_measure)(labels, height, width, probability, EDGESCOPE_FLOAT32, NULL, 2, objects, found)) return 7;
         put(out, objects, sizeof *objects, (size_t)found);
         const int32_t tiles = CALL(edgescope_tiles)(width, TILE, OVERLAP, NULL, NULL);
         float *weights = calloc((size_t)tiles * TILE, sizeof *weights), *scaled = calloc(size, sizeof *scaled);

@@ -120,7 +120,7 @@ def test_a_frame_of_too_many_pixels_is_refused(height: int, width: int):
     pixel = np.zeros(1, np.float32)  # of which nothing is read
     rule = ctypes.byref(kernel.Rule(0.5, 0.5, 0, 0, 0))
     call = kernel._library().edgescope_label
-    assert call(pixel.ctypes.data, None, height, width, rule, pixel.ctypes.data) == kernel.TOO_LARGE
+    assert call(pixel.ctypes.data, None, height, width, rule, 1, pixel.ctypes.data) == kernel.TOO_LARGE
 
 
 @pytest.mark.parametrize(
@@ -135,8 +135,8 @@ def test_a_rule_out_of_its_range_is_refused(rule: tuple[float, ...]):
 
 def test_null_pointers_are_refused():
     rule = kernel.Rule(0.5, 0.5, 0, 0, 0)
-    assert kernel._library().edgescope_label(None, None, 2, 2, ctypes.byref(rule), None) == -3
-    assert kernel._library().edgescope_label(None, None, 2, 2, None, None) == -3
+    assert kernel._library().edgescope_label(None, None, 2, 2, ctypes.byref(rule), 1, None) == -3
+    assert kernel._library().edgescope_label(None, None, 2, 2, None, 1, None) == -3
 
 
 FAIL = """
@@ -171,23 +171,54 @@ if sys.argv[1] == "nuclei":
     rows, cols = np.mgrid[:2000, :2000] % 50
     frame = np.hypot(rows - 25, cols - 25).clip(0, 12).astype(np.float32) < 12
     frame = frame.astype(np.float32)
+if sys.argv[1] == "combs":  # two parts, each with a grid of nearly the whole frame
+    frame[1:-1:4], frame[3::4] = 0, 0
+    frame[1:-2, 0], frame[2:, -1] = 1, 1
+    frame[2::4, 0], frame[0::4, -1] = 0, 0
 kernel.label(frame[:9, :9], frame[:9, :9], kernel.Rule(0.5, 0.5, 0.1, 1, 0))
 Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
 memory = lambda name: int(re.search(name + r":\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
 before = memory("VmRSS")
-labels, count = kernel.label(frame, frame, kernel.Rule(0.5, 0.5, 0.1, 1, 0))
+labels, count = kernel.label(frame, frame, kernel.Rule(0.5, 0.5, 0.1, 1, 0), threads=int(sys.argv[2]))
 print((memory("VmHWM") - before - labels.nbytes) / labels.nbytes)
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the memory of a process as Linux shows it")
-@pytest.mark.parametrize(("maps", "most"), [("nuclei", 0.2), ("one part as large as the frame", 3.1)])
-def test_labelling_needs_at_most_three_label_images_more(maps: str, most: float):
-    done = subprocess.run([sys.executable, "-c", PEAK, maps], capture_output=True, text=True, check=True)
+@pytest.mark.parametrize("threads", [1, 8])
+@pytest.mark.parametrize(("maps", "most"), [("nuclei", 0.2), ("one part as large as the frame", 3.1), ("combs", 3.1)])
+def test_labelling_needs_at_most_three_label_images_more(maps: str, most: float, threads: int):
+    done = subprocess.run([sys.executable, "-c", PEAK, maps, str(threads)], capture_output=True, text=True, check=True)
     assert float(done.stdout) < most
 
 
-def test_threads_do_not_disturb_each_other():
+@pytest.mark.parametrize("has_core", [True, False])
+@pytest.mark.parametrize("parts", ["small", "one large among small", "one", "none"])
+def test_any_number_of_threads_gives_the_same_labels(parts: str, has_core: bool):
+    rng = np.random.default_rng(1)
+    rows, cols = np.mgrid[:400, :500]
+    maps = (np.sin(rows / 4) * np.sin(cols / 4) + rng.normal(0, 0.1, rows.shape)).astype(np.float32)
+    if parts == "one large among small":
+        maps[50:250, 60:300] = 1
+    elif parts != "small":
+        maps[:] = parts == "one"
+    core = rng.random(maps.shape, np.float32) if has_core else None
+    rule = kernel.Rule(0.2, 0.5, 0.1, 1.0, 3)
+    alone, count = kernel.label(maps, core, rule)
+    assert (count > 400) == (parts in ("small", "one large among small") or (parts == "one" and has_core))
+    for threads in (2, 3, 4, 64, 1000):
+        labels, found = kernel.label(maps, core, rule, threads)
+        np.testing.assert_array_equal(labels, alone)
+        assert found == count
+
+
+def test_no_thread_at_all_is_refused():
+    frame = np.ones((2, 2), np.float32)
+    with pytest.raises(InputError, match="an argument is out of its range"):
+        kernel.label(frame, None, kernel.Rule(0.5, 0.5, 0, 0, 0), 0)
+
+
+def test_calls_from_several_threads_do_not_disturb_each_other():
     rng = np.random.default_rng(0)
     frames = [rng.random((200, 300), np.float32) for _ in range(8)]
     rule = kernel.Rule(0.3, 0.5, 0.1, 1.0, 2)

@@ -138,3 +138,13 @@ def test_a_frame_in_the_other_byte_order_is_the_same():
     frame = np.random.default_rng(2).integers(0, 4000, labels.shape).astype(np.uint16)
     one, other = (kernel.measure(labels, 15, f, None) for f in (frame, frame.astype(frame.dtype.newbyteorder())))
     assert one.tobytes() == other.tobytes()
+
+
+def test_two_threads_measure_the_same():
+    rng = np.random.default_rng(3)
+    labels = np.kron(np.arange(1, 1601, dtype=np.int32).reshape(40, 40), np.ones((7, 9), np.int32))
+    labels[rng.random(labels.shape) < 0.2] = 0
+    frame, probability = rng.integers(0, 4000, labels.shape, np.uint16), rng.random(labels.shape, np.float32)
+    alone = kernel.measure(labels, 1600, frame, probability)
+    assert alone["perimeter"].min() > 10
+    np.testing.assert_array_equal(kernel.measure(labels, 1600, frame, probability, 2), alone)
