@@ -26,6 +26,7 @@ VERSION = 3  # EDGESCOPE_VERSION
 SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
 LIBRARY = Path(__file__).with_name(f"edgescope{SUFFIX}")
 NO_MEMORY, TOO_LARGE, NOT_FINITE = -1, -2, -4
+MAX_INT32 = 2**31 - 1
 TYPES = {np.dtype(np.uint8): 1, np.dtype(np.uint16): 2, np.dtype(np.float32): 3}
 
 Values: TypeAlias = "NDArray[Any]"
@@ -281,7 +282,7 @@ def _at(array: NDArray[Any] | None) -> int | None:
 def _sides(image: NDArray[Any]) -> tuple[int, int]:
     """Height and width, as C takes them. InputError when they do not fit."""
     height, width = image.shape
-    if max(height, width) > np.iinfo(np.int32).max:
+    if max(height, width) > MAX_INT32:
         msg = f"An image of {width}x{height} pixels is too large; its sides must be under 2^31 pixels."
         raise InputError(msg)
     return height, width
