@@ -68,11 +68,19 @@ def configuration_page() -> str:
         if "$ref" not in entry:
             parts += [f"## {name}", "", f"{entry.get('description', '')} Default: `{entry.get('default')}`.", ""]
             continue
-        section = schema["$defs"][entry["$ref"].rpartition("/")[2]]
-        parts += [f"## [{name}]", "", "| key | type | default | meaning |", "|---|---|---|---|"]
-        parts += [_row(key, value) for key, value in section.get("properties", {}).items()]
-        parts.append("")
+        parts += _table(name, entry, schema["$defs"])
     return "\n".join(parts)
+
+
+def _table(name: str, entry: dict[str, Any], sections: dict[str, Any]) -> list[str]:
+    """The lines of a section's table, and of the sections inside it."""
+    properties: dict[str, dict[str, Any]] = sections[entry["$ref"].rpartition("/")[2]].get("properties", {})
+    inner = {key: value for key, value in properties.items() if "$ref" in value}
+    rows = [_row(key, value) for key, value in properties.items() if key not in inner]
+    lines = [f"## [{name}]", "", "| key | type | default | meaning |", "|---|---|---|---|", *rows, ""]
+    for key, value in inner.items():
+        lines += _table(f"{name}.{key}", value, sections)
+    return lines
 
 
 def _row(key: str, entry: dict[str, Any]) -> str:

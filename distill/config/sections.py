@@ -35,32 +35,32 @@ class StudentSection(Section):
     """[student]: what is trained."""
 
     name: str = "student"
-    """What it is called, and its folder below runs/."""
+    """Name of the student, and of its folder in runs/."""
     family: str = "mobilenetv3"
-    """A module of distill/students."""
+    """Architecture: the name of a module in distill/students."""
     channels: tuple[str, ...] = ("nucleus",)
-    """Planes of the image that it sees, nucleus first; more than one makes a teacher for distill/teachers/unet.py."""
+    """Channels of the image that it sees, the nucleus first. With several channels it can be a `unet` teacher."""
     decoder: tuple[int, ...] = (64, 48, 32, 24, 16)
-    """Channels of the decoder's stages, deepest first."""
+    """Number of feature channels in each stage of the decoder, deepest stage first."""
     squeeze_excite: bool = True
-    """Whether the encoder keeps its channel gates."""
+    """Keep the squeeze-and-excitation blocks of the encoder."""
     encoder: tuple[int, ...] = ()
-    """Channels of the encoder's stages, finest first, where the family leaves them open."""
+    """Number of feature channels in each stage of the encoder, finest stage first, for families that let you choose."""
     head_stride: int = 1
-    """Resolution at which the decoder ends: 1 full, 2 half, 4 a quarter."""
+    """Resolution at which the decoder ends: 1 is full, 2 is half, 4 is a quarter."""
     separable: bool = False
-    """Whether the decoder's convolutions are depthwise and pointwise ones."""
+    """Use depthwise separable convolutions in the decoder."""
     init_from: str = ""
-    """A bundled student's name or a student's folder, whose weights the training begins with where convolutions are
-    alike: to go on with one's own images, or with another decoder."""
+    """Start from the weights of this student: a bundled student's name, or a student's folder. Convolutions of another
+    shape start with random weights."""
     encoder_weights: str = ""
-    """"imagenet" begins with the weights of distill/networks/imagenet.py; left out, with random ones."""
+    """"imagenet" starts the encoder with ImageNet weights; empty starts it with random weights."""
     outputs: tuple[str, ...] = OUTPUTS
-    """"foreground", and "core" where objects are told apart by their interior."""
+    """"foreground", and "core" to separate touching objects by their interior."""
     low_percentile: float = 1.0
-    """Of the frame's intensities: what becomes 0."""
+    """Percentile of the frame's intensities that is scaled to 0."""
     high_percentile: float = 99.8
-    """Of the frame's intensities: what becomes 1."""
+    """Percentile of the frame's intensities that is scaled to 1."""
 
     def __post_init__(self) -> None:
         check_channels(self.channels)
@@ -95,33 +95,33 @@ class DataSection(Section):
     """[data]: what is learnt from, as data specs NAME:PATH."""
 
     train: tuple[str, ...] = ()
-    """Training data."""
+    """Training sets, as data specs."""
     share: tuple[float, ...] = ()
-    """How often each training set is drawn from, relative to the others; all alike by default."""
+    """Relative share of the crops from each training set. Default: equal shares."""
     validation: tuple[str, ...] = ()
-    """Data on which thresholds are chosen and the student is scored."""
+    """Validation sets: thresholds are chosen and the student is scored on them."""
     labels: Labels = "nuclei"
-    """Which objects: nuclei or cells."""
+    """Which objects to segment: nuclei, or whole cells."""
     fold: tuple[int, ...] = ()
-    """[k, n] leaves the k-th of n equal parts of the training images out, from 0: for out-of-fold teachers."""
+    """[k, n] leaves out part k (from 0) of n equal parts of the training images, for teachers out of fold."""
     labelled: float = 1.0
-    """Share of the training images whose labels are used, at least one image of each set; the others are left out
-    without a teacher, and taught by its probabilities with one."""
+    """Share of the training images whose labels are used, 0 to 1, at least one image of each set. The teacher teaches
+    the other images; without a teacher they are not used."""
     taught: float = 0.5
-    """Share of the crops that are drawn from those images, where there is a teacher."""
+    """Share of the crops that are cut from images without used labels, where there is a teacher."""
     crop: int = 256
-    """Pixels a side of a training crop, a multiple of 32."""
+    """Side of a training crop in pixels, a multiple of 32."""
     min_area: int = 12
-    """Objects smaller than this many pixels are not counted or kept."""
+    """Smallest object, in pixels of area. Smaller ones are dropped."""
     core: Literal["eroded", "distance"] = "eroded"
-    """What a core is: each object's interior, 0 or 1, or the distance to its outline."""
+    """Definition of the core: the eroded object (0 or 1), or the distance to its outline (0 to 1)."""
     small_nuclei: float = 1.0
-    """How much more often than others a field is drawn whose objects are small."""
+    """How many times more often fields of small objects are drawn; 1 treats all fields alike."""
     object_diameter: float = 0.0
-    """Pixels: each field is resized so that its median object has this diameter, before augment.scale; 0 leaves the
-    fields as they are. The student then works at this size of object (see runtime.frames.scale)."""
+    """Resize each field so that its median object has this diameter in pixels, before augment.scale. The student then
+    works at this size of object, and the runtime resizes frames to it. 0 does not resize."""
     record: str = ""
-    """Spec of the tiles that travel with the student as probes; its validation data by default."""
+    """Data spec of the tiles that are stored with the student as probes. Default: the validation data."""
 
     def __post_init__(self) -> None:
         if self.share:
@@ -160,24 +160,24 @@ class TeacherSection(Section):
     """[teacher]: who teaches; left out, a student learns from labels alone."""
 
     name: str = ""
-    """A module of distill/teachers."""
+    """The teacher: the name of a module in distill/teachers. Empty: the student learns from labels alone."""
     weights: str = ""
-    """What the teacher is made of: a checkpoint, a student's or a head's folder, or saved masks."""
+    """What the teacher loads: a checkpoint, the folder of a student or head, or saved masks."""
     options: Mapping[str, Any] = field(default_factory=dict)
-    """What this teacher alone has: [teacher.options]; see its module."""
+    """Options of this teacher, in [teacher.options]. Its module lists them."""
     batch: int = 1
-    """Images that share a pass of the teacher's network."""
+    """Batch size of the teacher's network, in images."""
     membrane: Literal["own", "blank", "shuffled"] = "own"
-    """What it is shown besides the nucleus: the image's own planes, zeros, or those of another image: the controls of
-    a study."""
+    """The other channels that the teacher sees: those of the image, zeros, or those of another image. The last two are
+    controls of a study."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where it computes."""
+    """Device on which the teacher computes."""
     half: bool = True
-    """Half precision where the device is a GPU."""
+    """Use half precision on a GPU."""
     store: str = "runs/soft-labels.zarr"
-    """Folder of the soft labels, reused by every student."""
+    """Folder in which the teacher's probabilities are stored. Students share it."""
     undistilled: tuple[str, ...] = ()
-    """Folders of students that learnt from the labels alone: `fit` says what the teacher is better at."""
+    """Folders of students trained on labels alone. `fit` compares the teacher with them."""
 
     def __post_init__(self) -> None:
         require(self.batch >= 1, f"batch is {self.batch}; it must be at least 1.")
@@ -188,25 +188,25 @@ class LossSection(Section):
     """[loss]: at most one term of each role, and how they are weighted."""
 
     supervised: str = "dice_bce"
-    """A module of distill/losses that learns from labels; "" leaves it out."""
+    """Loss against the labels: the name of a module in distill/losses; empty for none."""
     matching: str = ""
-    """One that learns from the teacher."""
+    """Loss against the teacher's probabilities; empty for none."""
     boundary: str = ""
-    """One that cares for outlines."""
+    """Additional loss for outlines; empty for none."""
     weighting: str = "fixed"
-    """A module of distill/losses/weighting: fixed, kendall or liebel."""
+    """How the losses are weighted: the name of a module in distill/weightings (fixed, kendall, liebel)."""
     supervised_weight: float = 1.0
-    """Factor of `fixed`, and what the others begin with."""
+    """Weight of the supervised loss: its value for `fixed`, its start for the others."""
     matching_weight: float = 1.0
-    """As supervised_weight."""
+    """Weight of the matching loss, as supervised_weight."""
     boundary_weight: float = 1.0
-    """As supervised_weight."""
+    """Weight of the boundary loss, as supervised_weight."""
     supervised_options: Mapping[str, Any] = field(default_factory=dict)
-    """Options of that loss."""
+    """Options of the supervised loss."""
     matching_options: Mapping[str, Any] = field(default_factory=dict)
-    """Options of that loss, such as {temperature = 4.0} of hinton."""
+    """Options of the matching loss, such as {temperature = 4.0} for hinton."""
     boundary_options: Mapping[str, Any] = field(default_factory=dict)
-    """Options of that loss."""
+    """Options of the boundary loss."""
 
 
 @dataclass(frozen=True)
@@ -214,25 +214,25 @@ class AugmentSection(Section):
     """[augment]: random changes of each crop; zero or one switches a change off."""
 
     scale: float = 2.0
-    """Resize factors are drawn between 1/scale and scale (log-uniform)."""
+    """Resize by a random factor from 1/scale to scale (log-uniform)."""
     rotate: bool = True
-    """Turn and mirror."""
+    """Rotate by a random angle, and flip."""
     gamma: float = 1.8
-    """Exponent between 1/gamma and gamma."""
+    """Random exponent of the intensities, from 1/gamma to gamma."""
     contrast: float = 0.4
-    """Largest change of contrast and brightness."""
+    """Largest random change of contrast and brightness, 0 to 1."""
     noise: float = 0.06
-    """Largest standard deviation of noise, in intensity."""
+    """Largest standard deviation of the noise, as a share of the intensity range."""
     blur: float = 1.6
-    """Largest standard deviation of blur, in pixels."""
+    """Largest standard deviation of the Gaussian blur, in pixels."""
     haze: float = 0.0
-    """Largest height of a smooth background that is added, as from out-of-focus light."""
+    """Largest height of an added smooth background, as from out-of-focus light."""
     texture: float = 0.0
-    """Largest standard deviation of correlated noise: a textured background, and chromatin inside nuclei."""
+    """Largest standard deviation of correlated noise, as in textured backgrounds and chromatin."""
     hot: float = 0.0
-    """Largest share of single bright pixels, as a camera's hot pixels and cosmic rays make them."""
+    """Largest share of single bright pixels, as from hot pixels and cosmic rays."""
     drop: float = 0.0
-    """How often a channel besides the first is blanked, for teachers that see several."""
+    """Probability with which a channel other than the first is set to zero, for teachers of several channels."""
 
     LIMITS: ClassVar[Mapping[str, tuple[int, int]]] = {
         "scale": (1, 16), "gamma": (1, 16), "contrast": (0, 1), "noise": (0, 1), "blur": (0, 64), "haze": (0, 1),
@@ -250,24 +250,24 @@ class PhaseSection(Section):
     """[float]: the first phase of training."""
 
     steps: int = 2000
-    """Steps of the optimiser, a multiple of trainer.interval."""
+    """Number of optimiser steps, a multiple of trainer.interval."""
     batch: int = 8
-    """Crops of one device in one pass."""
+    """Batch size per device, in crops."""
     accumulate: int = 1
-    """Passes that make one step of the optimiser."""
+    """Number of batches whose gradients are added up for one optimiser step."""
     learning_rate: float = 2e-3
-    """Its largest value, after the warm-up."""
+    """Largest learning rate, reached after the warm-up."""
     weight_decay: float = 1e-2
-    """Of AdamW."""
+    """Weight decay of AdamW."""
     warmup: float = 0.06
-    """Share of the steps in which the learning rate rises."""
+    """Share of the steps in which the learning rate rises, 0 to 1."""
     clip: float = 1.0
-    """Largest norm of the gradient; 0 does not clip."""
+    """Largest gradient norm; 0 does not clip."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "bf16-mixed"
-    """Lightning's."""
+    """Number format of the training, as Lightning names it."""
     average: float = 0.0
-    """Decay of a moving average of the weights, such as 0.999, which is what is scored and kept; 0 keeps the last
-    weights."""
+    """Decay of the moving average of the weights, such as 0.999. The averaged weights are scored and kept. 0 does not
+    average."""
 
     def __post_init__(self) -> None:
         require(
@@ -287,13 +287,13 @@ class Int8Section(PhaseSection):
     """[qat]: the quantisation-aware phase."""
 
     steps: int = 400
-    """As in [float]; 0 leaves the phase out: such a student runs in fp16 and fp32."""
+    """Number of optimiser steps. 0 leaves the phase out; the student then runs in fp16 and fp32 only."""
     learning_rate: float = 2e-4
-    """As in [float]."""
+    """Largest learning rate, reached after the warm-up."""
     weight_decay: float = 0.0
-    """Of AdamW."""
+    """Weight decay of AdamW."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    """Lightning's."""
+    """Number format of the training, as Lightning names it."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -305,23 +305,23 @@ class TrainerSection(Section):
     """[trainer]: how it is trained."""
 
     interval: int = 50
-    """Steps after which a checkpoint is written."""
+    """Number of steps between two checkpoints."""
     validate: int = 5
-    """Intervals after which the student is scored."""
+    """Number of intervals between two validations."""
     patience: int = 0
-    """Validations without a better Dice after which the float phase stops early; 0 never stops it."""
+    """Stop the float phase after this many validations without a better Dice; 0 never stops it."""
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps", "tpu"] = "cpu"
-    """Lightning's."""
+    """Hardware of the training, as Lightning names it."""
     crops: Literal["host", "device"] = "host"
-    """Where crops are cut: on the host, or on the device that trains, which does not wait for the host then."""
+    """Where crops are cut: on the host, or on the training device, which then does not wait for the host."""
     devices: int = 1
-    """Processes of one machine; over one they train together (DDP)."""
+    """Number of devices in this machine (DDP)."""
     nodes: int = 1
-    """Machines."""
+    """Number of machines (DDP)."""
     threads: int = 0
-    """Of torch; 0 leaves them to torch."""
+    """Number of threads; 0 lets torch choose."""
     workers: int = 0
-    """Processes that prepare crops."""
+    """Number of processes that prepare crops; 0 prepares them in the training process."""
 
     LEAST: ClassVar[Mapping[str, int]] = {
         "interval": 1, "validate": 1, "devices": 1, "nodes": 1, "patience": 0, "threads": 0, "workers": 0
@@ -339,18 +339,18 @@ class TrainedTeacher(Section):
     family: str = "resnet18"
     """As student.family."""
     channels: tuple[str, ...] = ("nucleus", "membrane")
-    """What it sees."""
+    """Channels that it sees, the nucleus first."""
     decoder: tuple[int, ...] = (128, 64, 32, 16, 16)
     """As student.decoder."""
     steps: int = 400
-    """Of its training."""
+    """Number of optimiser steps."""
     learning_rate: float = 2e-3
-    """Of its training."""
+    """Largest learning rate."""
     drop: float = 0.1
-    """How often a channel besides the nucleus is blanked in training."""
+    """Probability with which a channel other than the nucleus is set to zero in training."""
     folds: int = 1
-    """With n over 1, n teachers are trained, each without one part of the training images, and an image is taught by
-    those that have not seen it."""
+    """Train n teachers, each without one of n parts of the images. An image is then taught by the teacher that has not
+    seen it. 1 trains a single teacher on all images."""
 
     def __post_init__(self) -> None:
         check_channels(self.channels)
@@ -365,21 +365,21 @@ class StudySection(Section):
     """[study]: the rows of a controlled comparison; everything else in the file is what they have in common."""
 
     title: str = "Study"
-    """Over its table."""
+    """Title of the table."""
     seeds: int = 3
-    """How often each row is trained."""
+    """Number of trainings of each row, each with another seed."""
     rows: tuple[str, ...] = ("threshold", "undistilled", "paper")
-    """Names of distill/studies/rows.py."""
+    """Names of the rows, from distill/studies/rows.py."""
     students: tuple[str, ...] = ()
-    """Further families, each with its own undistilled and distilled row."""
+    """Further student families, each with an undistilled and a distilled row."""
     fractions: tuple[float, ...] = ()
-    """Shares of the training images that keep their labels, each with rows of its own."""
+    """Shares of the training images that keep their labels, each with its own rows."""
     test: tuple[str, ...] = ()
-    """Data that are scored besides the validation images, for example of another collection."""
+    """Further data to score, for example of another collection."""
     block: int = 0
-    """Frames are scored in blocks of this many pixels a side, the units of the bootstrap; 0 scores them whole."""
+    """Side in pixels of the blocks in which frames are scored and resampled; 0 scores whole frames."""
     radii: tuple[int, ...] = (0, 2, 4, 6, 8, 10)
-    """Candidates of the trivial row, threshold and dilate, in pixels; the best one on the training images counts."""
+    """Radii in pixels that the row `threshold` tries for its dilation. The best one on the training images is used."""
     teacher: TrainedTeacher = field(default_factory=TrainedTeacher)
 
     def __post_init__(self) -> None:
@@ -412,7 +412,7 @@ class Config(Section):
     trainer: TrainerSection = field(default_factory=TrainerSection)
     study: StudySection = field(default_factory=StudySection)
     seed: int = 0
-    """Of everything that is drawn."""
+    """Seed of all random numbers."""
 
     def __post_init__(self) -> None:
         require(self.seed >= 0, f"seed is {self.seed}; it must be at least 0.")
