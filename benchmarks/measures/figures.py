@@ -4,6 +4,7 @@ A figure that was not measured, or that the samples cannot carry, is None; never
 bytes), joules, degrees Celsius and megahertz, as the fields' names say.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -217,10 +218,14 @@ class ProbeAgreement(Record):
 
 @dataclass(frozen=True)
 class ImageScore(Record):
-    """What one image adds to each metric (`runtime.metrics.Metric.parts`); a metric without a value is left out."""
+    """What one image adds to each metric (`runtime.metrics.Metric.parts`); a metric without a value is left out.
+
+    flags : what the runtime found odd about the image and its objects, see runtime.frames.flags
+    """
 
     name: str
     parts: Mapping[str, tuple[float, ...]]
+    flags: tuple[str, ...] = field(default=(), metadata=OPTIONAL)
 
     def value(self, metric: str) -> float | None:
         """The value of one metric; None where the image has none."""
@@ -256,6 +261,11 @@ class Quality(Record):
     metrics: Mapping[str, MetricScore]
     images: tuple[ImageScore, ...]
     worst: tuple[Picture, ...]
+
+    @property
+    def flagged(self) -> Mapping[str, int]:
+        """How many images have each flag, the most frequent first."""
+        return dict(Counter(flag for image in self.images for flag in image.flags).most_common())
 
     @property
     def headline(self) -> MetricScore | None:

@@ -19,6 +19,7 @@ from runtime import backend as backends
 from runtime import metrics, open_artifact
 from runtime.artifact.probes import replay
 from runtime.execution import DEFAULT
+from runtime.frames.flags import RESIZED
 from runtime.records import OPTIONAL, Record
 
 if TYPE_CHECKING:
@@ -131,7 +132,8 @@ def _score(segment: Segmenter, field: Field, job: Job, content: Content, worst: 
 def score_image(name: str, labels: NDArray[np.int32], result: Segmentation) -> ImageScore:
     """Compare with the labels by every metric. labels : int32 (H, W), 0 is background"""
     parts = metrics.parts_of(metrics.Comparison(result.labels(), labels, result.mask))
-    return ImageScore(name, {metric: values for metric, values in parts.items() if all(map(isfinite, values))})
+    flags = tuple(flag for flag in result.flags if flag != RESIZED)
+    return ImageScore(name, {metric: values for metric, values in parts.items() if all(map(isfinite, values))}, flags)
 
 
 def summarize(images: Sequence[ImageScore], labels: str, worst: tuple[Picture, ...] = ()) -> Quality:

@@ -55,6 +55,13 @@ class Shown:
     picture: Picture
     items: tuple[Item, ...]
 
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """What the runtime found odd about the image."""
+        quality = self.item.entry.row.quality
+        images = quality.images if quality else ()
+        return next((image.flags for image in images if image.name == self.picture.image), ())
+
 
 def render(shown: Sequence[Entry], absent: Sequence[Absent] = (), answer: Choice | None = None) -> str:
     """The page as text. answer : that it begins with"""

@@ -36,6 +36,19 @@ def _of_report(report: Report) -> Iterator[str]:
         yield f"{report.constrained.label} on {report.device.cpu}: no figures of the device it resembles"
     for warning in report.warnings:
         yield f"{report.device_id}: {warning}"
+    if words := _flagged(report):
+        yield f"{report.device_id}: {words}"
+
+
+def _flagged(report: Report) -> str:
+    """The images that the runtime flags, of the row that has most of them; nothing where there are none."""
+    found = [row.quality for row in report.rows if row.quality and row.quality.flagged]
+    if not found:
+        return ""
+    most = max(found, key=lambda quality: sum(bool(image.flags) for image in quality.images))
+    flags = ", ".join(f"{flag} {count}" for flag, count in most.flagged.items())
+    odd = sum(bool(image.flags) for image in most.images)
+    return f"{odd} of {len(most.images)} scored images have flags ({flags}): check the results on them"
 
 
 def images_of(report: Report) -> tuple[str, int] | str:

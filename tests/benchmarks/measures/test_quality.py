@@ -2,6 +2,7 @@
 
 import base64
 import io
+from dataclasses import replace
 
 import numpy as np
 from PIL import Image
@@ -40,6 +41,13 @@ def test_an_image_without_a_value_leaves_its_metric_out():
     assert score.value("hd95_px") is None
     assert score.value("dice") == 0.0
     assert "hd95_px" not in summarize([score], "nuclei").metrics
+
+
+def test_the_flags_of_the_images_are_kept_and_counted():
+    odd = replace(found(blobs()), frame_flags=("uneven", "resized"))
+    images = [score_image("a", blobs(), odd), score_image("b", blobs(), odd), score_image("c", blobs(), found(blobs()))]
+    assert [image.flags for image in images] == [("uneven",), ("uneven",), ()]  # to resize is nothing odd
+    assert summarize(images, "nuclei").flagged == {"uneven": 2}
 
 
 def test_shares_of_objects_are_pooled_and_all_else_is_a_mean():

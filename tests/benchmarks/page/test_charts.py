@@ -1,5 +1,7 @@
 """The Pareto front holds what nothing dominates, and nothing else."""
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -35,3 +37,12 @@ def test_the_stages_of_a_frame_go_on_to_its_objects(make_report):
 
 def test_the_page_says_until_where_its_frames_were_timed(make_report):
     assert "p50 of a frame until objects" in page.render(table.entries([make_report()]))
+
+
+def test_a_worst_image_shows_its_flags(make_report):
+    plain = make_report(pictures=True)
+    quality = plain.rows[0].quality
+    images = tuple(replace(image, flags=("uneven", "<b>")) for image in quality.images)
+    odd = replace(plain, rows=(replace(plain.rows[0], quality=replace(quality, images=images)),))
+    assert "; flags: uneven, &lt;b&gt;</figcaption>" in page.render(table.entries([odd]))
+    assert "; flags: " not in page.render(table.entries([plain]))

@@ -142,6 +142,22 @@ def test_a_dice_that_does_not_follow_from_its_images_is_refused(report: Report, 
             read_report(tmp_path / "better.json")
 
 
+def test_flagged_images_are_told_with_every_table(report: Report, tmp_path: Path):
+    parts = {"dice": (1.0, 1.0, 1.0)}
+    images = [
+        ImageScore("a", parts, ("uneven", "scale_unseen")),
+        ImageScore("b", parts, ("uneven",)),
+        ImageScore("c", parts),
+    ]
+    rows = (replace(report.rows[0], quality=summarize_quality(images, "nuclei")),)
+    flagged = replace(report, rows=rows, data=replace(report.data, images=3))
+    write_report(tmp_path / "flagged.json", flagged)
+    read = read_report(tmp_path / "flagged.json")
+    words = "2 of 3 scored images have flags (uneven 2, scale_unseen 1): check the results on them"
+    assert warnings.of_reports([read]).count(f"{read.device_id}: {words}") == 1
+    assert words not in " ".join(warnings.of_reports([report]))
+
+
 def test_parts_that_no_metric_gives_are_refused(report: Report, tmp_path: Path):
     score = ImageScore("a", {"dice": (1.0, 1.0, 1.0)})
     quality = summarize_quality([score], "nuclei")
