@@ -375,6 +375,11 @@ class Manifest(Record):
         """Meaning of the channels of the output, in order."""
         return self.outputs[0].meaning
 
+    @property
+    def finds_cells(self) -> bool:
+        """Whether its accuracy was measured on whole cells, and not on nuclei."""
+        return self.accuracy is not None and self.accuracy.labels == "cells"
+
     @classmethod
     def from_json(cls, text: str) -> Manifest:
         """Parse manifest.json. InputError names the dotted field, or the schema version that is not known."""

@@ -15,7 +15,7 @@ pixel_size     the pixels are far from the student's size, and the frame was not
 resized        the frame was segmented at another size; see result.scale
 scale_unseen   the size of the objects could not be seen in the frame: give the diameter
 object_size    the objects found are far smaller or larger than those that the student was made for
-shattered      most objects touch others and are far smaller than the rest: larger ones came apart
+shattered      nuclei share much of their outlines with others: larger ones came apart
 """
 
 from __future__ import annotations

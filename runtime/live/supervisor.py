@@ -323,6 +323,7 @@ class Supervisor:
             frame_flags=answer.flags,
             scale=scale,
             object_diameter=link.manifest.object_diameter,
+            finds_cells=link.manifest.finds_cells,
             labelled=(copy(start + places.labels(pixels), picture.shape, np.int32), count) if has_labels else None,
             measured=copy(start + places.table(pixels), (count,), TABLE) if self._until == "objects" else None,
             ids=copy(start + places.ids(pixels), (count,), np.int64) if has_ids else None,

@@ -22,8 +22,13 @@ BEYOND = 1.25  # times the student's range of diameters
 SHARED = 0.3  # of the pixel sides between an object and what is not it, those that are another object's
 
 
-def object_flags(labels: NDArray[np.int32], count: int, factor: float, size: ObjectSize | None) -> tuple[str, ...]:
-    """The flags of a label image, int32 (H, W), whose student saw it resized by `factor`."""
+def object_flags(
+    labels: NDArray[np.int32], count: int, factor: float, size: ObjectSize | None, finds_cells: bool = False
+) -> tuple[str, ...]:
+    """The flags of a label image, int32 (H, W), whose student saw it resized by `factor`.
+
+    finds_cells : whole cells touch each other all over a tissue: that says nothing about them
+    """
     if count < FEWEST:
         return ()
     flags: list[str] = []
@@ -32,7 +37,7 @@ def object_flags(labels: NDArray[np.int32], count: int, factor: float, size: Obj
         on_its_grid = diameter * factor
         if not size.low_px / BEYOND <= on_its_grid <= size.high_px * BEYOND:
             flags.append(OBJECT_SIZE)
-    if shared_outline(labels) > SHARED:
+    if not finds_cells and shared_outline(labels) > SHARED:
         flags.append(SHATTERED)
     return tuple(flags)
 

@@ -51,6 +51,7 @@ class FramePath:
     object_diameter, pixel_size_um : what the student was made for; None where it does not say
     intensity : what its frames looked like, for the flags
     run_tile : float32 (1, 1, h, w) in [0, 1] to float32 (1, outputs, h, w)
+    finds_cells : whether it was scored on whole cells
     at_once : how many tiles run at the same time; threads : at most so many make labels and tables
     """
 
@@ -64,6 +65,7 @@ class FramePath:
     pixel_size_um: float | None
     intensity: Intensity | None
     run_tile: Callable[[NDArray[np.float32]], NDArray[np.float32]]
+    finds_cells: bool = False
     at_once: int = 1
     threads: int = 1
 
@@ -87,6 +89,7 @@ class FramePath:
             manifest.pixel_size_um,
             manifest.intensity,
             run_tile,
+            manifest.finds_cells,
             at_once,
             threads,
         )
@@ -127,6 +130,7 @@ class FramePath:
             frame=frame,
             scale=scale,
             object_diameter=self.object_diameter,
+            finds_cells=self.finds_cells,
             threads=self.threads,
         )
 

@@ -30,6 +30,7 @@ class Segmentation:
     frame : the frame itself, not a copy, for the intensities in objects(); None where it was not kept
     scale : what the frame was resized by before the student saw it, and why
     object_diameter : what the student was made for; None where it does not say
+    finds_cells : whether the student was scored on whole cells
     threads : at most so many make the labels and the table, which are the same with any number
     """
 
@@ -42,6 +43,7 @@ class Segmentation:
     frame: Frame | None = field(default=None, repr=False)
     scale: Scale = AS_IT_IS
     object_diameter: ObjectSize | None = None
+    finds_cells: bool = False
     threads: int = field(default=1, repr=False)
 
     @property
@@ -83,7 +85,8 @@ class Segmentation:
 
     @cached_property
     def _object_flags(self) -> tuple[str, ...]:
-        return object_flags(self.labels(), self._labelled[1], self.scale.factor, self.object_diameter)
+        labels, count = self.labels(), self._labelled[1]
+        return object_flags(labels, count, self.scale.factor, self.object_diameter, self.finds_cells)
 
     @cached_property
     def _labelled(self) -> tuple[NDArray[np.int32], int]:

@@ -38,6 +38,11 @@ def test_objects_that_are_parts_of_each_other_are_shattered():
     assert flags(blocks(12, 0)) == ("shattered",)
 
 
+def test_whole_cells_that_touch_are_not_shattered():
+    labels = blocks(12, 0)
+    assert object_flags(labels, int(labels.max()), 1.0, SIZE, finds_cells=True) == ()
+
+
 def test_of_a_few_objects_nothing_is_said():
     assert flags(blocks(5, 0, count=2)) == ()
 

@@ -12,9 +12,10 @@ from pytest import approx
 
 from runtime import Execution, InputError, Scale, Segmenter, open_artifact
 from runtime import backend as backends
-from runtime.artifact.manifest import ObjectSize
+from runtime.artifact.manifest import Accuracy, ObjectSize
 from runtime.frames.resize import resize
 from runtime.objects.instances import scaled_rule
+from runtime.segmentation.path import FramePath
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -153,3 +154,13 @@ def test_maps_are_written_where_they_are_asked_for(artifact_path: Path):
         result = segment(squares(4), out=out)
     assert np.shares_memory(result.probability, out)
     assert np.isfinite(out).all()
+
+
+@pytest.mark.parametrize("labels", ["nuclei", "cells"])
+def test_the_manifest_says_whether_touching_objects_are_odd(artifact_path: Path, labels: str):
+    with Segmenter.open(artifact_path) as opened:
+        manifest = opened.manifest
+        accuracy = Accuracy("made up", labels, 1, {}, {}, 0.0, None, None, "")
+        whole = FramePath.of(replace(manifest, accuracy=accuracy), opened.run_tile)
+        assert whole(squares(1)).finds_cells == (labels == "cells")
+        assert not FramePath.of(replace(manifest, accuracy=None), opened.run_tile)(squares(1)).finds_cells
