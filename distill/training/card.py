@@ -87,10 +87,10 @@ def _use(student: Student) -> str:
 def _limits(student: Student, config: Config) -> str:
     pixel, size = student.spec.pixel_size_um, student.spec.object_diameter
     seen = OBJECTS[config.data.labels]
+    how = "give `diameter`, it cannot be seen in a frame" if size and size.certainty == 1.0 else "seen in the frame"
     scale = (
         f"- It works at objects of {size.median_px:g} pixels: frames whose objects are not between {size.low_px:g} and "
-        f"{size.high_px:g} pixels wide are resized for it (`diameter`, by default as seen in the frame), and "
-        "`result.scale` says by how much."
+        f"{size.high_px:g} pixels wide are resized for it ({how}), and `result.scale` says by how much."
         if size
         else f"- It was trained at {pixel:g} um per pixel, and between {1 / config.augment.scale:g} and "
         f"{config.augment.scale:g} times that size."

@@ -98,7 +98,9 @@ def _finish(
     log.info("choosing thresholds and scoring on %d validation images", len(data.validation))
     deployed = graph if prepared is None else prepared
     calibration = calibrate(deployed, spec, data.validation, config.data.labels)
-    spec = replace(spec, object_diameter=size and replace(size, certainty=calibration.certainty))
+    # Whole cells cannot be measured by their nuclei: on every level the network sees some of about the right size.
+    certainty = 1.0 if config.data.labels == "cells" else calibration.certainty
+    spec = replace(spec, object_diameter=size and replace(size, certainty=certainty))
     spec, curves = choose(deployed, spec, data.validation, config.data.labels)
     weights = graph_weights(deployed)
     graph.load_state_dict(weights, strict=False)  # the float graph, with the weights that both now share

@@ -66,8 +66,12 @@ class Look:
 def see(frame: Frame, limits: Limits, look: Look) -> tuple[Seen | None, bool]:
     """The size of a frame's objects, None where no level shows it, and whether any level showed an object at all.
 
+    A student that is never sure of the size, as of whole cells, is not asked.
+
     frame : ndarray of shape (H, W), uint8, uint16 or float32; limits : its intensity_range
     """
+    if look.size.certainty == 1.0:
+        return None, True
     is_anything = False
     sure = SURE if look.size.certainty is None else ALLOWANCE * look.size.certainty
     for level in LEVELS:

@@ -136,6 +136,12 @@ def test_a_student_that_is_never_surer_is_believed_where_it_says_so():
     assert see(frame, LIMITS, Look(mild, TILE, 0, 1, 0.5, Objects(0.5, 4), unsure))[0] is None
 
 
+def test_a_student_that_cannot_see_the_size_is_not_asked():
+    network, blind = Network(), ObjectSize(20.0, 12.0, 32.0, certainty=1.0)
+    assert see(discs((640, 640), 40), LIMITS, Look(network, TILE, 0, 1, 0.5, Objects(0.5, 4), blind)) == (None, True)
+    assert network.pixels == 0
+
+
 def test_certainty_is_the_distance_from_one_half():
     assert certainty(np.array([0.5, 1.0, 0.75], np.float32)) == pytest.approx(0.5)
     assert certainty(np.zeros(0, np.float32)) == 0.0
