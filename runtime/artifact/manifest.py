@@ -130,8 +130,8 @@ class ObjectSize(Record):
     median_px : what frames are resized to; low_px, high_px : objects between them are segmented as they are
     median_um : the same as median_px in micrometres, None where it is not known
     certainty : how sure the student is of objects of this size, 0 to 1 (runtime.segmentation.seeing.certainty), in all
-        but 5 % of the validation frames; None where it was not measured; 1 where it cannot be seen, as that of whole cells
-        by their nuclei
+        but 5 % of the validation frames; None where it was not measured; 1 where no frame shows the size, as that of
+        whole cells
     """
 
     median_px: float
