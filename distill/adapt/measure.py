@@ -145,7 +145,6 @@ def score_round(
     data: str,
     labels: str,
     drawings: Path,
-    step: Callable[[], None] = lambda: None,
 ) -> Scores:
     """Every candidate on the held-out images of a round: int8, the scale as it is seen in the frame.
 
@@ -169,7 +168,6 @@ def score_round(
             drawn[one] = found
         names.append(sample.name)
         save_drawing(drawings / f"{sample.name}.npz", drawn)
-        step()
     return Scores(tuple(names), parts)
 
 

@@ -354,11 +354,6 @@ def counts_by_size(truth: Labels, labels: Labels) -> NDArray[np.int64]:
     return np.stack([matched, invented, _histogram(true) - matched], axis=1)
 
 
-def _size_of(areas: NDArray[np.int64]) -> NDArray[np.intp]:
-    """0, 1 or 2 for objects of these areas in pixels."""
-    return np.digitize(2 * np.sqrt(areas / math.pi), BOUNDS_PX)
-
-
 def _histogram(sizes: NDArray[np.intp]) -> NDArray[np.int64]:
     return np.bincount(sizes, minlength=len(SIZES)).astype(np.int64)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import time
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
@@ -35,8 +34,6 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 RESULTS = "rows"
-
-log = logging.getLogger(__name__)
 
 
 def run(job: Job, study: Config, out: Path) -> dict[str, Any]:
