@@ -161,11 +161,7 @@ class Loss(Protocol):
 
 
 REGISTRY: Registry[Loss] = Registry("losses", __name__, "LOSS")
-
-
-def names() -> tuple[str, ...]:
-    """Names of the losses; imports none of them."""
-    return REGISTRY.names()
+names = REGISTRY.names
 
 
 def names_by_role(role: Role) -> list[str]:

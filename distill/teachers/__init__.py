@@ -104,15 +104,7 @@ class TeacherKind:
 
 REGISTRY: Registry[TeacherKind] = Registry("teachers", __name__, "TEACHER")
 
-
-def names() -> tuple[str, ...]:
-    """Names of the teachers there are; imports none of them."""
-    return REGISTRY.names()
-
-
-def load(name: str) -> TeacherKind:
-    """The kind of teacher called ``name``; InputError lists the names when there is none."""
-    return REGISTRY.load(name)
+names, load = REGISTRY.names, REGISTRY.load
 
 
 def options_of(section: TeacherSection) -> Any:

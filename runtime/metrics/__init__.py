@@ -166,17 +166,8 @@ class MetricScore(Record):
 
 
 METRICS: Registry[Metric] = Registry("metrics", f"{__name__}.measures", "METRIC")
+names, load = METRICS.names, METRICS.load
 HEADLINES = ("dice", "ap50")  # what narrow tables show; the first one ranks images and models
-
-
-def names() -> tuple[str, ...]:
-    """The metrics, by name."""
-    return METRICS.names()
-
-
-def load(name: str) -> Metric:
-    """The metric of this name; InputError lists the names when there is none."""
-    return METRICS.load(name)
 
 
 def parts_of(image: Comparison) -> dict[str, Parts]:
