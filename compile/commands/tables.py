@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from compile.accuracy.sensitivity import Effect, Sensitivity
     from compile.accuracy.verify import Matrix
     from compile.auto import Step
-    from compile.target import Report
+    from compile.target import TargetReport
     from runtime.artifact.artifact import Artifact
 
 LAYERS = 12  # that are printed; all are in the file of --json
@@ -51,7 +51,7 @@ def artefacts_table(artifacts: Sequence[Artifact]) -> Table:
     return table
 
 
-def report_table(report: Report) -> Table:
+def report_table(report: TargetReport) -> Table:
     """A table of a target's own."""
     table = table_of(*(column.replace(" ", "\n", 1) for column in report.columns))
     for row in report.rows:

@@ -28,7 +28,7 @@ TAUGHT = 0.5  # how often an image labelled by another segmenter is drawn, relat
 
 
 @dataclass(frozen=True)
-class Validation:
+class ValidationPlan:
     """How students are scored on images that they were not trained on.
 
     rounds : trainings, each with one of `folds` parts of the images held out
@@ -60,7 +60,7 @@ class Validation:
         )
 
 
-def validation_of(images: int) -> Validation:
+def validation_of(images: int) -> ValidationPlan:
     """What suits so many images with labels; InputError for fewer than two."""
     if images < FEWEST:
         msg = (
@@ -69,7 +69,7 @@ def validation_of(images: int) -> Validation:
         )
         raise InputError(msg)
     folds = min(FOLDS, images)
-    return Validation(images, folds, folds if images < HOLD_OUT_FROM else 1)
+    return ValidationPlan(images, folds, folds if images < HOLD_OUT_FROM else 1)
 
 
 def starting_config(student: str, begin: Description, data: Mapping[str, Any], steps: int, seed: int = 0) -> Config:

@@ -26,7 +26,7 @@ NAME = 24  # characters of an image's name that fit above it
 
 
 @dataclass(frozen=True, eq=False)
-class Panel:
+class GalleryImage:
     """One image: float32 (H, W) in [0, 1], and the masks labelled and found (H, W)."""
 
     findings: Findings
@@ -35,7 +35,7 @@ class Panel:
     found: NDArray[np.bool_]
 
 
-def draw(panels: Sequence[Panel], title: str) -> bytes:
+def draw(panels: Sequence[GalleryImage], title: str) -> bytes:
     """A PNG; EdgescopeError when matplotlib is not installed."""
     extras.load("matplotlib", extra="distill")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -58,7 +58,7 @@ def draw(panels: Sequence[Panel], title: str) -> bytes:
     return picture.getvalue()
 
 
-def _panel(axes: Any, panel: Panel) -> None:
+def _panel(axes: Any, panel: GalleryImage) -> None:
     part = worst_part(panel.labelled != panel.found, PART)
     axes.imshow(panel.frame[part], cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     _outline(axes, panel.labelled[part], LABELLED, "solid")

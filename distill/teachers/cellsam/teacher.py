@@ -21,7 +21,7 @@ from segment_anything.utils.transforms import ResizeLongestSide
 
 from distill.networks.devices import choose
 from distill.sam import checkpoint, prompts
-from distill.sam.network import Encoded, Network
+from distill.sam.network import Encoded, SamNetwork
 from distill.sam.options import REMEDY, PromptOptions
 from runtime.errors import EdgescopeError, InputError
 from runtime.frames.normalize import check_frame
@@ -100,8 +100,8 @@ class CellSam:
         return model
 
     @cached_property
-    def _network(self) -> Network:
-        return Network(getattr(self._model, self._used(self._model)), self.half)
+    def _network(self) -> SamNetwork:
+        return SamNetwork(getattr(self._model, self._used(self._model)), self.half)
 
     @staticmethod
     def _used(model: Any) -> str:

@@ -13,7 +13,7 @@ import torch
 
 from distill.networks.devices import choose
 from distill.sam import checkpoint, prompts
-from distill.sam.network import Network
+from distill.sam.network import SamNetwork
 from distill.sam.options import REMEDY
 from distill.sam.rgb import SCALING, Rgb
 from runtime.errors import EdgescopeError, InputError
@@ -83,9 +83,9 @@ class SamTeacher:
         return answers
 
     @cached_property
-    def network(self) -> Network:
+    def network(self) -> SamNetwork:
         """SAM on its device."""
-        return Network(self.checkpoint.load(self.device), self.half)
+        return SamNetwork(self.checkpoint.load(self.device), self.half)
 
     def _prompts(self, image: NDArray[Any], instances: NDArray[Any] | None) -> NDArray[np.float32]:
         if not self.needs_instances:
