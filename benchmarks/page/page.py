@@ -60,7 +60,7 @@ def render(shown: Sequence[TableEntry], absent: Sequence[Absent] = (), answer: C
     """The page as text. answer : that it begins with"""
     items = list_items(shown)
     every = table.columns_of_all(shown)
-    reports = list({id(entry.report): entry.report for entry in shown}.values())
+    reports = table.reports_of(shown)
     doubtful = warnings.of_reports(reports)
     style, script = _part("page.css"), _part("page.js")
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, loader=FunctionLoader(_part))
@@ -194,10 +194,8 @@ def _key_cell(column: table.Column, entry: TableEntry) -> KeyCell:
 
 def _identity(item: Item) -> str:
     """E.g. "int8, openvino, tiles of 256x256, 2 threads"; what differs from row to row is in `where`."""
-    row = item.entry.row
-    run = f"{row.precision}, run in {row.precision_hint}" if row.precision_hint else row.precision
-    backend = "failed" if row.backend is None else row.backend
-    words = [run, f"{backend} (CPU check)" if row.stand_in else backend, f"tiles of {table.tile_of(row)}"]
+    entry = item.entry
+    words = [table.precision_of(entry), table.backend_of(entry), f"tiles of {table.tile_of(entry.row)}"]
     return table.printable(", ".join([*words, *filter(None, [item.where])]))
 
 

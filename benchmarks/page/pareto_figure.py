@@ -13,7 +13,7 @@ from typing import Any
 from benchmarks.page.charts import pareto_front
 from benchmarks.report import warnings
 from benchmarks.report.report import Report
-from benchmarks.report.table import TableEntry
+from benchmarks.report.table import TableEntry, reports_of
 from benchmarks.rivals.network import NETWORK
 from benchmarks.rivals.record import NetworkResult, RivalComparison
 from runtime import metrics
@@ -71,7 +71,7 @@ def panels(shown: Sequence[TableEntry], rivals: RivalComparison | None = None) -
     InputError where the reports are of different images, where no row has both figures, and where rivals were timed on
     another machine or in another size than every row.
     """
-    reports = list({id(entry.report): entry.report for entry in shown}.values())
+    reports = reports_of(shown)
     if len({warnings.images_of(report) for report in reports}) > 1:
         msg = "The reports are of different images: their scores do not compare; draw a figure of each."
         raise InputError(msg)
@@ -122,7 +122,7 @@ def _is_rival(one: NetworkResult, tile: tuple[int, int]) -> bool:
 
 def caption(shown: Sequence[TableEntry], shown_panels: Sequence[ParetoPanel], rivals: RivalComparison | None) -> str:
     """What the figure was measured on, and what stands against it."""
-    reports = list({id(entry.report): entry.report for entry in shown}.values())
+    reports = reports_of(shown)
     drawn = sum(len(panel.points) for panel in shown_panels)
     sentences = [
         f"{_title()}: mean over {reports[0].data.images} images of {reports[0].data.spec.partition(':')[0]}, bars: 95 "

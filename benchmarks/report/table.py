@@ -79,6 +79,11 @@ def entries(reports: Sequence[Report]) -> list[TableEntry]:
     return [TableEntry(report, row, name) for report, name in named for row in report.rows]
 
 
+def reports_of(shown: Iterable[TableEntry]) -> list[Report]:
+    """The reports that rows come from, each once."""
+    return list({id(entry.report): entry.report for entry in shown}.values())
+
+
 def columns(shown: Sequence[TableEntry], absent: Sequence[Absent] = (), *, wide: bool = False) -> list[Column]:
     """The columns that tell something: device, data and student only where the rows differ in them."""
     every = [*IDENTITY, *metric_columns(shown), *COSTS]
@@ -202,8 +207,7 @@ def harmless(cell: str) -> str:
 
 def notes(shown: Sequence[TableEntry], absent: Sequence[Absent] = ()) -> list[str]:
     """The notes below a table, each once."""
-    reports = list({id(entry.report): entry.report for entry in shown}.values())
-    lines = [*(note for entry in shown for note in _notes(entry)), *warnings.of_reports(reports)]
+    lines = [*(note for entry in shown for note in _notes(entry)), *warnings.of_reports(reports_of(shown))]
     return list(dict.fromkeys([*lines, *(f"{one.device}: {one.text}" for one in absent)]))
 
 
@@ -266,12 +270,14 @@ def _counted(quality: Quality) -> str:
     return "; ".join(quality.definitions[name] for name in metrics.HEADLINES if name in quality.definitions)
 
 
-def _precision(entry: TableEntry) -> str:
+def precision_of(entry: TableEntry) -> str:
+    """The artefact's, and what it was run in where that is another one."""
     hint = entry.row.precision_hint
     return f"{entry.row.precision}, run in {hint}" if hint else entry.row.precision
 
 
-def _backend(entry: TableEntry) -> str:
+def backend_of(entry: TableEntry) -> str:
+    """What ran it, marked where that is not its own."""
     if entry.row.backend is None:
         return "failed"
     return f"{entry.row.backend} (CPU check)" if entry.row.stand_in else entry.row.backend
@@ -394,8 +400,8 @@ IDENTITY = (
     Column("data", lambda e: e.report.data.spec, always=False),
     Column("student", lambda e: e.row.student, always=False),
     Column("target", lambda e: e.row.target),
-    Column("precision", _precision),
-    Column("backend", _backend),
+    Column("precision", precision_of),
+    Column("backend", backend_of),
     Column("tile", lambda e: tile_of(e.row), always=False),
     Column("threads", lambda e: e.row.threads, always=False),
     Column("division", _division, wide=True),
