@@ -79,7 +79,7 @@ def starting_config(student: str, begin: Description, data: Mapping[str, Any], s
     """
     more = {key: begin.config[key] for key in ("augment",) if key in begin.config}
     loss: dict[str, Any] = {"supervised_options": {"dice_outputs": 1}} if begin.core == "distance" else {}
-    int8 = max(INTERVAL, round(steps / INT8_SHARE / INTERVAL) * INTERVAL) if _has_int8(begin) else 0
+    int8 = max(INTERVAL, round(steps / INT8_SHARE / INTERVAL) * INTERVAL) if begin.has_int8 else 0
     table = {
         "seed": seed,
         "student": {"init_from": student},
@@ -126,9 +126,3 @@ def check_steps(steps: int) -> int:
         msg = f"--steps is {steps}; give at least {INTERVAL}."
         raise InputError(msg)
     return max(INTERVAL, round(steps / INTERVAL) * INTERVAL)
-
-
-def _has_int8(begin: Description) -> bool:
-    from distill import students
-
-    return students.load(begin.spec.family).no_int8 is None

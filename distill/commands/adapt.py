@@ -91,7 +91,8 @@ def adapt(
         made: list[Path] = []
         report.write(result, settings, made)
         if targets := [] if target == [NONE] else target or [ALL]:
-            made = artefacts.compile_artefacts(out / flow.STUDENT, targets, _precision(begin), out / flow.ARTEFACTS)
+            precision = "int8" if begin.has_int8 else "fp16"
+            made = artefacts.compile_artefacts(out / flow.STUDENT, targets, precision, out / flow.ARTEFACTS)
             report.write(result, settings, made)
     for path in made:
         print(f"artefact: {path}")
@@ -99,12 +100,6 @@ def adapt(
     print(f"student: {out / flow.STUDENT}, report: {out / flow.REPORT} ({seconds / 60:.1f} minutes)")
     write_json(json_file, _json(result, settings, made, seconds))
     return 0
-
-
-def _precision(begin: Any) -> str:
-    from distill import students
-
-    return "int8" if students.load(begin.spec.family).no_int8 is None else "fp16"
 
 
 def _show(result: "Adapted") -> None:

@@ -222,7 +222,7 @@ class _InTorch:
     def __init__(self, student: Student | str | Path, quantized: bool) -> None:
         loaded = student if isinstance(student, Student) else load(student)
         self.name, self.lineage = loaded.spec.name, loaded.lineage
-        self.labels = str(loaded.metrics.get("labels", "nuclei"))
+        self.labels = loaded.labels
         self.precision = "int8 (fake-quantised)" if quantized else "fp32"
         self.diameters = _diameters(loaded.spec.object_diameter is not None and len(loaded.spec.channels) == 1)
         self._spec, self._graph = loaded.spec, loaded.quantized() if quantized else loaded.graph()
