@@ -166,7 +166,7 @@ def draw(shown: Sequence[TableEntry], rivals: RivalComparison | None = None, for
         )
         figure.legend(handles=handles, loc="outside right upper", frameon=False, fontsize=8)
         figure.supxlabel(
-            "\n".join(_wrapped(caption(shown, shown_panels, rivals))), x=0.01, ha="left", fontsize=7, color=INK
+            textwrap.fill(caption(shown, shown_panels, rivals), WRAP), x=0.01, ha="left", fontsize=7, color=INK
         )
         picture = io.BytesIO()
         metadata = {"Date": None, "Creator": None} if form == "svg" else {"Software": None}
@@ -229,7 +229,3 @@ def _legend(students: Sequence[str], targets: Sequence[str], precisions: Sequenc
         yield Line2D(
             [], [], linestyle="", marker="o", color=INK, fillstyle=FILLS.get(precision, "full"), label=precision
         )
-
-
-def _wrapped(text: str) -> list[str]:
-    return textwrap.wrap(text, WRAP)

@@ -212,7 +212,7 @@ def _score(this: AdaptRound, steps: int, say: Callable[[str], None]) -> Scores:
             spec, _ = measure.tuned(first, config.data.validation[0], labels)
             held_out = f"folder:{this.data}/labelled?labels={labels}&{this.part(number, held_out=True)}"
             scores = measure.score_round(first, spec, student, held_out, labels, this.work / "drawings")
-            measure.write_scores(note, scores)
+            write_bytes(note, scores.to_json())
         rounds.append(measure.Scores.read(note))
     return measure.Scores.joined(rounds)
 
@@ -245,7 +245,7 @@ def _finish(this: AdaptRound, scores: Scores, steps: int, say: Callable[[str], N
         "thresholds": curves,
     }
     lineage = adapted_lineage(student, this.survey, scores.best)
-    student = replace(measure.renamed(student, this.name), metrics=told, lineage=lineage)
+    student = replace(student, spec=replace(student.spec, name=this.name), metrics=told, lineage=lineage)
     with replacing(this.out / STUDENT) as folder:
         folder.mkdir()
         save(student, folder)
