@@ -16,6 +16,7 @@ from distill.sam import checkpoint, prompts
 from distill.sam.network import SamNetwork
 from distill.sam.options import REMEDY
 from distill.sam.rgb import SCALING, Rgb
+from distill.teachers import Teacher
 from runtime.errors import EdgescopeError, InputError
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from distill.sam.options import SamOptions
 
 
-class SamTeacher:
+class SamTeacher(Teacher):
     """The network is loaded when it is asked for the first time."""
 
     name = "sam"
@@ -56,10 +57,6 @@ class SamTeacher:
     def reference(self, sample: Sample) -> NDArray[np.int32] | None:
         """The labels that boxes and points are taken from."""
         return sample.labels_of(self.options.prompt_labels, REMEDY) if self.needs_instances else None
-
-    def probability(self, image: NDArray[Any], instances: NDArray[Any] | None = None) -> NDArray[np.float32]:
-        """See Teacher.probability."""
-        return self.probabilities([image], [instances])[0]
 
     def probabilities(
         self, images: Sequence[NDArray[Any]], instances: Sequence[NDArray[Any] | None]
