@@ -19,7 +19,7 @@ def table_of(*columns: str) -> Table:
 
 def show(table: Table, *below: str, style: str = "dim") -> None:
     """Print a table, and lines of notes below it. What they hold is text, and no markup."""
-    console, wide = Console(), Console(width=WIDEST)
+    console, wide = Console(), Console(width=WIDEST, markup=False)
     needed = Measurement.get(wide, wide.options, table).maximum  # a narrow terminal wraps it, but no figure is cut
     Console(width=max(console.width, needed), markup=False).print(table)
     for line in below:
