@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from runtime.commands import command_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
 SEVERAL_VALUES = frozenset({"--artifact", "--images"})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the exit code is 0 done, 1 a measurement failed, 2 the call or its input was wrong."""
-    return command_line.run(_app, "benchmarks", "bench", spread(sys.argv[1:] if arguments is None else arguments))
-
-
-def _app() -> Callable[..., Any]:
-    from benchmarks.commands.app import app
-
-    return app
+    words = spread(sys.argv[1:] if arguments is None else arguments)
+    return command_line.run(lambda: import_module("benchmarks.commands.app").app, "benchmarks", "bench", words)
 
 
 def spread(arguments: Sequence[str]) -> list[str]:

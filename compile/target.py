@@ -51,7 +51,7 @@ class Served:
 
 
 @dataclass(frozen=True)
-class Report:
+class TargetReport:
     """A table of what a target measured or estimated, for the terminal and for CARD.md. lines : stand below it."""
 
     title: str
@@ -120,6 +120,6 @@ class Target:
         """The files for the device. Nothing is calibrated: the scales are the graph's. options : as `check` gave."""
         raise NotImplementedError
 
-    def reports(self, manifest: Manifest) -> Iterable[Report]:
+    def reports(self, manifest: Manifest) -> Iterable[TargetReport]:
         """Tables about one of its artefacts besides those that every artefact has."""
         return ()

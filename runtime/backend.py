@@ -175,21 +175,12 @@ class ConcurrentSession(Session, Protocol):
 
 
 BACKENDS: Registry[Backend] = Registry("backends", f"{__package__}.backends", "BACKEND")
+names, load = BACKENDS.names, BACKENDS.load  # whether or not they can run here
 
 
 def requests_of(session: Session) -> int:
     """How many threads may run a session at once."""
     return cast("ConcurrentSession", session).requests if hasattr(session, "requests") else 1
-
-
-def names() -> tuple[str, ...]:
-    """The backends there are, by name, whether or not they can run here."""
-    return BACKENDS.names()
-
-
-def load(name: str) -> Backend:
-    """The backend of this name; InputError lists the names when there is none."""
-    return BACKENDS.load(name)
 
 
 def find(name: str) -> Backend | None:

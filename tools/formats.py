@@ -24,7 +24,7 @@ MODULES = {".nd2": ("nd2", "readers"), ".czi": ("czifile", "readers"), ".zarr": 
 ND2 = ("Mono", "DAPI", "FITC BP", "TRITC BP")
 
 
-class View(NamedTuple):
+class FormatView(NamedTuple):
     """One scene: axes and sizes, type, least and greatest value, steps in um and s, channels, what is said besides.
 
     channel : which one is taken without being asked for: its number and name, "" where there is only one, "?" where
@@ -56,16 +56,16 @@ def _expect(
     channels: tuple[str, ...] = (),
     channel: str = "",
     note: str = "",
-) -> tuple[View, ...]:
+) -> tuple[FormatView, ...]:
     pixel = (um, um) if um else None
-    return (View(axes, shape, dtype, low, high, pixel, z_um, next(iter(more), None), channels, channel, note),)
+    return (FormatView(axes, shape, dtype, low, high, pixel, z_um, next(iter(more), None), channels, channel, note),)
 
 
 _CZI = ("ZYX", (2, 251, 251), "uint16")
 # The axes are in the order of the file: SOURCE.md writes CYX 3x512x672 for the three channels of hela-cells, which are
 # stored as colours. SOURCE.md writes 3.0 um for the CZI's steps along Z; the file itself states 3e-7 m, and "Increment"
 # 0.3, so 0.3 um.
-EXPECTED: dict[str, tuple[View, ...]] = {
+EXPECTED: dict[str, tuple[FormatView, ...]] = {
     "neubias/xy_12bit__saturated_plant.tif": _expect("YX", (512, 512), "uint16", 9, 4095, 2.486),
     "neubias/xy_16bit__nuclei_high_dynamic_range.tif": _expect("YX", (147, 149), "uint16", 233, 1867),
     "neubias/xy_16bit_calibrated__nuclei_various_shapes.tif": _expect("YX", (253, 269), "uint16", 33028, 36201, 0.2),
@@ -151,10 +151,10 @@ EXPECTED: dict[str, tuple[View, ...]] = {
 }
 
 
-def report(path: Path) -> tuple[View, ...]:
+def report(path: Path) -> tuple[FormatView, ...]:
     """What we read of a file, scene by scene; every plane is read."""
     with open_image(path) as image:
-        views: list[View] = []
+        views: list[FormatView] = []
         for number, scene in enumerate(image.scenes):
             try:
                 channel = stack_of(image, str(path), PlaneChoice(scene=number)).channel
@@ -164,11 +164,11 @@ def report(path: Path) -> tuple[View, ...]:
         return tuple(views)
 
 
-def _view(scene: Scene, channel: str) -> View:
+def _view(scene: Scene, channel: str) -> FormatView:
     planes = [scene.read(index) for index in product(*map(range, scene.loops.values()))]
     low, high = min(plane.min() for plane in planes), max(plane.max() for plane in planes)
     y, x = scene.spacing.y_um, scene.spacing.x_um
-    return View(
+    return FormatView(
         scene.axes,
         scene.shape,
         str(scene.dtype),
@@ -183,14 +183,14 @@ def _view(scene: Scene, channel: str) -> View:
     )
 
 
-def compare(expected: tuple[View, ...], found: tuple[View, ...]) -> str:
+def compare(expected: tuple[FormatView, ...], found: tuple[FormatView, ...]) -> str:
     """What differs, in words; "" where nothing does. Numbers are compared as precisely as they were written down."""
     if len(expected) != len(found):
         return f"{len(found)} scenes instead of {len(expected)}"
     return "; ".join(
         f"{name} {ours!r} instead of {right!r}"
         for one, other in zip(expected, found, strict=True)
-        for name, right, ours in zip(View._fields, one, other, strict=True)
+        for name, right, ours in zip(FormatView._fields, one, other, strict=True)
         if not _equal(name, right, ours)
     )
 
@@ -209,7 +209,7 @@ def _equal(name: str, right: object, ours: object) -> bool:
     )
 
 
-def _cell(view: View) -> str:
+def _cell(view: FormatView) -> str:
     sizes = "x".join(map(str, view.shape))
     um = "none" if view.pixel is None else f"{view.pixel[1]:.5g}"
     steps = "".join(f", {name} {step:.5g}" for name, step in (("z", view.z_um), ("t", view.t_s)) if step)

@@ -38,7 +38,7 @@ Spoil = Callable[[Image, np.random.Generator], Spoilt]
 
 
 @dataclass
-class Row:
+class SpoiltRow:
     """One way of spoiling: Dice of the unspoilt and of the spoilt images, and the flags of the latter."""
 
     clean: list[float] = field(default_factory=list[float])
@@ -202,9 +202,9 @@ def measure(
     segment: Callable[[Image], Any],
     images: Iterable[tuple[Image, NDArray[np.int32]]],
     spoilt: Mapping[str, Spoil] = SPOILT,
-) -> dict[str, Row]:
+) -> dict[str, SpoiltRow]:
     """segment : a Segmenter; images : (H, W) uint8 or uint16 and their labels."""
-    rows = {name: Row() for name in spoilt}
+    rows = {name: SpoiltRow() for name in spoilt}
     for number, (image, labels) in enumerate(images):
         clean = segment(image).mask
         for name, spoil in spoilt.items():

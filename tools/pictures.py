@@ -23,7 +23,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.inputs.pictures import overlay
-from benchmarks.inputs.source import Field
+from benchmarks.inputs.source import FieldOfView
 from distill import datasets
 from runtime import EdgescopeError, Segmenter
 from runtime.artifact.manifest import Normalization
@@ -167,7 +167,7 @@ def _objects(frame: NDArray[np.uint16], result: Segmentation) -> Image.Image:
     pixels = Image.fromarray(frame.astype(np.float32)).resize(size, Image.Resampling.BICUBIC)
     labels = Image.fromarray(result.labels()).resize(size, Image.Resampling.NEAREST)
     shown = np.asarray(pixels).clip(0, 65535).astype(np.uint16)
-    return overlay(Field("", shown, None), np.asarray(labels), enlarge=False)
+    return overlay(FieldOfView("", shown, None), np.asarray(labels), enlarge=False)
 
 
 def _grey(values: NDArray[np.float32]) -> Image.Image:

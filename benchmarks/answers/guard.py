@@ -218,7 +218,7 @@ class Guarded:
     pairs: str
     scale: float
     value: Callable[[Row], float | None]
-    change: Callable[[Row, Row, float, bool], paired.Change]
+    change: Callable[[Row, Row, float, bool], paired.PairedChange]
     timed: bool = False
 
 
@@ -231,7 +231,7 @@ def _by_round(unit: str, figure: Callable[[Round], float], *, timed: bool) -> Gu
     def value(row: Row) -> float | None:
         return float(np.median(values(row))) if row.timing else None
 
-    def change(old: Row, new: Row, level: float, relative: bool) -> paired.Change:
+    def change(old: Row, new: Row, level: float, relative: bool) -> paired.PairedChange:
         before, after = values(old), values(new)
         count = min(len(before), len(after))
         if count < paired.FEWEST:
@@ -258,7 +258,7 @@ def _by_image(name: str) -> Guarded:
         values = np.array([metric.of_image(tuple(one)) for one in parts], np.float64)
         return values[picks].mean(axis=1)
 
-    def change(old: Row, new: Row, level: float, relative: bool) -> paired.Change:
+    def change(old: Row, new: Row, level: float, relative: bool) -> paired.PairedChange:
         before, after = _paired_images(old, new, name)
 
         def worse_by(picks: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -289,10 +289,10 @@ def _paired_images(old: Row, new: Row, metric: str) -> tuple[NDArray[np.float64]
     return np.array(list(before.values()), np.float64), np.array([after[name] for name in before], np.float64)
 
 
-def _size_change(old: Row, new: Row, level: float, relative: bool) -> paired.Change:
+def _size_change(old: Row, new: Row, level: float, relative: bool) -> paired.PairedChange:
     """A file has one size: nothing about it is noise."""
     by = (new.size_bytes - old.size_bytes) / (old.size_bytes if relative else 1e6)
-    return paired.Change(by, by, by, 0.0, 1)
+    return paired.PairedChange(by, by, by, 0.0, 1)
 
 
 COSTS = {

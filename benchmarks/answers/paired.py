@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Change:
+class PairedChange:
     """An estimate, and the bounds that the truth lies below and above with `level` probability each.
 
     visible : how far beyond a limit a true change must lie to be found 8 times out of 10"""
@@ -33,7 +33,7 @@ class Change:
     pairs: int
 
 
-def of_rounds(worse: Floats, better: Floats, level: float, *, relative: bool) -> Change:
+def of_rounds(worse: Floats, better: Floats, level: float, *, relative: bool) -> PairedChange:
     """Mean change from `better` to `worse`, round by round; relative: as a share of the old figure (0.1 is 10 % more).
 
     worse, better : (rounds,) figures above 0, at least two; new and old
@@ -46,10 +46,10 @@ def of_rounds(worse: Floats, better: Floats, level: float, *, relative: bool) ->
     low, estimate, high, visible = (
         float(np.expm1(v)) for v in (change.low, change.estimate, change.high, change.visible)
     )
-    return Change(estimate, low, high, visible, count)
+    return PairedChange(estimate, low, high, visible, count)
 
 
-def of_images(statistic: Callable[[NDArray[np.int64]], Floats], count: int, level: float) -> Change:
+def of_images(statistic: Callable[[NDArray[np.int64]], Floats], count: int, level: float) -> PairedChange:
     """Change of a figure over the same images.
 
     statistic : indices of images, int64 (resamples, images), to the change of the figure over them, (resamples,)
@@ -59,7 +59,7 @@ def of_images(statistic: Callable[[NDArray[np.int64]], Floats], count: int, leve
     return _bounded(estimate, spread * (count / (count - 1)) ** 0.5, count, level)
 
 
-def widened(change: Change, slower: float, old: float, *, relative: bool) -> Change:
+def widened(change: PairedChange, slower: float, old: float, *, relative: bool) -> PairedChange:
     """The same change, where the machine itself may have made nothing of it, or as much as it became slower.
 
     slower : share by which the machine became slower; old : the old figure"""
@@ -69,12 +69,12 @@ def widened(change: Change, slower: float, old: float, *, relative: bool) -> Cha
 
     low, high = min(change.low, without(change.low)), max(change.high, without(change.high))
     own = abs(slower) if relative else abs(slower) * old
-    return Change(change.estimate, low, high, change.visible + own, change.pairs)
+    return PairedChange(change.estimate, low, high, change.visible + own, change.pairs)
 
 
-def _bounded(estimate: float, error: float, count: int, level: float) -> Change:
+def _bounded(estimate: float, error: float, count: int, level: float) -> PairedChange:
     from scipy.special import stdtrit
 
     bound = float(stdtrit(count - 1, 1 - level)) * error
     visible = bound + float(stdtrit(count - 1, POWER)) * error
-    return Change(estimate, estimate - bound, estimate + bound, visible, count)
+    return PairedChange(estimate, estimate - bound, estimate + bound, visible, count)

@@ -105,7 +105,7 @@ class LiveReport(Record):
 
 
 @dataclass
-class Phase:
+class PhaseSamples:
     """Samples of the phases of one kind: milliseconds a frame, and the camera's times of each sequence."""
 
     cost_ms: list[float] = field(default_factory=list)
@@ -153,7 +153,7 @@ def measure(
             behind.append(live.counters.seen - 1 - result.index)
         latencies.append(result.latency_ms + timed(lambda: finish(result)))
 
-    without, attached = Phase(), Phase()
+    without, attached = PhaseSamples(), PhaseSamples()
     with open_live(receive) as live:
         buffer = np.empty(stream.shape, np.uint8 if stream.bits == 8 else np.uint16)
         for _ in range(PHASES):
@@ -201,7 +201,7 @@ def finishing(until: str) -> Callable[[LiveResult], object]:
     return finish_here
 
 
-def _sequence(camera: Camera, frames: int, phase: Phase, take: Callable[[Any], object]) -> None:
+def _sequence(camera: Camera, frames: int, phase: PhaseSamples, take: Callable[[Any], object]) -> None:
     """Acquire a number of frames, handing each to `take`, whose time is the cost. Policy "stop" may end it earlier."""
     if phase.ended:
         return

@@ -22,7 +22,7 @@ BUDGET = {512: 0.10, 2048: 0.15}  # share of the total that is not inference, by
 
 
 @dataclass(frozen=True)
-class Split(Record):
+class FrameSplit(Record):
     """Milliseconds of one frame, medians over the repeats.
 
     overhead : share of the time until the maps or the mask that is not inference, 0 to 1
@@ -44,14 +44,16 @@ class Split(Record):
         return None if budget is None else self.overhead <= budget
 
 
-def measure(artifact: Artifact, sides: Sequence[int], repeats: int, threads: int | None, until: str) -> list[Split]:
+def measure(
+    artifact: Artifact, sides: Sequence[int], repeats: int, threads: int | None, until: str
+) -> list[FrameSplit]:
     """Segment square uint16 frames of discs like nuclei, of each side; see `stages` for how a frame is taken apart."""
     segment, watch = stages.open_watched(artifact, Execution(threads=threads))
     with segment:
         return [_split(segment, watch, side, repeats, until) for side in sides]
 
 
-def _split(segment: Segmenter, watch: stages.Stopwatch, side: int, repeats: int, until: str) -> Split:
+def _split(segment: Segmenter, watch: stages.Stopwatch, side: int, repeats: int, until: str) -> FrameSplit:
     frame = draw_frame((side, side), 16, seed=0)
     warm_up(lambda: stages.run_until(segment, frame, until))
     parts = [stages.split(segment, watch, frame, until) for _ in range(repeats)]
@@ -62,7 +64,7 @@ def _split(segment: Segmenter, watch: stages.Stopwatch, side: int, repeats: int,
         _median(getattr(part, name) for part in parts) for name in ("postprocess", "labels", "objects")
     )
     maps = total - (labels or 0.0) - (objects or 0.0)
-    return Split(side, pre, infer, post, labels, objects, total, (maps - infer) / maps)
+    return FrameSplit(side, pre, infer, post, labels, objects, total, (maps - infer) / maps)
 
 
 def _median(values: Iterable[float | None]) -> float | None:

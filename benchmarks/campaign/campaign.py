@@ -21,10 +21,10 @@ from benchmarks.host.profiles import held_back
 from benchmarks.host.sensors import meter
 from benchmarks.inputs.artifacts import name_of, open_artifacts, unique_names
 from benchmarks.inputs.pictures import contact_sheet
-from benchmarks.inputs.source import Data, Selection, Source
+from benchmarks.inputs.source import Data, ImageSource, Selection
 from benchmarks.inputs.stream import CameraStream, draw_frame
 from benchmarks.measures.figures import OBJECTS, Energy, Quality, Round, Sustained, Throughput, check_until
-from benchmarks.measures.job import Job, Task
+from benchmarks.measures.job import MeasureJob, Task
 from benchmarks.measures.process import in_fresh_process
 from benchmarks.measures.quality import Score
 from benchmarks.measures.timing import combine, typical_memory
@@ -161,7 +161,7 @@ def steps(artifacts: Sequence[Artifact], plan: RunPlan) -> int:
     return len(list_variants(artifacts, plan, fingerprint())) * (1 + plan.rounds + len(_extras(plan)))
 
 
-def measure(artifacts: Sequence[Artifact], source: Source, data: Data, plan: RunPlan, step: Step) -> Report:
+def measure(artifacts: Sequence[Artifact], source: ImageSource, data: Data, plan: RunPlan, step: Step) -> Report:
     """The same, of opened artefacts on chosen images."""
     device = fingerprint()
     before = calibrate()
@@ -218,8 +218,8 @@ def list_variants(artifacts: Sequence[Artifact], plan: RunPlan, device: Device) 
     return [replace(variant, name=name) for variant, name in zip(variants, names, strict=True)]
 
 
-def _job(variant: Variant, source: Source, plan: RunPlan, frame: Path) -> Job:
-    return Job(
+def _job(variant: Variant, source: ImageSource, plan: RunPlan, frame: Path) -> MeasureJob:
+    return MeasureJob(
         name=variant.name,
         artifact=str(variant.artifact.path),
         execution=replace(plan.execution, precision_hint=variant.precision_hint, device=variant.device),
@@ -237,7 +237,7 @@ def _job(variant: Variant, source: Source, plan: RunPlan, frame: Path) -> Job:
     )
 
 
-def _all_scored(variants: list[Variant], jobs: list[Job], step: Step) -> tuple[list[Row], str | None]:
+def _all_scored(variants: list[Variant], jobs: list[MeasureJob], step: Step) -> tuple[list[Row], str | None]:
     """The rows with their quality, and what all of them were measured on; a row that read other images is an error."""
     rows: list[Row] = []
     contents: list[str] = []
@@ -250,7 +250,7 @@ def _all_scored(variants: list[Variant], jobs: list[Job], step: Step) -> tuple[l
     return rows, next(iter(contents), None)
 
 
-def _scored(variant: Variant, job: Job, step: Step) -> tuple[Row, str | None]:
+def _scored(variant: Variant, job: MeasureJob, step: Step) -> tuple[Row, str | None]:
     step(f"{variant.name}: quality")
     manifest = variant.artifact.manifest
     row = Row(
@@ -304,7 +304,7 @@ def _with_mismatch(quality: Quality | None, learnt: str | None) -> Quality | Non
 
 
 def time_rows(
-    rows: list[Row], jobs: list[Job], plan: RunPlan, frame_shape: tuple[int, ...], step: Step
+    rows: list[Row], jobs: list[MeasureJob], plan: RunPlan, frame_shape: tuple[int, ...], step: Step
 ) -> tuple[list[Row], str | None]:
     """Time the rows whose own backend runs here. The first of them is the reference."""
     rows = list(rows)
@@ -325,7 +325,7 @@ def time_rows(
     return rows, rows[finished[0][0]].name if finished else None
 
 
-def _more(row: Row, job: Job, plan: RunPlan, step: Step) -> Row:
+def _more(row: Row, job: MeasureJob, plan: RunPlan, step: Step) -> Row:
     """What is measured once, after the rounds, in a process of its own each: rates, a sustained run, energy."""
     missing = {name: reason for name, reason in REASONS.items() if name not in _extras(plan)}
     if row.stand_in or row.timing is None:

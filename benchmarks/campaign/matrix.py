@@ -16,7 +16,7 @@ from typing import Any
 from benchmarks.campaign import campaign
 from benchmarks.host.fingerprint import fingerprint
 from benchmarks.inputs.compiled import check_compiler, code_digest, compile_artifact, student_folder, targets
-from benchmarks.inputs.source import Content, Data, Selection, Source
+from benchmarks.inputs.source import Content, Data, ImageSource, Selection
 from benchmarks.measures.figures import OBJECTS, check_until
 from benchmarks.measures.kept import Kept, keeping
 from benchmarks.report.files import write_report
@@ -125,7 +125,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Outcome(Record):
+class CellOutcome(Record):
     """What became of a cell: "done", "skipped" (left out or refused, by the reason) or "failed" (by the error)."""
 
     cell: str
@@ -139,10 +139,10 @@ class Summary(Record):
     """All cells, in the order of the file."""
 
     schema_version: int
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[CellOutcome, ...]
 
     @property
-    def failed(self) -> tuple[Outcome, ...]:
+    def failed(self) -> tuple[CellOutcome, ...]:
         """The cells with an error."""
         return tuple(outcome for outcome in self.outcomes if outcome.state == "failed")
 
@@ -205,7 +205,7 @@ def _run(matrix: Matrix, out: Path, step: Step) -> tuple[Summary, Report | None]
             ready = {cell: one for cell in group if isinstance(one := made[cell.key], Artifact)}
             reports |= _measured(matrix, ready, images, out / KEPT, step)
     outcomes = [
-        Outcome(cell.name, "skipped", reason, None)
+        CellOutcome(cell.name, "skipped", reason, None)
         if reason
         else _outcome(cell, made[cell.key], reports.get(cell), out)
         for cell, reason in matrix.all_cells().items()
@@ -229,7 +229,7 @@ def make(key: Key, folder: Path, step: Step) -> Made:
 
 
 def _measured(
-    matrix: Matrix, ready: Mapping[Cell, Artifact], images: tuple[Source, Data], folder: Path, step: Step
+    matrix: Matrix, ready: Mapping[Cell, Artifact], images: tuple[ImageSource, Data], folder: Path, step: Step
 ) -> dict[Cell, Report]:
     """A report for each cell; its speed refers to the group's first, in the same rounds."""
     if not ready:
@@ -280,14 +280,14 @@ def merge(reports: Mapping[Cell, Report]) -> Report | None:
     ).sealed()
 
 
-def _outcome(cell: Cell, made: Made, report: Report | None, out: Path) -> Outcome:
+def _outcome(cell: Cell, made: Made, report: Report | None, out: Path) -> CellOutcome:
     """Write the cell's report, if it has one, and say what became of it."""
     if not report:
-        return Outcome(cell.name, "skipped" if isinstance(made, InputError) else "failed", str(made), None)
+        return CellOutcome(cell.name, "skipped" if isinstance(made, InputError) else "failed", str(made), None)
     place = f"{CELLS}/{cell.name}.json"
     write_report(out / place, report)
     (row,) = report.rows
-    return Outcome(cell.name, "failed" if row.error else "done", row.error, place)
+    return CellOutcome(cell.name, "failed" if row.error else "done", row.error, place)
 
 
 def _check_list(name: str, values: Sequence[object], choices: Sequence[str] | None) -> None:

@@ -111,7 +111,7 @@ class RemotePlan:
 
 
 @dataclass(frozen=True)
-class Stage:
+class RemoteStage:
     """One command. remedy: what to do when it fails."""
 
     what: str
@@ -150,13 +150,13 @@ def run(plan: RemotePlan, out: Path, step: Step) -> Report:
     return report
 
 
-def stages(plan: RemotePlan, report: Path) -> list[Stage]:
+def stages(plan: RemotePlan, report: Path) -> list[RemoteStage]:
     """Every command, in order: what a dry run prints."""
     last = [] if plan.keep else [removal(plan)]
     return [*preparation(plan), measurement(plan), retrieval(plan, report), *last]
 
 
-def preparation(plan: RemotePlan) -> list[Stage]:
+def preparation(plan: RemotePlan) -> list[RemoteStage]:
     """Reach the device, copy, install."""
     ssh, folder = plan.connection.ssh, plan.folder
     python = shlex.quote(plan.python)
@@ -164,23 +164,23 @@ def preparation(plan: RemotePlan) -> list[Stage]:
     places = " ".join(shlex.quote(place) for place in (*numbered, f"{folder}/data", f"{folder}/wheels"))
     disk = "Is the disk of the device full, or its home folder not yours to write?"
     steps = [
-        Stage("reach the device", ssh(f"{python} -c {shlex.quote(PROBE)}"), "Does --python name a Python there?"),
-        Stage("make a folder", ssh(f"umask 077 && mkdir -p {places}"), disk),
+        RemoteStage("reach the device", ssh(f"{python} -c {shlex.quote(PROBE)}"), "Does --python name a Python there?"),
+        RemoteStage("make a folder", ssh(f"umask 077 && mkdir -p {places}"), disk),
     ]
     for path, place in zip(plan.artifacts, numbered, strict=True):
-        steps.append(Stage("copy the artefact", plan.connection.scp_to([path.resolve()], place), disk))
+        steps.append(RemoteStage("copy the artefact", plan.connection.scp_to([path.resolve()], place), disk))
     if data := _data_to_copy(plan):
-        steps.append(Stage("copy the images", plan.connection.scp_to(data, f"{folder}/data"), disk))
+        steps.append(RemoteStage("copy the images", plan.connection.scp_to(data, f"{folder}/data"), disk))
     if plan.wheel:
         wheels = [plan.wheel.resolve()]
         if plan.wheelhouse:
             wheels += sorted(path.resolve() for path in plan.wheelhouse.glob("*.whl") if path.name != plan.wheel.name)
-        steps.append(Stage("copy the wheel", plan.connection.scp_to(wheels, f"{folder}/wheels"), disk))
+        steps.append(RemoteStage("copy the wheel", plan.connection.scp_to(wheels, f"{folder}/wheels"), disk))
         steps += _installation(plan, plan.wheel.name)
     return steps
 
 
-def _installation(plan: RemotePlan, wheel: str) -> list[Stage]:
+def _installation(plan: RemotePlan, wheel: str) -> list[RemoteStage]:
     """An environment in the folder, and the thin wheel in it; one that a kept folder has is used again."""
     system = "--system-site-packages " if plan.system_packages else ""
     make = f"{shlex.quote(plan.python)} -m venv {system}venv"
@@ -191,12 +191,12 @@ def _installation(plan: RemotePlan, wheel: str) -> list[Stage]:
     again = f"{pip} --no-index --no-deps --force-reinstall {shlex.quote(f'./wheels/{wheel}')}"
     cd = f"cd {plan.folder}"
     return [
-        Stage(
+        RemoteStage(
             "make an environment",
             plan.connection.ssh(f"{cd} && {{ test -x venv/bin/python || {make}; }}"),
             "On Debian, Ubuntu and Jetson, install it there: sudo apt install python3-venv",
         ),
-        Stage(
+        RemoteStage(
             "install",
             plan.connection.ssh(f"{cd} && {pip} {where}{requirement} && {again}"),
             "A device without a package index needs --wheelhouse DIR, or --no-install where all is there.",
@@ -213,7 +213,7 @@ def needs_system(path: Path) -> bool:
     return backends.load(open_artifact(path).manifest.backend).from_system
 
 
-def measurement(plan: RemotePlan) -> Stage:
+def measurement(plan: RemotePlan) -> RemoteStage:
     """`benchmarks run` there, its output in a log."""
     python = "venv/bin/python" if plan.wheel else shlex.quote(plan.python)
     artifacts = [f"artifacts/{number}/{path.resolve().name}" for number, path in enumerate(plan.artifacts)]
@@ -224,17 +224,17 @@ def measurement(plan: RemotePlan) -> Stage:
     words += ["--out", "report.json", *plan.options]
     call = f"{python} -m benchmarks run {' '.join(map(shlex.quote, words))}"
     script = f"cd {plan.folder} && rm -f report.json && {call} > run.log 2>&1"
-    return Stage("measure", plan.connection.ssh(script), "Its log is above.")
+    return RemoteStage("measure", plan.connection.ssh(script), "Its log is above.")
 
 
-def retrieval(plan: RemotePlan, path: Path) -> Stage:
+def retrieval(plan: RemotePlan, path: Path) -> RemoteStage:
     """The report, from there to here."""
-    return Stage("fetch the report", plan.connection.scp_from(f"{plan.folder}/report.json", path), "")
+    return RemoteStage("fetch the report", plan.connection.scp_from(f"{plan.folder}/report.json", path), "")
 
 
-def removal(plan: RemotePlan) -> Stage:
+def removal(plan: RemotePlan) -> RemoteStage:
     """Nothing stays on the device."""
-    return Stage("clean up", plan.connection.ssh(f"rm -rf -- {plan.folder}"), "")
+    return RemoteStage("clean up", plan.connection.ssh(f"rm -rf -- {plan.folder}"), "")
 
 
 def _data_to_copy(plan: RemotePlan) -> list[Path]:
@@ -299,7 +299,7 @@ def _measured(plan: RemotePlan) -> tuple[Report, bytes]:
         if ended.returncode in (0, 1):
             _do(plan, retrieval(plan, path))
         if not path.exists():
-            log = _do(plan, Stage("log", plan.connection.ssh(f"tail -n {TAIL} {plan.folder}/run.log"), "")).stdout
+            log = _do(plan, RemoteStage("log", plan.connection.ssh(f"tail -n {TAIL} {plan.folder}/run.log"), "")).stdout
             lines = [line.strip() for line in log.splitlines() if line.strip()]
             errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
             reason = errors[-1] if errors else " / ".join(lines) or "it printed nothing"
@@ -308,7 +308,7 @@ def _measured(plan: RemotePlan) -> tuple[Report, bytes]:
         return read_report(path), path.read_bytes()
 
 
-def _output(plan: RemotePlan, stage: Stage) -> str:
+def _output(plan: RemotePlan, stage: RemoteStage) -> str:
     """What a command printed; an error that names the step, what was said, and the next step."""
     ended = _do(plan, stage)
     if ended.returncode == 0:
@@ -321,7 +321,7 @@ def _output(plan: RemotePlan, stage: Stage) -> str:
     raise EdgescopeError(msg)
 
 
-def _do(plan: RemotePlan, stage: Stage) -> "programs.Ended[str]":
+def _do(plan: RemotePlan, stage: RemoteStage) -> "programs.Ended[str]":
     """Run it; EdgescopeError where OpenSSH itself failed: no such host, not let in, an unknown key, a lost line."""
     ended = programs.run(stage.command)
     if ended.returncode == CONNECTION_FAILED:

@@ -24,7 +24,7 @@ LEAST_MB = 64  # Python and numpy alone take this much
 
 
 @dataclass(frozen=True)
-class Profile:
+class MachineProfile:
     """cores : at most; memory_mb : of each measuring process; like : what has as much of them"""
 
     cores: int
@@ -33,11 +33,11 @@ class Profile:
 
 
 PROFILES = {
-    "1-core-512mb": Profile(1, 512, "a small embedded host"),
-    "2-cores-2gb": Profile(2, 2000, "an older microscope PC under load"),
-    "4-cores-2gb": Profile(4, 2000, "a Raspberry Pi 4 with 2 GB"),
-    "4-cores-4gb": Profile(4, 4000, "a Raspberry Pi 5 with 4 GB"),
-    "6-cores-8gb": Profile(6, 8000, "the processor of a Jetson Orin Nano, without its GPU"),
+    "1-core-512mb": MachineProfile(1, 512, "a small embedded host"),
+    "2-cores-2gb": MachineProfile(2, 2000, "an older microscope PC under load"),
+    "4-cores-2gb": MachineProfile(4, 2000, "a Raspberry Pi 4 with 2 GB"),
+    "4-cores-4gb": MachineProfile(4, 4000, "a Raspberry Pi 5 with 4 GB"),
+    "6-cores-8gb": MachineProfile(6, 8000, "the processor of a Jetson Orin Nano, without its GPU"),
 }
 
 
@@ -51,7 +51,7 @@ def constraint(profile: str | None, cores: int | None, memory_mb: int | None) ->
         listed = "; ".join(f"{name} ({one.like})" for name, one in PROFILES.items())
         msg = f"There is no profile {profile!r}; there are {listed}."
         raise InputError(msg)
-    chosen = PROFILES[profile] if profile else Profile(cores or usable_cores(), memory_mb, "")
+    chosen = PROFILES[profile] if profile else MachineProfile(cores or usable_cores(), memory_mb, "")
     count, limit = cores or chosen.cores, memory_mb or chosen.memory_mb
     _check(count, limit)
     kept = tuple((psutil.Process().cpu_affinity() or [])[:count])

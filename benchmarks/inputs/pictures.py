@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from benchmarks.inputs.source import Field, Source
+from benchmarks.inputs.source import FieldOfView, ImageSource
 from runtime import Segmentation
 from runtime.artifact.manifest import Normalization
 from runtime.frames.normalize import normalize
@@ -28,7 +28,7 @@ CAPTION = 18
 SHEET_ROWS = 12
 
 
-def write_pictures(folder: Path, row: str, field: Field, result: Segmentation) -> None:
+def write_pictures(folder: Path, row: str, field: FieldOfView, result: Segmentation) -> None:
     """Write IMAGE-ROW-mask.png, at the frame's size, and IMAGE-ROW-overlay.png."""
     make_folder(folder)
     stem = f"{_file_name(field.name)}-{row}"
@@ -36,7 +36,7 @@ def write_pictures(folder: Path, row: str, field: Field, result: Segmentation) -
     overlay(field, result.labels()).save(folder / f"{stem}-overlay.png")
 
 
-def overlay(field: Field, labels: NDArray[np.int32], *, enlarge: bool = True) -> Image.Image:
+def overlay(field: FieldOfView, labels: NDArray[np.int32], *, enlarge: bool = True) -> Image.Image:
     """The frame in grey with the outline of every object found (orange), and of every one annotated (blue).
 
     enlarge : draw small frames twice as large"""
@@ -56,7 +56,7 @@ def outlines(labels: NDArray[np.int32]) -> NDArray[np.bool_]:
     return (labels > 0) & np.logical_or.reduce([labels != neighbour for neighbour in neighbours])
 
 
-def contact_sheet(folder: Path, source: Source, rows: tuple[str, ...]) -> Path:
+def contact_sheet(folder: Path, source: ImageSource, rows: tuple[str, ...]) -> Path:
     """Write contact-sheet.png: a legend, and a line for each of the first images: frame, then an overlay per row."""
     fields = [field for field, _ in zip(source, range(SHEET_ROWS), strict=False)]
     columns = ("image", *rows)
@@ -90,8 +90,8 @@ def _legend(draw: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont | ImageFont.
         left += round(18 + draw.textlength(words, font)) + 2 * MARGIN
 
 
-def _line(folder: Path, field: Field, rows: tuple[str, ...]) -> list[Image.Image]:
-    plain = overlay(Field(field.name, field.frame, None), np.zeros(field.frame.shape, np.int32))
+def _line(folder: Path, field: FieldOfView, rows: tuple[str, ...]) -> list[Image.Image]:
+    plain = overlay(FieldOfView(field.name, field.frame, None), np.zeros(field.frame.shape, np.int32))
     stem = _file_name(field.name)
     drawn = [Image.open(folder / f"{stem}-{row}-overlay.png").convert("RGB") for row in rows]
     return [_fitted(picture) for picture in (plain, *drawn)]

@@ -22,7 +22,7 @@ from runtime.records import Record
 
 
 @dataclass(frozen=True)
-class Field:
+class FieldOfView:
     """One field of view; labels are int32 (H, W), or None where there are none."""
 
     name: str
@@ -52,7 +52,7 @@ class Content:
     def __init__(self) -> None:
         self._images: list[bytes] = []
 
-    def add(self, field: Field) -> None:
+    def add(self, field: FieldOfView) -> None:
         """Take in one image."""
         digest = hashlib.sha256()
         for array in (field.frame, field.labels):
@@ -68,7 +68,7 @@ class Content:
 
 
 @dataclass(frozen=True)
-class Source(Record):
+class ImageSource(Record):
     """Either `data` with the `names` to take and the kind of `labels`, or the files of `images`."""
 
     data: str | None = None
@@ -78,19 +78,19 @@ class Source(Record):
     channel: str | None = None
     scene: str | None = None
 
-    def __iter__(self) -> Iterator[Field]:
+    def __iter__(self) -> Iterator[FieldOfView]:
         return self._samples() if self.data else self._planes()
 
-    def _samples(self) -> Iterator[Field]:
+    def _samples(self) -> Iterator[FieldOfView]:
         for sample in datasets.open(self.data or "", "test").subset(self.names):
-            yield Field(sample.name, sample.frame, sample.labels.get(self.labels or ""))
+            yield FieldOfView(sample.name, sample.frame, sample.labels.get(self.labels or ""))
 
-    def _planes(self) -> Iterator[Field]:
+    def _planes(self) -> Iterator[FieldOfView]:
         stems = unique_names(stem_of(image) for image in self.images)  # a.png, other/a.png
         choice = PlaneChoice(number_or_name(self.channel), number_or_name(self.scene))
         for path, stem in zip(self.images, stems, strict=True):
             for plane in planes_of(Path(path), choice):
-                yield Field("-".join(filter(None, (stem, plane.label))), plane.frame, None)
+                yield FieldOfView("-".join(filter(None, (stem, plane.label))), plane.frame, None)
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class Selection:
     def __post_init__(self) -> None:
         check_one(self.data, self.images)
 
-    def open(self, artifacts: Iterable[Artifact]) -> tuple[Source, Data]:
+    def open(self, artifacts: Iterable[Artifact]) -> tuple[ImageSource, Data]:
         """The images for these artefacts; InputError where none is left, and for images of no use."""
         if self.data is None:
             return self._of_files()
@@ -135,12 +135,12 @@ class Selection:
         kind = _kind_of_labels(dataset[0].labels, labels, self.data)
         left_out = {reason: count for reason, count in dataset.left_out.items() if count}
         data = Data(self.data, len(dataset), dataset.licence, dataset.description, left_out, None)
-        return Source(data=self.data, names=dataset.names, labels=kind), data
+        return ImageSource(data=self.data, names=dataset.names, labels=kind), data
 
-    def _of_files(self) -> tuple[Source, Data]:
+    def _of_files(self) -> tuple[ImageSource, Data]:
         paths = find_images(self.images)[: self.limit]
         channel, scene = (None if one is None else str(one) for one in (self.channel, self.scene))
-        source = Source(images=tuple(map(str, paths)), channel=channel, scene=scene)
+        source = ImageSource(images=tuple(map(str, paths)), channel=channel, scene=scene)
         data = Data(" ".join(self.images), _checked(source), None, f"{len(paths)} files without labels", {}, None)
         return source, data
 
@@ -159,7 +159,7 @@ def _kind_of_labels(available: Mapping[str, Any], requested: str | None, spec: s
     return requested or ("nuclei" if "nuclei" in available else next(iter(available), None))
 
 
-def _checked(source: Source) -> int:
+def _checked(source: ImageSource) -> int:
     """Check every frame before anything is measured, and return their number. InputError names the first bad frame."""
     count = 0
     for field in source:

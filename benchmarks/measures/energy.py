@@ -21,14 +21,14 @@ from benchmarks.measures.stages import run_until
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from benchmarks.measures.job import Job
+    from benchmarks.measures.job import MeasureJob
 
 IDLE_S, BUSY_S = 4.0, 6.0
 BY_FILE_S = 15.0  # idle, and busy, where a meter's file says what was taken
 LOOK_S = 0.05  # a rail is sampled, so it is asked at least this often
 
 
-def measure_energy(job: Job) -> Energy:
+def measure_energy(job: MeasureJob) -> Energy:
     """Segment frames for some seconds, after some seconds of nothing. EdgescopeError: see `source_of_energy`."""
     if job.power_csv is not None:
         return _by_file(job, PowerFile(Path(job.power_csv)))
@@ -43,7 +43,7 @@ def measure_energy(job: Job) -> Energy:
         return energy(counter.name, idle_w, busy_w, frames, monotonic() - start, frame.shape)
 
 
-def _by_file(job: Job, file: PowerFile) -> Energy:
+def _by_file(job: MeasureJob, file: PowerFile) -> Energy:
     """The same by a meter that writes a file of its own: a reading a second is enough for stretches of this length."""
     file.readings()  # refuses what is none before the time is spent
     frame = np.load(job.frame, allow_pickle=False)

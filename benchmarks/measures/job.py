@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from benchmarks.inputs.source import Source
+from benchmarks.inputs.source import ImageSource
 from benchmarks.measures.figures import OBJECTS
 from benchmarks.measures.stages import Stopwatch, open_watched
 from runtime import Segmenter, open_artifact
@@ -15,7 +15,7 @@ Task = Literal["score", "time", "throughput", "sustain", "energy"]
 
 
 @dataclass(frozen=True)
-class Job(Record):
+class MeasureJob(Record):
     """One artefact, run in one way.
 
     name : the row's; frame : a .npy file to time; pictures : the folder for them
@@ -31,7 +31,7 @@ class Job(Record):
     execution: Execution
     repeats: int
     frame: str
-    source: Source
+    source: ImageSource
     pictures: str | None
     until: str = OBJECTS
     diameter: str | None = None

@@ -22,7 +22,7 @@ from runtime.system.atomic import write_bytes
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from benchmarks.measures.job import Job, Task
+    from benchmarks.measures.job import MeasureJob, Task
 
 R = TypeVar("R", bound=Record)
 PLACES = ("name", "artifact", "frame", "pictures")  # of a job: where things are called and lie, not what they are
@@ -36,7 +36,7 @@ class Kept:
         self._context = dict(context)
         self._asked: Counter[str] = Counter()
 
-    def answer(self, task: Task, job: Job, result: type[R], measure: Callable[[], R]) -> R:
+    def answer(self, task: Task, job: MeasureJob, result: type[R], measure: Callable[[], R]) -> R:
         """The answer that is kept, or a new one. The same job asked again in one run, a round, is another question."""
         question = self._question(task, job)
         self._asked[question] += 1
@@ -49,7 +49,7 @@ class Kept:
         write_bytes(path, answer.to_json().encode())
         return answer
 
-    def _question(self, task: Task, job: Job) -> str:
+    def _question(self, task: Task, job: MeasureJob) -> str:
         manifest = open_artifact(Path(job.artifact)).manifest
         frame = hashlib.sha256(Path(job.frame).read_bytes()).hexdigest()
         conditions = {name: value for name, value in job.to_dict().items() if name not in PLACES}
@@ -69,7 +69,7 @@ def keeping(kept: Kept) -> Iterator[None]:
         _kept.reset(token)
 
 
-def answer(task: Task, job: Job, result: type[R], measure: Callable[[], R]) -> R:
+def answer(task: Task, job: MeasureJob, result: type[R], measure: Callable[[], R]) -> R:
     """The answer that is kept, where answers are; else measure."""
     kept = _kept.get()
     return kept.answer(task, job, result, measure) if kept else measure()

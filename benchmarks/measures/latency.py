@@ -48,11 +48,6 @@ class Histogram(Record):
     resolution: float
     counts: tuple[int, ...]
 
-    @property
-    def edges_ms(self) -> tuple[float, ...]:
-        """The lower edge of each bin, and the upper one of the last."""
-        return tuple(self.least_ms * (1 + self.resolution) ** k for k in range(len(self.counts) + 1))
-
 
 def timed(call: Callable[[], object]) -> float:
     """Milliseconds that one call takes; the call must return when its work is done, not before."""

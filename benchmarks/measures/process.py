@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
 
-from benchmarks.measures.job import Job, Task
+from benchmarks.measures.job import MeasureJob, Task
 from benchmarks.measures.kept import answer
 from benchmarks.measures.memory import limit_memory
 from runtime.errors import report
@@ -29,12 +29,12 @@ PERFORMERS = {
 }
 
 
-def in_fresh_process(task: Task, job: Job, result: type[R]) -> R:
+def in_fresh_process(task: Task, job: MeasureJob, result: type[R]) -> R:
     """Do a job in a process of its own; EdgescopeError says how it ended where it gave no result."""
     return answer(task, job, result, partial(measure, task, job, result))
 
 
-def measure(task: Task, job: Job, result: type[R]) -> R:
+def measure(task: Task, job: MeasureJob, result: type[R]) -> R:
     """The same, and never from what was kept."""
     with TemporaryDirectory(prefix="edgescope-bench-") as folder:
         question, place = Path(folder, "job.json"), Path(folder, "result.json")
@@ -47,7 +47,7 @@ def measure(task: Task, job: Job, result: type[R]) -> R:
 def main(task: str, question: str, place: str) -> int:
     """The child's side."""
     try:
-        job = Job.from_json(Path(question).read_text(encoding="utf-8"))
+        job = MeasureJob.from_json(Path(question).read_text(encoding="utf-8"))
         limit_memory(job.memory_limit_mb)
         Path(place).write_text(_performer(task)(job).to_json(), encoding="utf-8")
     except Exception as error:  # the edge of this process: everything becomes a line for the caller
@@ -55,7 +55,7 @@ def main(task: str, question: str, place: str) -> int:
     return 0
 
 
-def _performer(task: str) -> Callable[[Job], Record]:
+def _performer(task: str) -> Callable[[MeasureJob], Record]:
     """Imported on call: a process that times holds nothing in memory that only scoring needs."""
     module, _, name = PERFORMERS[task].partition(".")
     return getattr(import_module(f"benchmarks.measures.{module}"), name)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from benchmarks.inputs.pictures import BLUE, ORANGE, overlay, write_pictures
-from benchmarks.inputs.source import Content, Field
+from benchmarks.inputs.source import Content, FieldOfView
 from benchmarks.measures.figures import ImageScore, Picture, ProbeAgreement, Quality
 from runtime import backend as backends
 from runtime import metrics, open_artifact
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from benchmarks.measures.job import Job
+    from benchmarks.measures.job import MeasureJob
     from runtime import Segmentation, Segmenter
     from runtime.artifact.artifact import Artifact
 
@@ -55,7 +55,7 @@ class Score(Record):
     weights: int | None = field(default=None, metadata=OPTIONAL)
 
 
-def score_artifact(job: Job) -> Score:
+def score_artifact(job: MeasureJob) -> Score:
     """Replay the probes, then segment every image, with pictures if asked for."""
     with job.open() as segment:
         artifact = open_artifact(Path(job.artifact))
@@ -87,7 +87,7 @@ class Worst:
     def __init__(self) -> None:
         self.pictures: tuple[Picture, ...] = ()
 
-    def see(self, score: ImageScore, field: Field, result: Segmentation) -> None:
+    def see(self, score: ImageScore, field: FieldOfView, result: Segmentation) -> None:
         """Take in one image."""
         value = score.value(metrics.HEADLINES[0]) or 0.0
         if len(self.pictures) < WORST or value < self.pictures[-1].score:
@@ -95,10 +95,10 @@ class Worst:
             self.pictures = tuple(sorted((*self.pictures, picture), key=lambda p: (p.score, p.image))[:WORST])
 
 
-def draw(score: float, field: Field, labels: NDArray[np.int32]) -> Picture:
+def draw(score: float, field: FieldOfView, labels: NDArray[np.int32]) -> Picture:
     """The outlines as a small PNG in base64. Every n-th pixel is taken before they are drawn: they stay crisp."""
     step = -(-max(labels.shape) // PICTURE)
-    small = Field(
+    small = FieldOfView(
         field.name, field.frame[::step, ::step], None if field.labels is None else field.labels[::step, ::step]
     )
     image = overlay(small, labels[::step, ::step], enlarge=False)
@@ -117,7 +117,9 @@ def replay_probes(segment: Segmenter, artifact: Artifact) -> ProbeAgreement:
     return ProbeAgreement(len(probes), result.mask_dice, result.probability_max, result.probability_mean, within)
 
 
-def _score(segment: Segmenter, field: Field, job: Job, content: Content, worst: Worst) -> ImageScore | None:
+def _score(
+    segment: Segmenter, field: FieldOfView, job: MeasureJob, content: Content, worst: Worst
+) -> ImageScore | None:
     content.add(field)
     result = segment(field.frame)
     if job.pictures:

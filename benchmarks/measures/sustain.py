@@ -19,7 +19,7 @@ from benchmarks.measures.stages import run_until
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from benchmarks.measures.job import Job
+    from benchmarks.measures.job import MeasureJob
 
 WINDOWS = 60  # of equal length over the run; fewer where they would hold less than a second
 LEAST_WINDOWS = 5  # for a slope that has an interval
@@ -27,7 +27,7 @@ LEAST_WINDOW_S = 1.0
 CONFIDENCE = 0.95
 
 
-def sustain(job: Job) -> Sustained:
+def sustain(job: MeasureJob) -> Sustained:
     """Segment one frame again and again for `job.minutes`; sensors are read between frames, outside of their times."""
     frame = np.load(job.frame, allow_pickle=False)
     at_s: list[float] = []

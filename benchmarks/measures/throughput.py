@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from benchmarks.measures.job import Job
+    from benchmarks.measures.job import MeasureJob
 
 BATCHES = (2, 4, 8)
 REPEATS = 5
@@ -43,7 +43,7 @@ class Stream:
     EdgescopeError for a batch that the backend or the model cannot take.
     """
 
-    def __init__(self, job: Job, batch: int, requests: int) -> None:
+    def __init__(self, job: MeasureJob, batch: int, requests: int) -> None:
         artifact, execution = open_artifact(Path(job.artifact)), job.execution
         backend = backends.choose(artifact.manifest, execution.backend)
         self.batch, self.requests = batch, requests
@@ -76,7 +76,7 @@ class Stream:
         self.close()
 
 
-def measure_throughput(job: Job) -> Throughput:
+def measure_throughput(job: MeasureJob) -> Throughput:
     """All ways, one after the other, in this process."""
     tile = open_artifact(Path(job.artifact)).manifest.tile
     tiles = np.random.default_rng(SEED).random((TILES, 1, *tile), dtype=np.float32)

@@ -15,7 +15,7 @@ from benchmarks.measures.memory import Levels, taken
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from benchmarks.measures.job import Job
+    from benchmarks.measures.job import MeasureJob
     from runtime import Segmenter
 
 FRAMES_MS = 30e3  # frames are timed as often as tiles, but for no longer than this
@@ -23,7 +23,7 @@ STAGES_PER_FRAMES = 3  # a frame is taken apart once for every three that are ti
 SEED = 0
 
 
-def time_artifact(job: Job) -> Round:
+def time_artifact(job: MeasureJob) -> Round:
     """One round. Loading counts everything a host waits for: checksums, the library's import, compilation."""
     frame = np.load(job.frame, allow_pickle=False)
     before = Levels.now()

@@ -18,7 +18,7 @@ class Tick:
 
 
 @dataclass(frozen=True)
-class Axis:
+class ChartAxis:
     """From `low` to `high`; logarithmic for figures that differ by factors."""
 
     low: float
@@ -37,14 +37,14 @@ class Axis:
         return tuple(Tick(self.place(value), f"{value:.6g}") for value in values)
 
 
-def logarithmic(values: Iterable[float]) -> Axis:
+def logarithmic(values: Iterable[float]) -> ChartAxis:
     """For values above 0, with a margin at either end; at least from a fifth below to a fifth above."""
     positive = [value for value in values if value > 0] or [1.0]
     low, high = min(positive) / 1.2, max(positive) * 1.2
-    return Axis(low, high, log=True)
+    return ChartAxis(low, high, log=True)
 
 
-def linear(values: Iterable[float], floor: float | None = None, ceiling: float | None = None) -> Axis:
+def linear(values: Iterable[float], floor: float | None = None, ceiling: float | None = None) -> ChartAxis:
     """With a margin at either end, but not beyond floor and ceiling."""
     ends = list(values) or [0.0, 1.0]
     low, high = min(ends), max(ends)
@@ -52,12 +52,12 @@ def linear(values: Iterable[float], floor: float | None = None, ceiling: float |
     low, high = low - margin, high + margin
     low = low if floor is None else max(floor, low)
     high = high if ceiling is None else min(ceiling, high)
-    return Axis(low, high) if high > low else Axis(high - 1.0, high)
+    return ChartAxis(low, high) if high > low else ChartAxis(high - 1.0, high)
 
 
-def from_zero(values: Iterable[float]) -> Axis:
+def from_zero(values: Iterable[float]) -> ChartAxis:
     """For lengths, which mean something only from 0 on."""
-    return Axis(0.0, max(values, default=0.0) * (1 + MARGIN) or 1.0)
+    return ChartAxis(0.0, max(values, default=0.0) * (1 + MARGIN) or 1.0)
 
 
 def _ticks(low: float, high: float) -> list[float]:

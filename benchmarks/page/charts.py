@@ -12,9 +12,9 @@ import numpy as np
 from benchmarks.answers.keeping_up import duration
 from benchmarks.measures.figures import Quality, Stages, Sustained
 from benchmarks.measures.latency import Latency
-from benchmarks.page.axes import Axis, Tick, from_zero, linear, logarithmic
+from benchmarks.page.axes import ChartAxis, Tick, from_zero, linear, logarithmic
 from benchmarks.report import warnings
-from benchmarks.report.table import Entry, shape_of
+from benchmarks.report.table import TableEntry, shape_of
 from runtime import metrics
 
 BINS = 120
@@ -41,7 +41,7 @@ class Item:
     """
 
     number: int
-    entry: Entry
+    entry: TableEntry
     label: str
     where: str
     facts: Mapping[str, str]
@@ -101,7 +101,7 @@ def scatter(
     cost: str,
     unit: str,
     items: Sequence[Item],
-    spread: Callable[[Entry], tuple[float, ...] | None],
+    spread: Callable[[TableEntry], tuple[float, ...] | None],
 ) -> Scatter:
     """spread : an entry's cost with the ends of its spread (value, low, high); None where it was not measured"""
     metric = metrics.load(metrics.HEADLINES[0])
@@ -166,7 +166,7 @@ def _staircase(best: Sequence[ScatterPoint]) -> str:
     return " ".join(f"{x:.2f},{y:.2f}" for x, y in corners)
 
 
-def groups(entries: Sequence[Entry]) -> list[int]:
+def groups(entries: Sequence[TableEntry]) -> list[int]:
     """A number for each entry, the same where the images are the same."""
     numbers: dict[object, int] = {}
     return [numbers.setdefault(warnings.images_of(entry.report), len(numbers)) for entry in entries]
@@ -176,7 +176,7 @@ def groups(entries: Sequence[Entry]) -> list[int]:
 
 
 @dataclass(frozen=True)
-class Block:
+class ChartBlock:
     """A rectangle over the chart's height: where it begins, its width, and its height, all in percent."""
 
     x: float
@@ -201,7 +201,7 @@ class Line:
 
     item: Item
     text: str
-    blocks: tuple[Block, ...] = ()
+    blocks: tuple[ChartBlock, ...] = ()
     dots: tuple[Dot, ...] = ()
     median: float | None = None
     tail: float | None = None
@@ -241,12 +241,14 @@ def _percentiles(ms: Latency) -> str:
     return ", ".join(f"{name} {value:.3g}" for name, value in named.items() if value is not None) + " ms"
 
 
-def _histogram(values: np.ndarray, scale: Axis) -> tuple[Block, ...]:
+def _histogram(values: np.ndarray, scale: ChartAxis) -> tuple[ChartBlock, ...]:
     edges = np.geomspace(scale.low, scale.high, BINS + 1)
     counts, _ = np.histogram(values, edges)
     width = 100 / BINS
     return tuple(
-        Block(i * width, width, 100 * count / counts.max(), text=f"{edges[i]:.3g} to {edges[i + 1]:.3g} ms: {count}")
+        ChartBlock(
+            i * width, width, 100 * count / counts.max(), text=f"{edges[i]:.3g} to {edges[i + 1]:.3g} ms: {count}"
+        )
         for i, count in enumerate(counts.tolist())
         if count
     )
@@ -272,12 +274,12 @@ def _stage_text(parts: Sequence[tuple[int, str, float]], item: Item) -> str:
     return ", ".join(f"{name} {ms:.3g}" for _, name, ms in parts) + f" ms ({shape_of(row)}, until {row.until})"
 
 
-def _stacked(parts: Sequence[tuple[int, str, float]], scale: Axis) -> tuple[Block, ...]:
-    blocks: list[Block] = []
+def _stacked(parts: Sequence[tuple[int, str, float]], scale: ChartAxis) -> tuple[ChartBlock, ...]:
+    blocks: list[ChartBlock] = []
     start = 0.0
     for kind, name, ms in parts:
         width = scale.place(start + ms) - scale.place(start)
-        blocks.append(Block(scale.place(start), width, 100.0, kind, f"{name}: {ms:.3g} ms"))
+        blocks.append(ChartBlock(scale.place(start), width, 100.0, kind, f"{name}: {ms:.3g} ms"))
         start += ms
     return tuple(blocks)
 
@@ -294,7 +296,7 @@ def scores(items: Sequence[Item]) -> Strips:
         if not images or not score:
             continue
         low, high = score.interval or (score.mean, score.mean)
-        band = Block(axis.place(low), axis.place(high) - axis.place(low), 100.0)
+        band = ChartBlock(axis.place(low), axis.place(high) - axis.place(low), 100.0)
         dots = [
             Dot(axis.place(value), LANES[i % len(LANES)], f"{image}: {value:.4f}")
             for i, (image, value) in enumerate(images)
@@ -355,7 +357,7 @@ def _curves(run: Sustained) -> tuple[Curve, ...]:
 def _curve(name: str, unit: str, times: Sequence[float], values: Sequence[float], seconds: float) -> Curve | None:
     if len(values) < 2:
         return None
-    across, up = Axis(0.0, max(seconds, *times) or 1.0), linear(values)
+    across, up = ChartAxis(0.0, max(seconds, *times) or 1.0), linear(values)
     path = " ".join(f"{across.place(t):.2f},{100 - up.place(v):.2f}" for t, v in zip(times, values, strict=True))
     text = f"first {values[0]:.4g}, last {values[-1]:.4g} {unit} ({min(values):.4g} to {max(values):.4g})"
     return Curve(name, path, text)

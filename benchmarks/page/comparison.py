@@ -23,7 +23,7 @@ class Comparison:
     absent: tuple[Absent, ...] = ()
 
     @property
-    def entries(self) -> list[table.Entry]:
+    def entries(self) -> list[table.TableEntry]:
         """All rows of all reports, in their order."""
         return table.entries(self.reports)
 

@@ -26,7 +26,7 @@ from benchmarks.page.charts import Item
 from benchmarks.report import table, warnings
 from benchmarks.report.absent import Absent
 from benchmarks.report.report import Report
-from benchmarks.report.table import Entry
+from benchmarks.report.table import TableEntry
 from runtime import metrics
 
 COLOURS, FILLS = 6, 3  # of Okabe and Ito's that are told apart on white; marks repeat after as many
@@ -63,11 +63,11 @@ class Shown:
         return next((image.flags for image in images if image.name == self.picture.image), ())
 
 
-def render(shown: Sequence[Entry], absent: Sequence[Absent] = (), answer: Choice | None = None) -> str:
+def render(shown: Sequence[TableEntry], absent: Sequence[Absent] = (), answer: Choice | None = None) -> str:
     """The page as text. answer : that it begins with"""
     items = list_items(shown)
     every = table.columns_of_all(shown)
-    reports = list({id(entry.report): entry.report for entry in shown}.values())
+    reports = table.reports_of(shown)
     doubtful = warnings.of_reports(reports)
     style, script = _part("page.css"), _part("page.js")
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, loader=FunctionLoader(_part))
@@ -104,7 +104,7 @@ ENCODED = ("device", "threads", "precision", "target", "student")  # by colour, 
 WAYS = (COLOURS, COLOURS, FILLS)
 
 
-def list_items(shown: Sequence[Entry]) -> list[Item]:
+def list_items(shown: Sequence[TableEntry]) -> list[Item]:
     """The rows, numbered from 1. Colour, shape and filling stand for what differs; see `legend`."""
     facts = [_facts(entry) for entry in shown]
     varying = [name for name in ASPECTS if len({one[name] for one in facts}) > 1]
@@ -133,7 +133,7 @@ def list_items(shown: Sequence[Entry]) -> list[Item]:
     ]
 
 
-def _facts(entry: Entry) -> dict[str, str]:
+def _facts(entry: TableEntry) -> dict[str, str]:
     row = entry.row
     facts = {
         "device": table.device_of(entry),
@@ -188,23 +188,21 @@ class KeyCell:
     sort: str
 
 
-def key_rows(items: Sequence[Item], shown: Sequence[Entry]) -> list[tuple[Item, str, list[KeyCell]]]:
+def key_rows(items: Sequence[Item], shown: Sequence[TableEntry]) -> list[tuple[Item, str, list[KeyCell]]]:
     """Each row with what it is, in words, and the figures that matter."""
     chosen = table.key_columns(shown)
     return [(item, _identity(item), [_key_cell(column, item.entry) for column in chosen]) for item in items]
 
 
-def _key_cell(column: table.Column, entry: Entry) -> KeyCell:
+def _key_cell(column: table.Column, entry: TableEntry) -> KeyCell:
     value = column.value(entry)
     return KeyCell(column.title, column.cell(entry), f"{value:.10g}" if isinstance(value, (int, float)) else "")
 
 
 def _identity(item: Item) -> str:
     """E.g. "int8, openvino, tiles of 256x256, 2 threads"; what differs from row to row is in `where`."""
-    row = item.entry.row
-    run = f"{row.precision}, run in {row.precision_hint}" if row.precision_hint else row.precision
-    backend = "failed" if row.backend is None else row.backend
-    words = [run, f"{backend} (CPU check)" if row.stand_in else backend, f"tiles of {table.tile_of(row)}"]
+    entry = item.entry
+    words = [table.precision_of(entry), table.backend_of(entry), f"tiles of {table.tile_of(entry.row)}"]
     return table.printable(", ".join([*words, *filter(None, [item.where])]))
 
 
@@ -221,14 +219,14 @@ def _scatters(items: Sequence[Item]) -> Iterable[charts.Scatter]:
     yield charts.scatter("accuracy-memory", "Accuracy and memory", "highest memory", "MB", items, _memory)
 
 
-def _latency(entry: Entry) -> tuple[float, float, float] | None:
+def _latency(entry: TableEntry) -> tuple[float, float, float] | None:
     """The median, and to the right how far the 95th percentile lies."""
     latency = latency_of(entry.row, Limits(percentile=50))
     tail = entry.row.timing and entry.row.timing.frame_ms.p95
     return latency and (latency.value, latency.value, max(latency.value, tail or 0.0))
 
 
-def _memory(entry: Entry) -> tuple[float, float, float] | None:
+def _memory(entry: TableEntry) -> tuple[float, float, float] | None:
     memory = memory_of(entry.row)
     return memory and (memory.value, memory.value, memory.value)
 
@@ -262,7 +260,7 @@ def _part(name: str) -> str:
     return (resources.files("benchmarks.page") / "web" / name).read_text(encoding="utf-8")
 
 
-def _machines(shown: Sequence[Entry]) -> list[tuple[Report, str]]:
+def _machines(shown: Sequence[TableEntry]) -> list[tuple[Report, str]]:
     """The reports with the names of their machines, as the rows have them."""
     return list({id(entry.report): (entry.report, table.printable(table.device_of(entry))) for entry in shown}.values())
 

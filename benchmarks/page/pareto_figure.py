@@ -13,7 +13,7 @@ from typing import Any
 from benchmarks.page.charts import pareto_front
 from benchmarks.report import warnings
 from benchmarks.report.report import Report
-from benchmarks.report.table import Entry
+from benchmarks.report.table import TableEntry, reports_of
 from benchmarks.rivals.network import NETWORK
 from benchmarks.rivals.record import NetworkResult, RivalComparison
 from runtime import metrics
@@ -51,7 +51,7 @@ class RivalLine:
 
 
 @dataclass(frozen=True)
-class Panel:
+class ParetoPanel:
     """What is timed on one device for one size of tile."""
 
     device: str
@@ -65,13 +65,13 @@ class Panel:
         return pareto_front([(point.ms, point.worth) for point in self.points])
 
 
-def panels(shown: Sequence[Entry], rivals: RivalComparison | None = None) -> list[Panel]:
+def panels(shown: Sequence[TableEntry], rivals: RivalComparison | None = None) -> list[ParetoPanel]:
     """What the figure shows.
 
     InputError where the reports are of different images, where no row has both figures, and where rivals were timed on
     another machine or in another size than every row.
     """
-    reports = list({id(entry.report): entry.report for entry in shown}.values())
+    reports = reports_of(shown)
     if len({warnings.images_of(report) for report in reports}) > 1:
         msg = "The reports are of different images: their scores do not compare; draw a figure of each."
         raise InputError(msg)
@@ -93,7 +93,7 @@ def panels(shown: Sequence[Entry], rivals: RivalComparison | None = None) -> lis
     return shown_panels
 
 
-def _point(entry: Entry) -> FigurePoint | None:
+def _point(entry: TableEntry) -> FigurePoint | None:
     row = entry.row
     score = row.quality and row.quality.headline
     if not score or not row.timing or row.timing.tile_ms.p50 is None:
@@ -103,8 +103,8 @@ def _point(entry: Entry) -> FigurePoint | None:
 
 
 def _panel(
-    device: str, tile: tuple[int, int], drawn: Sequence[tuple[Entry, FigurePoint]], rivals: RivalComparison | None
-) -> Panel:
+    device: str, tile: tuple[int, int], drawn: Sequence[tuple[TableEntry, FigurePoint]], rivals: RivalComparison | None
+) -> ParetoPanel:
     points = [point for entry, point in drawn if (entry.report.device_id, entry.row.tile) == (device, tile)]
     lines: list[RivalLine] = []
     if rivals and rivals.device.id == device:
@@ -113,16 +113,16 @@ def _panel(
             for one in rivals.results
             if _is_rival(one, tile) and NETWORK in one.stages
         ]
-    return Panel(device, tile, tuple(points), tuple(sorted(lines, key=lambda line: line.ms)))
+    return ParetoPanel(device, tile, tuple(points), tuple(sorted(lines, key=lambda line: line.ms)))
 
 
 def _is_rival(one: NetworkResult, tile: tuple[int, int]) -> bool:
     return one.student is None and tile == (one.side, one.side)
 
 
-def caption(shown: Sequence[Entry], shown_panels: Sequence[Panel], rivals: RivalComparison | None) -> str:
+def caption(shown: Sequence[TableEntry], shown_panels: Sequence[ParetoPanel], rivals: RivalComparison | None) -> str:
     """What the figure was measured on, and what stands against it."""
-    reports = list({id(entry.report): entry.report for entry in shown}.values())
+    reports = reports_of(shown)
     drawn = sum(len(panel.points) for panel in shown_panels)
     sentences = [
         f"{_title()}: mean over {reports[0].data.images} images of {reports[0].data.spec.partition(':')[0]}, bars: 95 "
@@ -147,7 +147,7 @@ def _machine(report: Report) -> str:
     return f"{name}{held}, {device.usable_cores} cores, {device.os}"
 
 
-def draw(shown: Sequence[Entry], rivals: RivalComparison | None = None, form: str = "svg") -> bytes:
+def draw(shown: Sequence[TableEntry], rivals: RivalComparison | None = None, form: str = "svg") -> bytes:
     """The figure. form : svg or png; EdgescopeError when matplotlib is not installed."""
     shown_panels = panels(shown, rivals)
     matplotlib = extras.load("matplotlib", extra="figures")
@@ -166,7 +166,7 @@ def draw(shown: Sequence[Entry], rivals: RivalComparison | None = None, form: st
         )
         figure.legend(handles=handles, loc="outside right upper", frameon=False, fontsize=8)
         figure.supxlabel(
-            "\n".join(_wrapped(caption(shown, shown_panels, rivals))), x=0.01, ha="left", fontsize=7, color=INK
+            textwrap.fill(caption(shown, shown_panels, rivals), WRAP), x=0.01, ha="left", fontsize=7, color=INK
         )
         picture = io.BytesIO()
         metadata = {"Date": None, "Creator": None} if form == "svg" else {"Software": None}
@@ -174,7 +174,7 @@ def draw(shown: Sequence[Entry], rivals: RivalComparison | None = None, form: st
     return picture.getvalue()
 
 
-def _draw_panel(axes: Any, panel: Panel, students: Sequence[str], targets: Sequence[str]) -> None:
+def _draw_panel(axes: Any, panel: ParetoPanel, students: Sequence[str], targets: Sequence[str]) -> None:
     best = [panel.points[number] for number in panel.front]
     axes.step([p.ms for p in best], [p.worth for p in best], where="post", color=INK, linewidth=1.2, zorder=1)
     for point in panel.points:
@@ -229,7 +229,3 @@ def _legend(students: Sequence[str], targets: Sequence[str], precisions: Sequenc
         yield Line2D(
             [], [], linestyle="", marker="o", color=INK, fillstyle=FILLS.get(precision, "full"), label=precision
         )
-
-
-def _wrapped(text: str) -> list[str]:
-    return textwrap.wrap(text, WRAP)

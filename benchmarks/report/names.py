@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 
+from benchmarks.host.device import Constraint, Device
 from benchmarks.report.report import Report
 
 TRADE_MARKS = re.compile(r"\((?:R|TM)\)", re.IGNORECASE)
@@ -26,9 +27,13 @@ def name_machines(reports: Sequence[Report]) -> list[str]:
 
 def machine_name(report: Report) -> str:
     """The report's own label, or the board or processor and how much of it there was, or how it was held back."""
-    device, limits = report.device, report.constrained
+    return called(report.label, report.device, report.constrained)
+
+
+def called(label: str | None, device: Device, limits: Constraint | None) -> str:
+    """A machine: what its owner calls it, or else its board or processor; and its cores, or how it was held back."""
     cores = f"{device.usable_cores} cores" if limits is None else limits.label
-    return f"{report.label or device.board or short_name(device.cpu)}, {cores}"
+    return f"{label or device.board or short_name(device.cpu)}, {cores}"
 
 
 def short_name(cpu: str) -> str:

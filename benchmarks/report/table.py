@@ -40,7 +40,7 @@ KEY = (  # what a page shows first
 
 
 @dataclass(frozen=True)
-class Entry:
+class TableEntry:
     """A row, with the report that it comes from, and what the machine is called among those that are shown."""
 
     report: Report
@@ -57,12 +57,12 @@ class Column:
     """
 
     title: str
-    value: Callable[[Entry], Any]
+    value: Callable[[TableEntry], Any]
     show: Callable[[Any], str] = str
     always: bool = True
     wide: bool = False
 
-    def cell(self, entry: Entry) -> str:
+    def cell(self, entry: TableEntry) -> str:
         """The value as text in one line, whatever characters a report holds."""
         value = self.value(entry)
         return MISSING if value is None else printable(self.show(value))
@@ -73,13 +73,18 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else " " for character in text)
 
 
-def entries(reports: Sequence[Report]) -> list[Entry]:
+def entries(reports: Sequence[Report]) -> list[TableEntry]:
     """All rows of all reports, in their order."""
     named = zip(reports, name_machines(reports), strict=True)
-    return [Entry(report, row, name) for report, name in named for row in report.rows]
+    return [TableEntry(report, row, name) for report, name in named for row in report.rows]
 
 
-def columns(shown: Sequence[Entry], absent: Sequence[Absent] = (), *, wide: bool = False) -> list[Column]:
+def reports_of(shown: Iterable[TableEntry]) -> list[Report]:
+    """The reports that rows come from, each once."""
+    return list({id(entry.report): entry.report for entry in shown}.values())
+
+
+def columns(shown: Sequence[TableEntry], absent: Sequence[Absent] = (), *, wide: bool = False) -> list[Column]:
     """The columns that tell something: device, data and student only where the rows differ in them."""
     every = [*IDENTITY, *metric_columns(shown), *COSTS]
     if len({entry.report.protocol.reference for entry in shown}) > 1 and not wide:
@@ -87,21 +92,21 @@ def columns(shown: Sequence[Entry], absent: Sequence[Absent] = (), *, wide: bool
     return [column for column in every if _tells(column, shown, absent, wide=wide)]
 
 
-def _tells(column: Column, shown: Sequence[Entry], absent: Sequence[Absent], *, wide: bool) -> bool:
+def _tells(column: Column, shown: Sequence[TableEntry], absent: Sequence[Absent], *, wide: bool) -> bool:
     values = {column.cell(entry) for entry in shown}
     if column.wide:
         return wide and values != {MISSING}
     return column.always or len(values) > 1 or (column.title == DEVICE and bool(absent))
 
 
-def cells(shown: Sequence[Entry], absent: Sequence[Absent] = (), *, wide: bool = False) -> list[list[str]]:
+def cells(shown: Sequence[TableEntry], absent: Sequence[Absent] = (), *, wide: bool = False) -> list[list[str]]:
     """Headings, a line per row, and a line per device that was not measured."""
     chosen = columns(shown, absent, wide=wide)
     lines = [[column.cell(entry) for column in chosen] for entry in shown]
     return [[column.title for column in chosen], *lines, *(_absent_line(one, chosen) for one in absent)]
 
 
-def key_columns(shown: Sequence[Entry]) -> list[Column]:
+def key_columns(shown: Sequence[TableEntry]) -> list[Column]:
     """The figures of a row that a page shows first: the main metrics, and of the costs those of KEY."""
     scores = [replace(column, wide=False) for column in metric_columns(shown) if not column.wide]
     named = {column.title: column for column in COSTS}
@@ -109,7 +114,7 @@ def key_columns(shown: Sequence[Entry]) -> list[Column]:
     return [*scores, *(column for column in costs if {column.cell(entry) for entry in shown} != {MISSING})]
 
 
-def columns_of_all(shown: Sequence[Entry]) -> list[Column]:
+def columns_of_all(shown: Sequence[TableEntry]) -> list[Column]:
     """Every column of which a row has the figure."""
     every = [*IDENTITY, *metric_columns(shown), *COSTS]
     return [column for column in every if any(column.cell(entry) != MISSING for entry in shown)]
@@ -120,14 +125,14 @@ def _absent_line(one: Absent, chosen: Sequence[Column]) -> list[str]:
     return [printable(cells.get(column.title, MISSING)) for column in chosen]
 
 
-def stage_cells(shown: Sequence[Entry]) -> list[list[str]]:
+def stage_cells(shown: Sequence[TableEntry]) -> list[list[str]]:
     """Headings, and a line per row whose frames were taken apart: the median milliseconds of each stage."""
     split = [entry for entry in shown if entry.row.timing and entry.row.timing.stages]
     named = [column for column in FRAME if column.always or len({column.cell(entry) for entry in split}) > 1]
     return [[column.title for column in named], *([column.cell(entry) for column in named] for entry in split)]
 
 
-def to_dict(shown: Sequence[Entry], absent: Sequence[Absent] = ()) -> dict[str, Any]:
+def to_dict(shown: Sequence[TableEntry], absent: Sequence[Absent] = ()) -> dict[str, Any]:
     """What is printed and more, with numbers as numbers, and null where nothing was measured."""
     chosen = columns(shown, absent, wide=True)
     rows = [{column.title: column.value(entry) for column in chosen} for entry in shown]
@@ -135,7 +140,7 @@ def to_dict(shown: Sequence[Entry], absent: Sequence[Absent] = ()) -> dict[str, 
     return {"rows": rows, "not_measured": missing, "notes": notes(shown, absent)}
 
 
-def markdown(shown: Sequence[Entry], absent: Sequence[Absent] = ()) -> str:
+def markdown(shown: Sequence[TableEntry], absent: Sequence[Absent] = ()) -> str:
     """A pipe table, followed by the notes. What a report holds is text, and no markup of the document."""
     head, *lines = [[literal(text) for text in line] for line in cells(shown, absent)]
     numeric = [all(_is_number(line[i]) for line in lines) for i in range(len(head))]
@@ -158,7 +163,7 @@ def _is_number(text: str) -> bool:
     return text == MISSING or text.rstrip("x").replace(".", "", 1).replace("-", "", 1).isdigit()
 
 
-def to_csv(shown: Sequence[Entry], absent: Sequence[Absent] = ()) -> str:
+def to_csv(shown: Sequence[TableEntry], absent: Sequence[Absent] = ()) -> str:
     """Comma-separated, with all columns, without the notes.
 
     Numbers are numbers, an interval is two of them, and what was not measured is empty, so that a spreadsheet computes
@@ -200,14 +205,13 @@ def harmless(cell: str) -> str:
         return f"'{cell}"
 
 
-def notes(shown: Sequence[Entry], absent: Sequence[Absent] = ()) -> list[str]:
+def notes(shown: Sequence[TableEntry], absent: Sequence[Absent] = ()) -> list[str]:
     """The notes below a table, each once."""
-    reports = list({id(entry.report): entry.report for entry in shown}.values())
-    lines = [*(note for entry in shown for note in _notes(entry)), *warnings.of_reports(reports)]
+    lines = [*(note for entry in shown for note in _notes(entry)), *warnings.of_reports(reports_of(shown))]
     return list(dict.fromkeys([*lines, *(f"{one.device}: {one.text}" for one in absent)]))
 
 
-def _notes(entry: Entry) -> Iterable[str]:
+def _notes(entry: TableEntry) -> Iterable[str]:
     row, data, protocol = entry.row, entry.report.data, entry.report.protocol
     if row.quality:
         yield f"{data.images} images of {data.spec}, labels: {row.quality.labels}; {_counted(row.quality)}"
@@ -266,18 +270,20 @@ def _counted(quality: Quality) -> str:
     return "; ".join(quality.definitions[name] for name in metrics.HEADLINES if name in quality.definitions)
 
 
-def _precision(entry: Entry) -> str:
+def precision_of(entry: TableEntry) -> str:
+    """The artefact's, and what it was run in where that is another one."""
     hint = entry.row.precision_hint
     return f"{entry.row.precision}, run in {hint}" if hint else entry.row.precision
 
 
-def _backend(entry: Entry) -> str:
+def backend_of(entry: TableEntry) -> str:
+    """What ran it, marked where that is not its own."""
     if entry.row.backend is None:
         return "failed"
     return f"{entry.row.backend} (CPU check)" if entry.row.stand_in else entry.row.backend
 
 
-def device_of(entry: Entry) -> str:
+def device_of(entry: TableEntry) -> str:
     """What the machine is called."""
     return entry.machine or machine_name(entry.report)
 
@@ -292,15 +298,15 @@ def shape_of(row: Row) -> str:
     return "-" if row.timing is None else "{}x{}".format(*row.timing.frame_shape)
 
 
-def _per_second(entry: Entry) -> float | None:
+def _per_second(entry: TableEntry) -> float | None:
     p50 = entry.row.timing and entry.row.timing.frame_ms.p50
     return 1e3 / p50 if p50 else None
 
 
-def _stage(*fields: str) -> Callable[[Entry], float | None]:
+def _stage(*fields: str) -> Callable[[TableEntry], float | None]:
     """The median milliseconds of a stage, or of several together, of which a backend may not tell all apart."""
 
-    def value(entry: Entry) -> float | None:
+    def value(entry: TableEntry) -> float | None:
         split = entry.row.timing and entry.row.timing.stages
         medians = [stage.p50 for name in fields if split and (stage := getattr(split, name)) and stage.p50 is not None]
         return sum(medians) if medians else None
@@ -316,18 +322,18 @@ def _milliseconds(value: float) -> str:
     return f"{value:.3g}" if value >= HUGE else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
-def _energy(entry: Entry) -> float | None:
+def _energy(entry: TableEntry) -> float | None:
     energy = entry.row.energy
     return None if energy is None or energy.joules_per_frame is None else 1e3 * energy.joules_per_frame
 
 
-def _p90_bound(entry: Entry) -> float | None:
+def _p90_bound(entry: TableEntry) -> float | None:
     """The p90 of a frame is at most this, with a confidence of 99 %."""
     timing = entry.row.timing
     return timing and upper_bound([ms for one in timing.rounds for ms in one.frame_ms], 90)
 
 
-def _of_fp32(entry: Entry) -> float | None:
+def _of_fp32(entry: TableEntry) -> float | None:
     """Percent of the fp32 student's Dice that the compiled artefact keeps."""
     accuracy = entry.row.accuracy
     name = metrics.HEADLINES[0]
@@ -336,7 +342,7 @@ def _of_fp32(entry: Entry) -> float | None:
     return None if compiled is None or not reference else 100 * compiled / reference
 
 
-def _kept(entry: Entry) -> str | None:
+def _kept(entry: TableEntry) -> str | None:
     """The quality targets of MLPerf Inference, as a badge: what is kept of the fp32 student's Dice at least."""
     percent = _of_fp32(entry)
     if percent is None:
@@ -344,19 +350,19 @@ def _kept(entry: Entry) -> str | None:
     return next((f"{badge:g} %" for badge in BADGES if percent >= badge), f"under {BADGES[-1]:g} %")
 
 
-def _division(entry: Entry) -> str | None:
+def _division(entry: TableEntry) -> str | None:
     """As in MLPerf: closed is the network of the report's reference row, open is another one."""
     students = {row.name: row.student for row in entry.report.rows}
     reference = students.get(entry.report.protocol.reference or "")
     return None if reference is None else "closed" if entry.row.student == reference else "open"
 
 
-def _int8(entry: Entry) -> str:
+def _int8(entry: TableEntry) -> str:
     operators = entry.row.operators
     return f"{operators.int8_convolutions}/{operators.convolutions}"
 
 
-def metric_columns(shown: Sequence[Entry]) -> list[Column]:
+def metric_columns(shown: Sequence[TableEntry]) -> list[Column]:
     """A column for each metric that a row has and this installation knows, the headlines first, and one interval."""
     measured = {name for entry in shown if entry.row.quality for name in entry.row.quality.metrics}
     others = sorted(measured.intersection(metrics.names()) - set(metrics.HEADLINES))
@@ -371,13 +377,13 @@ def metric_columns(shown: Sequence[Entry]) -> list[Column]:
 def _metric(name: str, *, wide: bool) -> Column:
     metric = metrics.load(name)
 
-    def value(entry: Entry) -> float | None:
+    def value(entry: TableEntry) -> float | None:
         return entry.row.quality and entry.row.quality.figure(name)
 
     return Column(metric.title, value, _decimals(metric.decimals), wide=wide)
 
 
-def _interval(entry: Entry) -> tuple[float, float] | None:
+def _interval(entry: TableEntry) -> tuple[float, float] | None:
     score = entry.row.quality and entry.row.quality.metrics.get(metrics.HEADLINES[0])
     return score and score.interval
 
@@ -394,8 +400,8 @@ IDENTITY = (
     Column("data", lambda e: e.report.data.spec, always=False),
     Column("student", lambda e: e.row.student, always=False),
     Column("target", lambda e: e.row.target),
-    Column("precision", _precision),
-    Column("backend", _backend),
+    Column("precision", precision_of),
+    Column("backend", backend_of),
     Column("tile", lambda e: tile_of(e.row), always=False),
     Column("threads", lambda e: e.row.threads, always=False),
     Column("division", _division, wide=True),

@@ -22,7 +22,7 @@ from benchmarks.host.calibration import Calibration, calibrate, judge
 from benchmarks.host.fingerprint import fingerprint
 from benchmarks.inputs.compiled import compile_artifact, targets
 from benchmarks.rivals.measure import NetworkTimes
-from benchmarks.rivals.network import OBJECTS, Network, NetworkJob
+from benchmarks.rivals.network import OBJECTS, NetworkJob, RivalNetwork
 from benchmarks.rivals.ours import OURS, load
 from benchmarks.rivals.record import SCHEMA_VERSION, NetworkResult, RivalComparison, Subject, results
 from distill import datasets
@@ -179,7 +179,7 @@ def python_of(home: Path) -> Path:
     return home / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
 
 
-def install(network: Network, home: Path) -> None:
+def install(network: RivalNetwork, home: Path) -> None:
     if not python_of(home).exists():
         make_folder(home.parent)
         bare = ["--without-pip"] if has_uv() else []
@@ -194,7 +194,7 @@ def install(network: Network, home: Path) -> None:
     programs.run_or_raise(last, timeout_s=PATIENCE_S)
 
 
-def installations(network: Network, python: Path) -> list[list[str]]:
+def installations(network: RivalNetwork, python: Path) -> list[list[str]]:
     """The commands that install a network's packages, each tried where the one before failed."""
     if not has_uv():
         return [[str(python), "-m", "pip", "install", "--quiet", *network.requirements]]

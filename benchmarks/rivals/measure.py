@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmarks.measures.latency import WARM_UP_MS
 from benchmarks.measures.memory import limit_memory, peak_mb, resident_mb
-from benchmarks.rivals.network import NetworkJob, Run, Timed
+from benchmarks.rivals.network import NetworkJob, Run, TimedFrame
 from benchmarks.rivals.ours import load
 from runtime import backend as backends
 from runtime.artifact.artifact import open_artifact
@@ -81,7 +81,7 @@ def _libraries(job: NetworkJob) -> tuple[str, ...]:
     return backend.distributions if backend else ()
 
 
-def sample(run: Run, job: NetworkJob) -> tuple[tuple[Timed, ...], float]:
+def sample(run: Run, job: NetworkJob) -> tuple[tuple[TimedFrame, ...], float]:
     """Timed calls, and the processor's milliseconds for one.
 
     After 0.3 s of warm-up, but one call at least: there are networks that take half a minute."""
@@ -89,7 +89,7 @@ def sample(run: Run, job: NetworkJob) -> tuple[tuple[Timed, ...], float]:
     run()
     while monotonic() < end:
         run()
-    calls: list[Timed] = []
+    calls: list[TimedFrame] = []
     start = process_time()
     end = monotonic() + job.seconds
     while len(calls) < LEAST or (len(calls) < job.repeats and monotonic() < end):

@@ -51,18 +51,18 @@ class NetworkJob(Record):
 
 
 @dataclass(frozen=True)
-class Timed:
+class TimedFrame:
     """One frame: milliseconds of its stages, in order; and how many objects it has, where it goes that far."""
 
     ms: Mapping[str, float]
     objects: int | None
 
 
-Run = Callable[[], Timed]
+Run = Callable[[], TimedFrame]
 Stage = Callable[[Any], Any]
 
 
-class Network(Protocol):
+class RivalNetwork(Protocol):
     """What a file of networks/ offers as NETWORK.
 
     title, description : for people; what is built, and what its post-processing is
@@ -97,7 +97,7 @@ def in_stages(frame: NDArray[Any], until: str, *, pre: Stage, network: Stage, la
     stages = {PRE: pre, NETWORK: network, LABELS: labels, OBJECTS: lambda image: object_rows(image, frame)}
     names = list(stages)[: list(stages).index(until) + 1]
 
-    def run() -> Timed:
+    def run() -> TimedFrame:
         ms: dict[str, float] = {}
         result: Any = frame
         for name in names:
@@ -105,8 +105,8 @@ def in_stages(frame: NDArray[Any], until: str, *, pre: Stage, network: Stage, la
             result = stages[name](result)
             ms[name] = (perf_counter_ns() - start) / 1e6
         if until == OBJECTS:
-            return Timed(ms, len(result["label"]))
-        return Timed(ms, len(np.unique(result[result > 0])) if until == LABELS else None)
+            return TimedFrame(ms, len(result["label"]))
+        return TimedFrame(ms, len(np.unique(result[result > 0])) if until == LABELS else None)
 
     return run
 

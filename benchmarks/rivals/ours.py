@@ -7,12 +7,12 @@ from typing import Any
 from numpy.typing import NDArray
 
 from benchmarks.measures import stages
-from benchmarks.rivals.network import BLEND, LABELS, NETWORK, OBJECTS, PRE, Network, NetworkJob, Run, Timed
+from benchmarks.rivals.network import BLEND, LABELS, NETWORK, OBJECTS, PRE, NetworkJob, RivalNetwork, Run, TimedFrame
 from runtime.artifact.artifact import open_artifact
 from runtime.execution import Execution
 from runtime.registry import Registry
 
-RIVALS = Registry[Network]("rivals", "benchmarks.rivals.networks", "NETWORK")
+RIVALS = Registry[RivalNetwork]("rivals", "benchmarks.rivals.networks", "NETWORK")
 OURS = "edgescope"
 
 
@@ -32,7 +32,7 @@ class Edgescope:
         segment, watch = stages.open_watched(artifact, Execution(threads=job.threads))
         counted: list[int] = []
 
-        def run() -> Timed:
+        def run() -> TimedFrame:
             parts = stages.split(segment, watch, frame, job.until)
             network = parts.inference + (parts.host_to_device or 0) + (parts.device_to_host or 0)
             taken = (parts.preprocess, network, parts.postprocess, parts.labels, parts.objects)
@@ -40,11 +40,11 @@ class Edgescope:
             ms = {name: one for name, one in zip(names, taken, strict=True) if one is not None}
             if not counted and job.needs_maps:
                 counted.append(int(segment(frame).labels().max(initial=0)))
-            return Timed(ms, counted[0] if counted else None)
+            return TimedFrame(ms, counted[0] if counted else None)
 
         return run
 
 
-def load(name: str) -> Network:
+def load(name: str) -> RivalNetwork:
     """Ours, or the rival of this name; InputError lists the rivals when there is none."""
     return Edgescope() if name == OURS else RIVALS.load(name)

@@ -16,7 +16,7 @@ from benchmarks.host.fingerprint import fingerprint
 from benchmarks.host.profiles import held_back
 from benchmarks.inputs.artifacts import name_of, open_artifacts, unique_names
 from benchmarks.report.files import read_record
-from benchmarks.report.names import short_name
+from benchmarks.report.names import called
 from benchmarks.report.table import harmless
 from runtime import __version__
 from runtime import backend as backends
@@ -55,9 +55,8 @@ class LayerCosts(Record):
     @property
     def machine(self) -> str:
         """What the machine is called, with its limits and threads."""
-        name = self.label or self.device.board or short_name(self.device.cpu)
-        limits = f"{self.device.usable_cores} cores" if self.constrained is None else self.constrained.label
-        return f"{name}, {limits}" + (f", {self.threads} threads" if self.threads else "")
+        name = called(self.label, self.device, self.constrained)
+        return f"{name}, {self.threads} threads" if self.threads else name
 
 
 def layers(

@@ -84,12 +84,7 @@ def recorded(student: Student) -> list[tuple[NDArray[Any], NDArray[np.int32]]]:
     if student.probes:
         return [(frame.numpy(), labels.numpy().astype(np.int32)) for frame, labels in student.probes]
     data = datasets.generate(PROBES, seed=77)
-    return [(sample.frame, sample.labels[labels_of(student)]) for sample in data]
-
-
-def labels_of(student: Student) -> str:
-    """Which objects the student was trained on: nuclei or cells."""
-    return str(student.metrics.get("labels", "nuclei"))
+    return [(sample.frame, sample.labels[student.labels]) for sample in data]
 
 
 def replay(artifact: Artifact, probes: ProbeSet) -> NDArray[np.float32]:
@@ -131,7 +126,7 @@ class Validation:
     """Labelled images on which compiled artefacts and the fp32 student are compared."""
 
     def __init__(self, student: Student, spec: str | None) -> None:
-        self.student, self.labels = student, labels_of(student)
+        self.student, self.labels = student, student.labels
         self.masks: dict[str, list[NDArray[np.uint8]]] = {}  # of every target at the same scales, a bit a pixel
         self.scales: list[Scale] = []  # of the images, as the first target saw them
         self.samples, self.note = self._recorded() if spec is None else self._labelled(spec)

@@ -9,7 +9,7 @@ from runtime import metrics
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from compile.target import Report, Target
+    from compile.target import Target, TargetReport
     from runtime.artifact.manifest import Accuracy, Manifest
 
 
@@ -89,7 +89,7 @@ def _arithmetic(manifest: Manifest) -> Iterator[str]:
     yield ""
 
 
-def _report(report: Report) -> Iterator[str]:
+def _report(report: TargetReport) -> Iterator[str]:
     yield f"## {report.title}"
     yield ""
     yield f"| {' | '.join(report.columns)} |"

@@ -16,6 +16,7 @@ from compile import targets
 from compile.accuracy.budget import MAX_DROP, OverBudget
 from compile.bundle.sign import load_signer
 from compile.commands import tables
+from distill.commands.tables import show
 from runtime.commands.command_line import can_complete, epilog
 from runtime.commands.output import told_each_minute, write_json
 from runtime.system.places import check_file, check_writable
@@ -133,7 +134,7 @@ def _show(outcome: Outcome) -> None:
     if outcome.steps:
         names = [artifact.manifest.target for artifact in made]
         steps = [{"target": name, **step.to_dict(name)} for name in names for step in outcome.steps]
-        tables.show(tables.steps_table(steps), "")
+        show(tables.steps_table(steps), "")
     manifest = made[0].manifest
     accuracy = manifest.accuracy
     assert accuracy is not None
@@ -146,12 +147,12 @@ def _show(outcome: Outcome) -> None:
     ]
     if outcome.steps:
         below.append(f"--precision auto chose {manifest.precision}.")
-    tables.show(tables.artefacts_table(made), *below, "")
+    show(tables.artefacts_table(made), *below, "")
     for item in made:
         for report in targets.load(item.manifest.target).reports(item.manifest):
-            tables.show(tables.report_table(report), *report.lines, "")
+            show(tables.report_table(report), *report.lines, "")
     limits = manifest.tolerance
-    tables.show(
+    show(
         tables.agreement_table(outcome.matrix),
         f"Each cell: mask Dice (at least {limits.mask_dice:g}) and the largest difference of probability (at most "
         f"{limits.probability_max:g}), on {manifest.probes.count} probes.",
@@ -161,13 +162,13 @@ def _show(outcome: Outcome) -> None:
 def _show_why(missed: OverBudget) -> None:
     """Print the measurements of a student that exceeds the budget."""
     if missed.steps:
-        tables.show(tables.steps_table(missed.steps), "")
+        show(tables.steps_table(missed.steps), "")
     if (errors := missed.sensitivity) is None:
         return
     more = ""
     if len(errors.rows) > tables.LAYERS:
         more = f" {tables.LAYERS} of {len(errors.rows)} layers; all are written by --json."
-    tables.show(
+    show(
         tables.layers_table(errors),
         f"Where the error of int8 enters: each layer rounded alone, and all but that layer, against float, on "
         f"{errors.crops} recorded frames.{more}",

@@ -4,39 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.measure import Measurement
-from rich.table import Table
+from distill.commands.tables import table_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from rich.table import Table
+
     from compile.accuracy.sensitivity import Effect, Sensitivity
     from compile.accuracy.verify import Matrix
     from compile.auto import Step
-    from compile.target import Report
+    from compile.target import TargetReport
     from runtime.artifact.artifact import Artifact
 
-WIDEST = 10_000  # characters: more than any table needs
 LAYERS = 12  # that are printed; all are in the file of --json
 REFERENCE_ROW = "reference"
-
-
-def show(table: Table, *below: str) -> None:
-    """Print a table on standard output, and lines of notes below it."""
-    console, wide = Console(), Console(width=WIDEST)
-    needed = Measurement.get(wide, wide.options, table).maximum  # a narrow terminal wraps it, but no figure is cut
-    Console(width=max(console.width, needed)).print(table)
-    for line in below:
-        console.print(line, style="dim", highlight=False, soft_wrap=True, markup=False)
-
-
-def table_of(*columns: str, title: str = "") -> Table:
-    """An empty table: its first column is text, the others are figures."""
-    table = Table(box=None, pad_edge=False, header_style="bold", title=title or None, title_justify="left")
-    for number, column in enumerate(columns):
-        table.add_column(column, justify="right" if number else "left", no_wrap=True)
-    return table
 
 
 def row_of(artifact: Artifact, steps: Sequence[Step]) -> dict[str, Any]:
@@ -69,7 +51,7 @@ def artefacts_table(artifacts: Sequence[Artifact]) -> Table:
     return table
 
 
-def report_table(report: Report) -> Table:
+def report_table(report: TargetReport) -> Table:
     """A table of a target's own."""
     table = table_of(*(column.replace(" ", "\n", 1) for column in report.columns))
     for row in report.rows:
@@ -95,7 +77,7 @@ def _cells(artifact: Artifact, decimals: Mapping[str, int]) -> Iterator[str]:
 def agreement_table(matrix: Matrix) -> Table:
     """A row and a column per artefact: mask Dice on the probes, and the largest difference of probability."""
     names = [*matrix, REFERENCE_ROW]
-    table = table_of("agreement", *names, title="")
+    table = table_of("agreement", *names)
     for name in names:
         pairs = [matrix[name].get(peer) if name in matrix else matrix[peer].get(name) for peer in names if peer != name]
         cells = [f"{pair.mask_dice:.4f} {pair.probability_max:.3f}" if pair else "-" for pair in pairs]

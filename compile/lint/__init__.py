@@ -1,6 +1,6 @@
 """What a backend refuses or silently gets wrong, said early, by node name and with the remedy.
 
-A rule takes a View and yields every breach in words. Those in rules.py hold for every graph; those of one target
+A rule takes a ModelView and yields every breach in words. Those in rules.py hold for every graph; those of one target
 are in its folder, and the target asks for them.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from compile.lint import rules
-from compile.lint.view import View
+from compile.lint.view import ModelView
 from runtime.errors import InputError
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import onnx
 
-    Rule = Callable[[View], Iterator[str]]
+    Rule = Callable[[ModelView], Iterator[str]]
 
 EVERY: tuple[Rule, ...] = (
     rules.standard_operators,
@@ -40,6 +40,6 @@ def check(model: onnx.ModelProto, kept: Iterable[Rule], what: str) -> None:
 
 def defects(model: onnx.ModelProto, kept: Iterable[Rule] = EVERY) -> Iterator[str]:
     """Every breach of the rules in words: node, what is wrong, what to do."""
-    view = View(model)
+    view = ModelView(model)
     for rule in kept:
         yield from rule(view)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from compile.lint.view import View
+    from compile.lint.view import ModelView
 
 STANDARD = ("", "ai.onnx")
 # They compute in integers with scales of their own; explicit quantisation is float operators between Q/DQ pairs.
@@ -24,7 +24,7 @@ CONTROL_FLOW = ("If", "Loop", "Scan")
 LEAST, MOST = QuantScheme.weight_range  # beyond it sums overflow on processors without VNNI: distill.int8.quantize
 
 
-def standard_operators(view: View) -> Iterator[str]:
+def standard_operators(view: ModelView) -> Iterator[str]:
     """Every operator is ONNX's own, and computes the same for every tile."""
     opset = view.opset()
     for node in view.nodes:
@@ -41,7 +41,7 @@ def standard_operators(view: View) -> Iterator[str]:
             yield f"{called(node)} is a {node.op_type}, which opset {opset} does not have; use standard operators"
 
 
-def static_shapes(view: View) -> Iterator[str]:
+def static_shapes(view: ModelView) -> Iterator[str]:
     """Every size of every input and output is a number, and the first is 1.
 
     Engines are built for one size, and tiles come one by one.
@@ -62,7 +62,7 @@ def _size(size: onnx.TensorShapeProto.Dimension) -> int | str:
     return size.dim_value if size.dim_value > 0 else (size.dim_param or "?")
 
 
-def constant_scales(view: View) -> Iterator[str]:
+def constant_scales(view: ModelView) -> Iterator[str]:
     """Every scale is a constant that divides; activations have one for the tensor."""
     for node in view.kind(QUANTIZE, DEQUANTIZE):
         scale = view.scale(node)
@@ -77,7 +77,7 @@ def constant_scales(view: View) -> Iterator[str]:
             yield f"{called(node)} has {scale.size} scales; an activation has one for the whole tensor"
 
 
-def no_zero_points(view: View) -> Iterator[str]:
+def no_zero_points(view: ModelView) -> Iterator[str]:
     """Every zero-point is an int8 0.
 
     TensorRT knows no other quantisation, and the scheme has no other.
@@ -90,7 +90,7 @@ def no_zero_points(view: View) -> Iterator[str]:
             yield f"{called(node)} stores {zero.dtype}, not int8; quantise symmetrically"
 
 
-def _zero(view: View, node: onnx.NodeProto) -> NDArray[np.generic] | None:
+def _zero(view: ModelView, node: onnx.NodeProto) -> NDArray[np.generic] | None:
     """The zero-point's values, None when it is computed. Where none is given, the standard says which it is."""
     if len(node.input) > 2 and node.input[2]:
         return view.constant(node.input[2])
@@ -100,7 +100,7 @@ def _zero(view: View, node: onnx.NodeProto) -> NDArray[np.generic] | None:
     return np.zeros(1, np.uint8 if node.op_type == QUANTIZE else np.int8)
 
 
-def pairs(view: View) -> Iterator[str]:
+def pairs(view: ModelView) -> Iterator[str]:
     """Every QuantizeLinear is read by DequantizeLinear alone, with the same scale, and the other way round."""
     for node in view.kind(QUANTIZE):
         readers = view.readers(node.output[0])
@@ -118,12 +118,12 @@ def pairs(view: View) -> Iterator[str]:
             yield f"{called(node)} reads {source}, which is no QuantizeLinear; quantise right before it"
 
 
-def _same_scale(view: View, quantizer: onnx.NodeProto, dequantizer: onnx.NodeProto) -> bool:
+def _same_scale(view: ModelView, quantizer: onnx.NodeProto, dequantizer: onnx.NodeProto) -> bool:
     one, other = view.scale(quantizer), view.scale(dequantizer)
     return one is None or other is None or np.array_equal(one, other, equal_nan=True)  # None: a defect of its own
 
 
-def int8_weights(view: View) -> Iterator[str]:
+def int8_weights(view: ModelView) -> Iterator[str]:
     """Every quantised weight is a constant of int8 codes in the scheme's range, one scale per output channel.
 
     TensorRT's parser checks the axis of a Conv and not that of a ConvTranspose, whose output channels lie on axis 1;
@@ -139,7 +139,7 @@ def int8_weights(view: View) -> Iterator[str]:
             yield f"the weight of {called(node)} is computed by {called(behind)}; make it a constant"
 
 
-def _stored(view: View, node: onnx.NodeProto, dequantizer: onnx.NodeProto) -> Iterator[str]:
+def _stored(view: ModelView, node: onnx.NodeProto, dequantizer: onnx.NodeProto) -> Iterator[str]:
     name = dequantizer.input[0]
     if (codes := view.constant(name)) is None:
         maker = view.maker.get(name)
@@ -153,7 +153,7 @@ def _stored(view: View, node: onnx.NodeProto, dequantizer: onnx.NodeProto) -> It
         yield f"the weight of {called(node)} holds the code {wide[0]}; keep weights in [{LEAST}, {MOST}]"
 
 
-def _axis(view: View, node: onnx.NodeProto, dequantizer: onnx.NodeProto) -> Iterator[str]:
+def _axis(view: ModelView, node: onnx.NodeProto, dequantizer: onnx.NodeProto) -> Iterator[str]:
     scale = view.scale(dequantizer)
     if scale is None or scale.size == 1:
         return
@@ -169,7 +169,7 @@ def _axis(view: View, node: onnx.NodeProto, dequantizer: onnx.NodeProto) -> Iter
         yield f"the weight of {called(node)} has {scale.size} scales for {shape[due]} channels; give one for each"
 
 
-def float_biases(view: View) -> Iterator[str]:
+def float_biases(view: ModelView) -> Iterator[str]:
     """Every bias of a convolution is a float constant.
 
     TensorRT refuses an int32 bias through DequantizeLinear.
@@ -180,7 +180,7 @@ def float_biases(view: View) -> Iterator[str]:
             yield f"the bias of {called(node)} comes through {maker.op_type}; keep it a float constant"
 
 
-def one_scale_to_join(view: View) -> Iterator[str]:
+def one_scale_to_join(view: ModelView) -> Iterator[str]:
     """The quantised inputs of a concatenation have one scale.
 
     Codes can be laid side by side only then.

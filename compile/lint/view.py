@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 QUANTIZE, DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
 
 
-class View:
+class ModelView:
     """A model, indexed once. Constants are read when a rule asks for one."""
 
     def __init__(self, model: onnx.ModelProto) -> None:

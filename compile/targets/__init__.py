@@ -14,12 +14,4 @@ if TYPE_CHECKING:
 
 REGISTRY: Registry[Target] = Registry("targets", __name__, "TARGET")
 
-
-def names() -> tuple[str, ...]:
-    """All names, sorted; imports no target."""
-    return REGISTRY.names()
-
-
-def load(name: str) -> Target:
-    """The target of this name; InputError lists the names when there is none."""
-    return REGISTRY.load(name)
+names, load = REGISTRY.names, REGISTRY.load

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from distill.adapt.measure import Scores
-    from distill.adapt.plan import Validation
+    from distill.adapt.plan import ValidationPlan
     from distill.adapt.survey import Survey
     from distill.config.sections import Config
 
@@ -61,7 +61,7 @@ class Adapted:
 
     name: str
     survey: Survey
-    validation: Validation
+    validation: ValidationPlan
     scores: Scores
     best: str
     steps: int
@@ -71,7 +71,7 @@ class Adapted:
 
 
 @dataclass(frozen=True)
-class Round:
+class AdaptRound:
     """One set of images, labels and settings, and the student that they begin with.
 
     out : the folder of all rounds; name : of the new student
@@ -82,7 +82,7 @@ class Round:
     out: Path
     name: str
     survey: Survey
-    validation: Validation
+    validation: ValidationPlan
 
     @property
     def work(self) -> Path:
@@ -116,7 +116,7 @@ def adapt(survey: Survey, settings: Settings, out: Path, say: Callable[[str], No
     survey = with_reference(survey)
     begin = description.describe(settings.student)
     validation = plans.validation_of(len(survey.of("labelled")))
-    this = Round(begin, settings, out, settings.name or name_of(settings.student, out), survey, validation)
+    this = AdaptRound(begin, settings, out, settings.name or name_of(settings.student, out), survey, validation)
     check_place(out)
     with only_run(out):
         work = this.work
@@ -134,7 +134,7 @@ def adapt(survey: Survey, settings: Settings, out: Path, say: Callable[[str], No
         return Adapted(this.name, survey, validation, scores, scores.best, steps, seconds, out, work / "drawings")
 
 
-def _take_data(this: Round) -> None:
+def _take_data(this: AdaptRound) -> None:
     """The images and labels of a round, unless they are there: another round may have put its own in their place."""
     note, number = this.data / ROUND, this.work.name
     if note.exists() and note.read_text(encoding="utf-8") == number:
@@ -177,7 +177,7 @@ def check_place(out: Path) -> None:
         raise InputError(msg)
 
 
-def steps_of(this: Round) -> int:
+def steps_of(this: AdaptRound) -> int:
     """As they were given, or as many as the minutes allow on this machine; decided once for a round."""
     note, minutes = this.work / "steps.json", this.settings.minutes
     if minutes is None:
@@ -193,7 +193,7 @@ def steps_of(this: Round) -> int:
     return int(json.loads(note.read_text(encoding="utf-8"))["steps"])
 
 
-def _score(this: Round, steps: int, say: Callable[[str], None]) -> Scores:
+def _score(this: AdaptRound, steps: int, say: Callable[[str], None]) -> Scores:
     """Every candidate on images that it was not trained on."""
     from distill.adapt import measure
 
@@ -212,12 +212,12 @@ def _score(this: Round, steps: int, say: Callable[[str], None]) -> Scores:
             spec, _ = measure.tuned(first, config.data.validation[0], labels)
             held_out = f"folder:{this.data}/labelled?labels={labels}&{this.part(number, held_out=True)}"
             scores = measure.score_round(first, spec, student, held_out, labels, this.work / "drawings")
-            measure.write_scores(note, scores)
+            write_bytes(note, scores.to_json())
         rounds.append(measure.Scores.read(note))
     return measure.Scores.joined(rounds)
 
 
-def _finish(this: Round, scores: Scores, steps: int, say: Callable[[str], None]) -> Config:
+def _finish(this: AdaptRound, scores: Scores, steps: int, say: Callable[[str], None]) -> Config:
     """The student's folder, and the configuration that trains it again."""
     from distill.adapt import measure
     from distill.adapt.lineage import adapted_lineage
@@ -245,7 +245,7 @@ def _finish(this: Round, scores: Scores, steps: int, say: Callable[[str], None])
         "thresholds": curves,
     }
     lineage = adapted_lineage(student, this.survey, scores.best)
-    student = replace(measure.renamed(student, this.name), metrics=told, lineage=lineage)
+    student = replace(student, spec=replace(student.spec, name=this.name), metrics=told, lineage=lineage)
     with replacing(this.out / STUDENT) as folder:
         folder.mkdir()
         save(student, folder)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from distill.evaluation.thresholds import choose
 from distill.student.student import Student, load
 from distill.training.train import fit
 from runtime import metrics
-from runtime.system.atomic import make_folder, replacing, write_bytes
+from runtime.system.atomic import make_folder, replacing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -145,7 +145,6 @@ def score_round(
     data: str,
     labels: str,
     drawings: Path,
-    step: Callable[[], None] = lambda: None,
 ) -> Scores:
     """Every candidate on the held-out images of a round: int8, the scale as it is seen in the frame.
 
@@ -169,7 +168,6 @@ def score_round(
             drawn[one] = found
         names.append(sample.name)
         save_drawing(drawings / f"{sample.name}.npz", drawn)
-        step()
     return Scores(tuple(names), parts)
 
 
@@ -183,13 +181,3 @@ def read_drawing(path: Path) -> dict[str, np.ndarray]:
     """What save_drawing wrote."""
     with np.load(path, allow_pickle=False) as file:
         return {key.replace("_", " "): file[key] for key in file.files}
-
-
-def renamed(student: Student, name: str) -> Student:
-    """The same student under another name."""
-    return replace(student, spec=replace(student.spec, name=name))
-
-
-def write_scores(path: Path, scores: Scores) -> None:
-    """Write them whole."""
-    write_bytes(path, scores.to_json())

@@ -28,7 +28,7 @@ TAUGHT = 0.5  # how often an image labelled by another segmenter is drawn, relat
 
 
 @dataclass(frozen=True)
-class Validation:
+class ValidationPlan:
     """How students are scored on images that they were not trained on.
 
     rounds : trainings, each with one of `folds` parts of the images held out
@@ -60,7 +60,7 @@ class Validation:
         )
 
 
-def validation_of(images: int) -> Validation:
+def validation_of(images: int) -> ValidationPlan:
     """What suits so many images with labels; InputError for fewer than two."""
     if images < FEWEST:
         msg = (
@@ -69,7 +69,7 @@ def validation_of(images: int) -> Validation:
         )
         raise InputError(msg)
     folds = min(FOLDS, images)
-    return Validation(images, folds, folds if images < HOLD_OUT_FROM else 1)
+    return ValidationPlan(images, folds, folds if images < HOLD_OUT_FROM else 1)
 
 
 def starting_config(student: str, begin: Description, data: Mapping[str, Any], steps: int, seed: int = 0) -> Config:
@@ -79,7 +79,7 @@ def starting_config(student: str, begin: Description, data: Mapping[str, Any], s
     """
     more = {key: begin.config[key] for key in ("augment",) if key in begin.config}
     loss: dict[str, Any] = {"supervised_options": {"dice_outputs": 1}} if begin.core == "distance" else {}
-    int8 = max(INTERVAL, round(steps / INT8_SHARE / INTERVAL) * INTERVAL) if _has_int8(begin) else 0
+    int8 = max(INTERVAL, round(steps / INT8_SHARE / INTERVAL) * INTERVAL) if begin.has_int8 else 0
     table = {
         "seed": seed,
         "student": {"init_from": student},
@@ -126,9 +126,3 @@ def check_steps(steps: int) -> int:
         msg = f"--steps is {steps}; give at least {INTERVAL}."
         raise InputError(msg)
     return max(INTERVAL, round(steps / INTERVAL) * INTERVAL)
-
-
-def _has_int8(begin: Description) -> bool:
-    from distill import students
-
-    return students.load(begin.spec.family).no_int8 is None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from distill.adapt import plan as plans
 from distill.adapt.flow import ARTEFACTS, CONFIG, HISTORY, STUDENT
 from distill.adapt.measure import BEGIN, CANDIDATES, TRAINED, TUNED, read_drawing
 from distill.adapt.words import survey_lines
+from distill.evaluation.figures import new_figure, png
 from distill.student.description import describe
 from runtime import metrics
 from runtime.frames.normalize import normalize
@@ -169,11 +169,7 @@ def _overlay(frame: NDArray[np.float32], truth: NDArray[Any], found: NDArray[Any
 
 
 def _sheet(rows: Sequence[tuple[str, list[NDArray[np.uint8]]]]) -> bytes:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8.0, 3.9 * len(rows) + 0.4), dpi=100, layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
+    figure = new_figure(8.0, 3.9 * len(rows) + 0.4, dpi=100)
     grid = figure.subplots(len(rows), 2, squeeze=False)
     for axes, (title, pictures) in zip(grid, rows, strict=True):
         for one, picture in zip(axes, pictures, strict=True):
@@ -181,6 +177,4 @@ def _sheet(rows: Sequence[tuple[str, list[NDArray[np.uint8]]]]) -> bytes:
             one.imshow(picture, interpolation="nearest")
         axes[0].set_title(title, fontsize=9, loc="left", parse_math=False)
     figure.suptitle("Before (left) and after (right). Blue: labelled; orange: found", fontsize=9, x=0.01, ha="left")
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
+    return png(figure)

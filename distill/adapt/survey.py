@@ -18,7 +18,7 @@ from runtime.errors import InputError
 from runtime.frames.scale import median_diameter_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from collections.abc import Set as AbstractSet
     from pathlib import Path
 
@@ -90,9 +90,8 @@ def survey(
     masks: Path | None = None,
     channel: int | None = None,
     trained_on: AbstractSet[str] = frozenset(),
-    step: Callable[[], None] = lambda: None,
 ) -> Survey:
-    """Look at every image and label; step : called after each image
+    """Look at every image and label.
 
     trained_on : fingerprints of the images that the student to begin with was trained on
     InputError for images and labels that cannot be used, each with its file, and where nothing teaches.
@@ -114,7 +113,6 @@ def survey(
             digest = hashlib.sha256(found.labels.tobytes()).hexdigest()
             size = median_diameter_of(found.labels)
             fields.append(LabField(name, role, frame_fingerprint(frame), digest, count, size))
-        step()
     kept, twice = _without_twins(fields)
     taught = [one for one in kept if one.role != "bare"]
     if not taught:

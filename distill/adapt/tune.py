@@ -48,7 +48,7 @@ def tune(student: str, data: str, out: Path, name: str = "") -> Tuned:
         msg = f"{out} exists; choose another --out, or remove it."
         raise InputError(msg)
     begin = load(student)
-    labels = str(begin.metrics.get("labels", "nuclei"))
+    labels = begin.labels
     samples = list(datasets.open(data, "all"))
     for sample in samples:
         sample.labels_of(labels, "give data with such labels")

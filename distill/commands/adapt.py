@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from distill.commands.console import JsonFile, log_to_stderr, stoppable, trainer_libraries
+from distill.commands.tables import show
 from runtime.commands.output import write_json
 from runtime.errors import InputError
 from runtime.system.places import check_writable
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from distill.adapt.flow import Adapted, Settings
 
 ALL, NONE = "all", "none"
-WIDTH = 110  # of the table at least: a narrow terminal may wrap it, but no figure is cut
 
 
 def adapt(
@@ -66,6 +65,7 @@ def adapt(
         raise InputError(msg)
     check_writable(out, "choose another --out")
     from distill.adapt import flow, plan, survey
+    from distill.adapt.words import survey_lines
     from distill.student import description
 
     flow.check_place(out)
@@ -78,7 +78,7 @@ def adapt(
     found = flow.with_reference(survey.survey(images, labels, masks, channel, begin.trained_on))
     scheme = plan.validation_of(len(found.of("labelled")))
     rounded = plan.check_steps(requested)
-    for line in _survey_lines(found):
+    for line in survey_lines(found):
         print(line, flush=True)
     print(f"plan: {scheme}", flush=True)
     if rounded != requested:
@@ -91,7 +91,8 @@ def adapt(
         made: list[Path] = []
         report.write(result, settings, made)
         if targets := [] if target == [NONE] else target or [ALL]:
-            made = artefacts.compile_artefacts(out / flow.STUDENT, targets, _precision(begin), out / flow.ARTEFACTS)
+            precision = "int8" if begin.has_int8 else "fp16"
+            made = artefacts.compile_artefacts(out / flow.STUDENT, targets, precision, out / flow.ARTEFACTS)
             report.write(result, settings, made)
     for path in made:
         print(f"artefact: {path}")
@@ -101,29 +102,14 @@ def adapt(
     return 0
 
 
-def _precision(begin: Any) -> str:
-    from distill import students
-
-    return "int8" if students.load(begin.spec.family).no_int8 is None else "fp16"
-
-
-def _survey_lines(found: Any) -> Sequence[str]:
-    from distill.adapt.words import survey_lines
-
-    return survey_lines(found)
-
-
 def _show(result: "Adapted") -> None:
     from distill.adapt.report import outcome_lines, score_table
 
-    console = Console(highlight=False, soft_wrap=True)
     head, *rows = score_table(result)
     table = Table(*head, box=None, pad_edge=False, header_style="bold")
     for row in rows:
         table.add_row(*row)
-    Console(width=max(console.width, WIDTH), highlight=False).print(table)
-    for line in outcome_lines(result):
-        console.print(line, markup=False)
+    show(table, *outcome_lines(result), style="none")
 
 
 def _json(result: "Adapted", settings: "Settings", artefacts: Sequence[Path], seconds: float) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from distill.commands.console import IncludeTrained, JsonFile, trainer_libraries
+from distill.commands.tables import show
 from distill.evaluation.scored_data import Labels, Split, scoring
 from runtime import metrics
 from runtime.commands.output import write_json
@@ -82,7 +83,7 @@ def _show(scores: Mapping[str, Any]) -> None:
     table = Table("metric", "mean over images", "95 %", "all together", box=None, pad_edge=False, header_style="bold")
     for name, score in scores["scores"].items():
         table.add_row(metrics.load(name).title, *_cells(score, metrics.load(name).decimals))
-    console.print(table)
+    show(table)
 
 
 def _cells(score: Mapping[str, Any], decimals: int) -> tuple[str, str, str]:

@@ -36,7 +36,7 @@ def gallery(
     if loaded.scheme is None and not in_float:
         msg = f"{loaded.spec.name} was not trained for int8; look at it with --float."
         raise InputError(msg)
-    wanted = labels.value if labels else str(loaded.metrics.get("labels", "nuclei"))
+    wanted = labels.value if labels else loaded.labels
     new = unseen(samples, data, () if include_trained else loaded.lineage.trained_on)
     graph = loaded.graph() if in_float else loaded.quantized()
     with scoring(len(new)) as step:

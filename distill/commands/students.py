@@ -2,14 +2,12 @@
 
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from distill.commands.console import JsonFile, trainer_libraries
+from distill.commands.tables import show, table_of
 from runtime import metrics
 from runtime.commands.output import write_json
-
-WIDTH = 110  # of the table at least: a narrow terminal may wrap it, but no figure is cut
 
 
 def students(
@@ -19,14 +17,11 @@ def students(
     with trainer_libraries():
         from distill.student.inventory import TILE, bundled, decoders, inventory
     rows, compared, ours = inventory(), decoders(), bundled()
-    console = Console(highlight=False, soft_wrap=True)
-    Console(width=max(console.width, WIDTH), highlight=False).print(_bundled_table(ours))
-    console.print(
+    show(
+        _bundled_table(ours),
         "Scores: means over the validation images, on which the thresholds were chosen. px: diameter of the objects "
         f"that it works at. GMAC of one tile of {TILE[0]}x{TILE[1]} pixels. * is the default.\n",
-        style="dim",
     )
-    Console(width=max(console.width, WIDTH), highlight=False).print(_table(rows, list(compared)))
     widths = "; ".join(f"{label} {'-'.join(map(str, decoder))}" for label, decoder in compared.items())
     said = [
         "M: millions of parameters. The paper's (arXiv 2606.00928) are its backbones', as it quotes them.",
@@ -34,7 +29,7 @@ def students(
         *(f"{row['name']}: {_ends(row)}" for row in rows if row["head_stride"] > 1),
         *(f"No int8 of {row['name']}: {row['no_int8']}. Use fp16 or fp32." for row in rows if not row["int8"]),
     ]
-    console.print("\n".join(said), style="dim")
+    show(_table(rows, list(compared)), *said)
     write_json(json_file, {"bundled": ours, "families": rows})
     return 0
 
@@ -58,10 +53,8 @@ def _bundled_table(rows: list[dict[str, Any]]) -> Table:
 
 
 def _table(rows: list[dict[str, Any]], decoders: list[str]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
     sizes = [f"{unit}\n{label}" for label in decoders for unit in ("whole M", "GMAC")]
-    for column in ("student", "paper M", "backbone M", *sizes, "stride", "int8"):
-        table.add_column(column, justify="left" if column == "student" else "right", no_wrap=True)
+    table = table_of("student", "paper M", "backbone M", *sizes, "stride", "int8")
     for row in rows:
         costs = [f"{cost[key]:.2f}" for cost in row["decoders"].values() for key in ("whole_m", "gmac")]
         quoted = row["paper_backbone_m"]

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from distill import settings
 from distill.commands.console import (
@@ -23,6 +22,7 @@ from distill.commands.console import (
     stoppable,
     trainer_libraries,
 )
+from distill.commands.tables import show, table_of
 from runtime.commands.output import write_json
 from runtime.errors import InputError
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from distill.config.sections import Config
 
 RUNS = Path("runs")
-WIDTH = 190  # of the table at least: a narrow terminal may wrap it, but no figure is cut
 
 log = logging.getLogger(__name__)
 
@@ -98,10 +97,8 @@ def _show(found: dict[str, Any], folder: Path) -> None:
     if found["headroom"]:
         console.print(found["headroom"], markup=False)
     for heads, rows in ((head(found), rows_of(found)), (others_head(found), rows_of(found, other=True))):
-        grid = Table(box=None, pad_edge=False, header_style="bold")
-        for number, title in enumerate(heads):
-            grid.add_column(title, justify="right" if number else "left", no_wrap=True)
+        grid = table_of(*heads)
         for row in rows:
             grid.add_row(*row)
-        Console(width=max(console.width, WIDTH), highlight=False, markup=False).print(grid)
+        show(grid)
     console.print(f"written: {folder / 'study.json'}, study.md, study.png", markup=False)

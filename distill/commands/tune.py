@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from distill.commands.console import Data, JsonFile, StudentName, trainer_libraries
+from distill.commands.tables import show
 from runtime import metrics
 from runtime.commands.output import write_json
 from runtime.system.places import check_writable
@@ -57,11 +57,10 @@ def _sum(evaluation: "Evaluation") -> float:
 
 
 def _show(result: "Tuned") -> None:
-    console = Console(highlight=False, soft_wrap=True)
     rules = Table("", "before", "after", box=None, pad_edge=False, header_style="bold")
     for what, before in _rule(result.begin).items():
         rules.add_row(what, before, _rule(result.student.spec)[what])
-    console.print(rules)
+    show(rules)
     shown = [metrics.load(one) for one in metrics.HEADLINES]
     table = Table(f"{len(result.before.names)} images", *(one.title for one in shown), box=None, pad_edge=False)
     rows = {"before": result.before, "after, each image by thresholds chosen on others": result.after}
@@ -69,7 +68,7 @@ def _show(result: "Tuned") -> None:
         if evaluation is not None:
             scores = [evaluation.scores[metric.name].mean for metric in shown]
             table.add_row(what, *(f"{value:.3f}" for value in scores))
-    console.print(table)
+    show(table)
 
 
 def _rule(spec: "StudentSpec") -> dict[str, str]:

@@ -29,17 +29,11 @@ FROM = re.compile(r"\bfrom=([^&]*)")  # the folder of labels in the options of a
 UNKNOWN = "unexpected_keyword_argument"
 
 
-def read(path: Path, overrides: Sequence[str] = ()) -> Config:
-    """Read a TOML configuration; see read_table.
+def read_table(path: Path, overrides: Sequence[str]) -> dict[str, Any]:
+    """The tables of a TOML file, with ``section.key=value`` overrides (values in TOML notation, or bare text).
 
     Relative data paths stay as they are written: they are resolved against the working folder.
-    InputError names the section and key that is unknown, of the wrong type or out of its limits.
     """
-    return section_of(Config, read_table(path, overrides))
-
-
-def read_table(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """The tables of a TOML file, with ``section.key=value`` overrides (values in TOML notation, or bare text)."""
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -26,6 +26,7 @@ __all__ = [
 ]
 
 READERS: Registry[Reader] = Registry("data_readers", f"{__name__}.readers", "READER")
+names = READERS.names
 
 
 def open(spec: str, split: str = "all") -> Dataset:  # noqa: A001  (datasets.open reads as what it does)
@@ -60,11 +61,6 @@ def generate(count: int, seed: int) -> Dataset:
 def is_generated(spec: str) -> bool:
     """Whether the images of a spec are made by its reader, as many as one likes."""
     return load(spec.partition(":")[0]).generate is not None
-
-
-def names() -> tuple[str, ...]:
-    """The readers, without importing any of them."""
-    return READERS.names()
 
 
 def load(name: str) -> Reader:

@@ -90,7 +90,7 @@ def evaluate(
     """
     samples = datasets.open(data, split)
     loaded = student if isinstance(student, Student) else load(student)
-    wanted = labels or str(loaded.metrics.get("labels", "nuclei"))
+    wanted = labels or loaded.labels
     new = unseen(samples, data, () if include_trained else loaded.lineage.trained_on)
     graph = loaded.quantized() if quantized else loaded.graph()
     with progress(len(new)) as step:

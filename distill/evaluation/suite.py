@@ -222,7 +222,7 @@ class _InTorch:
     def __init__(self, student: Student | str | Path, quantized: bool) -> None:
         loaded = student if isinstance(student, Student) else load(student)
         self.name, self.lineage = loaded.spec.name, loaded.lineage
-        self.labels = str(loaded.metrics.get("labels", "nuclei"))
+        self.labels = loaded.labels
         self.precision = "int8 (fake-quantised)" if quantized else "fp32"
         self.diameters = _diameters(loaded.spec.object_diameter is not None and len(loaded.spec.channels) == 1)
         self._spec, self._graph = loaded.spec, loaded.quantized() if quantized else loaded.graph()
@@ -352,11 +352,6 @@ def counts_by_size(truth: Labels, labels: Labels) -> NDArray[np.int64]:
     matched = _histogram(true[pairs.true])
     invented = _histogram(np.delete(pred, pairs.pred))
     return np.stack([matched, invented, _histogram(true) - matched], axis=1)
-
-
-def _size_of(areas: NDArray[np.int64]) -> NDArray[np.intp]:
-    """0, 1 or 2 for objects of these areas in pixels."""
-    return np.digitize(2 * np.sqrt(areas / math.pi), BOUNDS_PX)
 
 
 def _histogram(sizes: NDArray[np.intp]) -> NDArray[np.int64]:

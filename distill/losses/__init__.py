@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 from runtime.errors import InputError
 from runtime.registry import Registry
@@ -127,45 +127,28 @@ class LossInput:
         return self.instances
 
 
-class Loss(Protocol):
-    """What a file of this folder offers as ``LOSS``: a frozen dataclass; its further fields are its options."""
+class Loss:
+    """Base of what a file of this folder offers as ``LOSS``: a frozen dataclass, whose fields are its options.
 
-    @property
-    def name(self) -> str:
-        """The file's name."""
-        ...
+    name : the file's; role : what it learns from
+    kind : which of Kendall's two forms weights it: a squared error is `regression`, all else `classification`
+    needs_instances : whether `LossInput.instances` must be given
+    without_labels : whether it learns from crops that only the teacher labels
+    """
 
-    @property
-    def role(self) -> Role:
-        """What it learns from."""
-        ...
-
-    @property
-    def kind(self) -> Kind:
-        """Which of Kendall's two forms weights it: a squared error is `regression`, all else `classification`."""
-        ...
-
-    @property
-    def needs_instances(self) -> bool:
-        """Whether `LossInput.instances` must be given."""
-        ...
-
-    @property
-    def without_labels(self) -> bool:
-        """Whether it learns from crops that only the teacher labels."""
-        ...
+    name: str
+    role: Role
+    kind: Kind = "classification"
+    needs_instances: bool = False
+    without_labels: bool = False
 
     def __call__(self, batch: LossInput) -> Tensor:
         """A float32 scalar, not negative, differentiable in `batch.logits`."""
-        ...
+        raise NotImplementedError
 
 
 REGISTRY: Registry[Loss] = Registry("losses", __name__, "LOSS")
-
-
-def names() -> tuple[str, ...]:
-    """Names of the losses; imports none of them."""
-    return REGISTRY.names()
+names = REGISTRY.names
 
 
 def names_by_role(role: Role) -> list[str]:

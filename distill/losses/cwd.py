@@ -14,25 +14,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from distill.losses import Loss
 from runtime.errors import InputError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from distill.losses import Kind, LossInput, Role
+    from distill.losses import LossInput
 
 HALF_STEP = 1 / 510
 
 
 @dataclass(frozen=True)
-class CWD:
+class CWD(Loss):
     """temperature : T, above 0; the paper takes 4."""
 
-    name: str = "cwd"
-    role: Role = "matching"
-    kind: Kind = "classification"
-    needs_instances: bool = False
-    without_labels: bool = True
+    name = "cwd"
+    role = "matching"
+    without_labels = True
     temperature: float = 4.0
 
     def __post_init__(self) -> None:

@@ -12,30 +12,28 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from distill.losses import Loss
 from runtime.errors import InputError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from distill.losses import Kind, LossInput, Role
+    from distill.losses import LossInput
 
 SMOOTH = 32.0  # pixels
 
 
 @dataclass(frozen=True)
-class DiceBCE:
+class DiceBCE(Loss):
     """Dice + BCE over the labelled crops.
 
     dice_outputs : of how many of the outputs, the first ones, the Dice is taken; 0 is all. BCE is proper for a core
         that is a distance between 0 and 1, Dice is not: it would make one of its two values of it.
     """
 
-    name: str = "dice_bce"
-    role: Role = "supervised"
-    kind: Kind = "classification"
+    name = "dice_bce"
+    role = "supervised"
     dice_outputs: int = 0
-    needs_instances: bool = False
-    without_labels: bool = False
 
     def __post_init__(self) -> None:
         if self.dice_outputs < 0:

@@ -22,26 +22,25 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn.functional import max_pool2d
 
+from distill.losses import Loss
 from runtime.errors import InputError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from distill.losses import Kind, LossInput, Role
+    from distill.losses import LossInput
 
 SMOOTH = 32.0  # pixels: a crop without outlines costs nothing when none is predicted
 SOFTEN = 1e-3  # keeps the logarithm finite, and its gradient alive, where B(p) is exactly 0 or 1
 
 
 @dataclass(frozen=True)
-class Gradient:
+class Gradient(Loss):
     """Outlines of the foreground. kernel : side k of the window, odd, pixels; bce : add the cross-entropy."""
 
-    name: str = "gradient"
-    role: Role = "boundary"
-    kind: Kind = "classification"
-    needs_instances: bool = False
-    without_labels: bool = True
+    name = "gradient"
+    role = "boundary"
+    without_labels = True
     kernel: int = 3
     bce: bool = False
 

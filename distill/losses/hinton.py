@@ -16,25 +16,24 @@ from typing import TYPE_CHECKING
 
 from torch.nn.functional import logsigmoid
 
+from distill.losses import Loss
 from runtime.errors import InputError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from distill.losses import Kind, LossInput, Role
+    from distill.losses import LossInput
 
 HALF_STEP = 1 / 510
 
 
 @dataclass(frozen=True)
-class Hinton:
+class Hinton(Loss):
     """temperature : T, above 0; 1 matches the probabilities as they are, more of it the teacher's doubts."""
 
-    name: str = "hinton"
-    role: Role = "matching"
-    kind: Kind = "classification"
-    needs_instances: bool = False
-    without_labels: bool = True
+    name = "hinton"
+    role = "matching"
+    without_labels = True
     temperature: float = 2.0
 
     def __post_init__(self) -> None:

@@ -22,22 +22,21 @@ import numpy as np
 import torch
 from scipy import ndimage
 
+from distill.losses import Loss
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from distill.losses import Kind, LossInput, Role
+    from distill.losses import LossInput
 
 
 @dataclass(frozen=True)
-class Kervadec:
+class Kervadec(Loss):
     """Signed distance times the error of the probability, ramped in."""
 
-    name: str = "kervadec"
-    role: Role = "boundary"
-    kind: Kind = "classification"
-    needs_instances: bool = False
-    without_labels: bool = False
+    name = "kervadec"
+    role = "boundary"
 
     def __call__(self, batch: LossInput) -> Tensor:
         batch = batch.annotated()

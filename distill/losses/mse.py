@@ -11,21 +11,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from distill.losses import Loss
+
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from distill.losses import Kind, LossInput, Role
+    from distill.losses import LossInput
 
 
 @dataclass(frozen=True)
-class MSE:
+class MSE(Loss):
     """Mean squared difference of probabilities, in [0, 1]."""
 
-    name: str = "mse"
-    role: Role = "matching"
-    kind: Kind = "regression"
-    needs_instances: bool = False
-    without_labels: bool = True
+    name = "mse"
+    role = "matching"
+    kind = "regression"
+    without_labels = True
 
     def __call__(self, batch: LossInput) -> Tensor:
         return (batch.taught_logits.sigmoid() - batch.teacher_probability(self.name)).square().mean()

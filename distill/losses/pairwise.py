@@ -18,23 +18,23 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn.functional import avg_pool2d, normalize
 
+from distill.losses import Loss
 from runtime.errors import InputError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from distill.losses import Kind, LossInput, Role
+    from distill.losses import LossInput
 
 
 @dataclass(frozen=True)
-class Pairwise:
+class Pairwise(Loss):
     """node : side of a node, pixels."""
 
-    name: str = "pairwise"
-    role: Role = "matching"
-    kind: Kind = "regression"
-    needs_instances: bool = False
-    without_labels: bool = True
+    name = "pairwise"
+    role = "matching"
+    kind = "regression"
+    without_labels = True
     node: int = 4
 
     def __post_init__(self) -> None:

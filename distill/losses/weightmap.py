@@ -21,27 +21,26 @@ import torch
 from scipy import ndimage
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from distill.losses import Loss
 from runtime.errors import InputError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from distill.losses import Kind, LossInput, Role
+    from distill.losses import LossInput
 
 REACH = 4.0  # times sigma
 HEAVIEST_CLASS = 10.0
 
 
 @dataclass(frozen=True)
-class WeightMap:
+class WeightMap(Loss):
     """border : w_0, the weight in the narrowest gap; sigma : pixels over which it falls."""
 
-    name: str = "weightmap"
-    role: Role = "boundary"
-    kind: Kind = "classification"
-    needs_instances: bool = True
-    without_labels: bool = False
+    name = "weightmap"
+    role = "boundary"
+    needs_instances = True
     border: float = 10.0
     sigma: float = 5.0
 

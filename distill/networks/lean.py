@@ -57,7 +57,7 @@ class Decoder(nn.Module):
         skips = list(reversed(features[:-1]))[: len(widths)]
         below = (features[-1], *widths)
         self.stages = nn.ModuleList(
-            Stage(deep, skip, width, separable=separable)
+            DecoderStage(deep, skip, width, separable=separable)
             for (deep, width), skip in zip(pairwise(below), skips, strict=True)
         )
 
@@ -69,7 +69,7 @@ class Decoder(nn.Module):
         return found
 
 
-class Stage(nn.Module):
+class DecoderStage(nn.Module):
     """Nearest-neighbour upsampling, concatenation with the encoder's feature, two convolutions."""
 
     def __init__(self, deep: int, skip: int, width: int, *, separable: bool) -> None:
@@ -105,7 +105,7 @@ def convolution(
     return nn.Sequential(*layers, *([nn.ReLU()] if active else []))
 
 
-class Block(nn.Module):
+class ResidualBlock(nn.Module):
     """Two convolutions whose output is added to the input (He et al. 2016, arXiv 1512.03385, fig. 2)."""
 
     def __init__(self, width: int) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from segment_anything.utils.transforms import ResizeLongestSide
 
-from distill.sam.network import Encoded, Network
+from distill.sam.network import Encoded, SamNetwork
 from distill.store import Damaged, Store
 from runtime.errors import EdgescopeError
 
@@ -54,9 +54,9 @@ class Embeddings:
         return [self._encoded(known[key], picture) for key, picture in zip(keys, pictures, strict=True)]
 
     @cached_property
-    def network(self) -> Network:
+    def network(self) -> SamNetwork:
         """SAM on its device."""
-        return Network(self.checkpoint.load(self.device), self.half)
+        return SamNetwork(self.checkpoint.load(self.device), self.half)
 
     def _read(self, key: str, name: str) -> NDArray[np.float16] | None:
         try:

@@ -45,7 +45,7 @@ class Encoded:
     original_size: tuple[int, int]
 
 
-class Network:
+class SamNetwork:
     """A loaded SAM. half : encoder and mask decoder compute in half precision, prompts and results do not."""
 
     def __init__(self, sam: Sam, half: bool = False) -> None:

@@ -40,6 +40,13 @@ class Description:
         return str(self.metrics.get("labels", "nuclei"))
 
     @property
+    def has_int8(self) -> bool:
+        """Whether its family is trained for int8."""
+        from distill import students
+
+        return students.load(self.spec.family).no_int8 is None
+
+    @property
     def core(self) -> str:
         """What its core map means, as data.core; students that do not say it have eroded cores."""
         return str(self.config.get("data", {}).get("core", "eroded"))

@@ -50,6 +50,11 @@ class Student:
     metrics: Mapping[str, Any]
     probes: tuple[tuple[Tensor, Tensor], ...] = field(default=())
 
+    @property
+    def labels(self) -> str:
+        """Which objects it was trained on: "nuclei" or "cells"."""
+        return str(self.metrics.get("labels", "nuclei"))
+
     def graph(self, tile: tuple[int, int] | None = None) -> GraphModule:
         """The float student for tiles of (h, w) pixels: (N, 1, h, w) in [0, 1] to logits (N, C, h, w)."""
         height, width = tile or self.spec.tile

@@ -59,12 +59,4 @@ class UNetFamily(StudentFamily):
 
 REGISTRY: Registry[StudentFamily] = Registry("students", __name__, "STUDENT")
 
-
-def names() -> tuple[str, ...]:
-    """Names of the families that can be built; imports none of them."""
-    return REGISTRY.names()
-
-
-def load(name: str) -> StudentFamily:
-    """The family called ``name``; InputError lists the names when there is none."""
-    return REGISTRY.load(name)
+names, load = REGISTRY.names, REGISTRY.load

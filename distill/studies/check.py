@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from distill.config.sections import Config
-    from distill.studies.plan import Job
+    from distill.studies.plan import StudyJob
     from distill.training.preflight import Ask
 
 
@@ -43,7 +43,7 @@ def examine(config: Config, out: Path) -> Examination:
     return found
 
 
-def _plan(config: Config, out: Path) -> tuple[str | None, tuple[Job, ...]]:
+def _plan(config: Config, out: Path) -> tuple[str | None, tuple[StudyJob, ...]]:
     """The jobs, or why there can be none."""
     try:
         return None, plan(config, out).jobs
@@ -51,7 +51,7 @@ def _plan(config: Config, out: Path) -> tuple[str | None, tuple[Job, ...]]:
         return str(error), ()
 
 
-def _teachers(config: Config, todo: Sequence[Job], found: Examination) -> tuple[Sequence[str], list[Ask]]:
+def _teachers(config: Config, todo: Sequence[StudyJob], found: Examination) -> tuple[Sequence[str], list[Ask]]:
     """The channels that the teachers look at, and what they take of an image besides: in every row that has one."""
     taught = [(job.taught_by, replace(job.config.teacher, weights="")) for job in todo if _is_taught(job)]
     shown = {repr(one): one for one in taught}.values()
@@ -73,11 +73,11 @@ def _teachers(config: Config, todo: Sequence[Job], found: Examination) -> tuple[
     return channels, asked
 
 
-def _is_taught(job: Job) -> bool:
+def _is_taught(job: StudyJob) -> bool:
     return job.kind == "student" and bool(job.config.teacher.name)
 
 
-def _trainings(config: Config, todo: Sequence[Job], found: Examination) -> None:
+def _trainings(config: Config, todo: Sequence[StudyJob], found: Examination) -> None:
     """What every training needs besides data: a loss that there is, whole intervals, images left in its fold."""
     for job in {repr(job.config.loss): job for job in todo}.values():
         found.attempt(lambda job=job: _loss(job))
@@ -91,18 +91,18 @@ def _trainings(config: Config, todo: Sequence[Job], found: Examination) -> None:
         found.attempt(lambda job=job: _fold(job))
 
 
-def _fold(job: Job) -> None:
+def _fold(job: StudyJob) -> None:
     for spec in job.config.data.train:
         divide(datasets.open(spec, "train"), job.config.data, job.seed)
 
 
-def _loss(job: Job) -> None:
+def _loss(job: StudyJob) -> None:
     from distill.training.objective import Objective
 
     Objective(job.config.loss)
 
 
-def _is_done(job: Job, out: Path, found: Examination) -> bool:
+def _is_done(job: StudyJob, out: Path, found: Examination) -> bool:
     try:
         if job.kind == "teacher":
             return jobs.is_trained(job, out)

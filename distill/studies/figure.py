@@ -5,12 +5,11 @@ Where the study has few labels, a third panel shows what is gained at each share
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING, Any
 
+from distill.evaluation.figures import new_figure, png, tidy
 from distill.studies import rows
 from distill.studies.score import VALIDATION
-from runtime.system import extras
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,21 +17,15 @@ if TYPE_CHECKING:
 # Okabe and Ito's colours: told apart with any colour vision; what is taught differs in marker, too.
 COLOUR = {"trivial": "#777777", "teacher": "#009E73", "undistilled": "#0072B2", "distilled": "#D55E00"}
 MARKER = {"trivial": "x", "teacher": "D", "undistilled": "o", "distilled": "s"}
-INK, FAINT = "#333333", "#DDDDDD"
 PANELS = 2
 
 
 def draw(found: dict[str, Any]) -> bytes:
     """A PNG; EdgescopeError when matplotlib is not installed."""
-    extras.load("matplotlib", extra="distill")
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     lines = found["rows"]
     shares = _shares(lines)
     height = 1.6 + 0.3 * len(lines) + (2.6 if shares else 0)
-    figure = Figure(figsize=(10.5, height), dpi=110, layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
+    figure = new_figure(10.5, height)
     panels = figure.subfigures(2, 1, height_ratios=(1.0 + 0.3 * len(lines), 2.6)) if shares else [figure]
     left, right = panels[0].subplots(1, PANELS, sharey=True)
     shown = list(found["metrics"].items())[:PANELS]
@@ -45,9 +38,7 @@ def draw(found: dict[str, Any]) -> bytes:
     if shares:
         for axes, (metric, title) in zip(panels[1].subplots(1, PANELS), shown, strict=True):
             _curve(axes, lines, shares, metric, title)
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", metadata={"Software": None})
-    return picture.getvalue()
+    return png(figure)
 
 
 def kind_of(line: dict[str, Any]) -> str:
@@ -67,7 +58,7 @@ def _rows(axes: Any, lines: Sequence[dict[str, Any]], figure: str, title: str) -
     if alone:
         axes.axvline(alone[0]["scores"][VALIDATION][figure]["mean"], color=COLOUR["undistilled"], linewidth=0.8, ls=":")
     axes.set_xlabel(title, fontsize=9)
-    _tidy(axes, "x")
+    tidy(axes, "x")
 
 
 def _curve(axes: Any, lines: Sequence[dict[str, Any]], shares: Sequence[float], figure: str, title: str) -> None:
@@ -87,7 +78,7 @@ def _curve(axes: Any, lines: Sequence[dict[str, Any]], shares: Sequence[float], 
     axes.set_xlabel("training images with labels", fontsize=9)
     axes.set_ylabel(title, fontsize=9)
     axes.legend(frameon=False, fontsize=8)
-    _tidy(axes, "y")
+    tidy(axes, "y")
 
 
 def _curves() -> list[tuple[str, str]]:
@@ -104,11 +95,3 @@ def _legend() -> tuple[list[Any], list[str]]:
 
     kinds = list(COLOUR)
     return [Line2D([], [], color=COLOUR[k], marker=MARKER[k], linestyle="") for k in kinds], kinds
-
-
-def _tidy(axes: Any, grid: str) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(INK)
-    axes.tick_params(colors=INK, labelsize=8)
-    axes.grid(axis=grid, color=FAINT, linewidth=0.6)
-    axes.set_axisbelow(True)

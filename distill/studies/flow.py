@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from distill.config.sections import Config
-    from distill.studies.plan import Job, Plan
+    from distill.studies.plan import StudyJob, StudyPlan
 
 log = logging.getLogger(__name__)
 
@@ -63,8 +63,8 @@ def _study(config: Config, out: Path, workers: int, step: Callable[[str], None])
 
 
 def _run(
-    work: Callable[[Job, Config, Path], dict[str, Any]],
-    todo: Sequence[Job],
+    work: Callable[[StudyJob, Config, Path], dict[str, Any]],
+    todo: Sequence[StudyJob],
     config: Config,
     out: Path,
     workers: int,
@@ -96,18 +96,18 @@ def _run(
     return [done[job.name] for job in todo]
 
 
-def _told(result: dict[str, Any], job: Job, step: Callable[[str], None]) -> dict[str, Any]:
+def _told(result: dict[str, Any], job: StudyJob, step: Callable[[str], None]) -> dict[str, Any]:
     step(job.name)
     return result
 
 
-def _as_it_is(job: Job, config: Config) -> bool:
+def _as_it_is(job: StudyJob, config: Config) -> bool:
     """Whether the job's teacher is shown what the study's is: those of the controls are no measure of headroom."""
     return replace(job.config.teacher, weights=config.teacher.weights) == config.teacher
 
 
 def _headroom(
-    config: Config, todo: Plan, results: Sequence[dict[str, Any]], teachers: Sequence[dict[str, Any]]
+    config: Config, todo: StudyPlan, results: Sequence[dict[str, Any]], teachers: Sequence[dict[str, Any]]
 ) -> Headroom | None:
     """The teacher with all labels against the undistilled students, on the validation data."""
     best = [means(found) for found in teachers if found["labelled"] == 1 and "nuclear" not in found["row"]]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import time
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
@@ -31,15 +30,13 @@ if TYPE_CHECKING:
 
     from distill.config.sections import Config, TeacherSection
     from distill.datasets import Dataset, Sample
-    from distill.studies.plan import Job
+    from distill.studies.plan import StudyJob
 
 SCHEMA_VERSION = 1
 RESULTS = "rows"
 
-log = logging.getLogger(__name__)
 
-
-def run(job: Job, study: Config, out: Path) -> dict[str, Any]:
+def run(job: StudyJob, study: Config, out: Path) -> dict[str, Any]:
     """The job's result: trained and scored now, or what an earlier run left; `done` says how long it took."""
     if job.kind == "teacher":
         return _teacher(job, out)
@@ -64,7 +61,7 @@ def run(job: Job, study: Config, out: Path) -> dict[str, Any]:
     return result
 
 
-def ask_teacher(job: Job, study: Config, out: Path) -> dict[str, Any]:
+def ask_teacher(job: StudyJob, study: Config, out: Path) -> dict[str, Any]:
     """How good the teacher of a student's job is on the held-out data, at probability one half."""
     section = job.config.teacher
     kind, share = job.taught_by or (section.name, 1.0)
@@ -165,7 +162,7 @@ def _can_answer(section: TeacherSection, samples: Sequence[Sample]) -> bool:
     return True
 
 
-def is_trained(job: Job, out: Path) -> bool:
+def is_trained(job: StudyJob, out: Path) -> bool:
     """Whether a teacher is there; InputError when it is of another configuration."""
     folder = out / TEACHERS / job.name
     if not folder.exists():
@@ -175,7 +172,7 @@ def is_trained(job: Job, out: Path) -> bool:
     return True
 
 
-def _teacher(job: Job, out: Path) -> dict[str, Any]:
+def _teacher(job: StudyJob, out: Path) -> dict[str, Any]:
     folder, described = out / TEACHERS / job.name, _described(job)
     if not is_trained(job, out):
         fit(job.config, folder)
@@ -188,6 +185,6 @@ def _note(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.json")
 
 
-def _described(job: Job) -> dict[str, Any]:
+def _described(job: StudyJob) -> dict[str, Any]:
     what = {key: value for key, value in asdict(job).items() if key not in ("config", "taught_by")}
     return {"schema_version": SCHEMA_VERSION, "key": job.key(), "name": job.name, **what}

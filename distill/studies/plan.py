@@ -28,7 +28,7 @@ STOCK: dict[str, Any] = {"encoder": (), "head_stride": 1, "separable": False, "e
 
 
 @dataclass(frozen=True)
-class Job:
+class StudyJob:
     """One training. `row` groups the seeds of a row; `kind` says whether a teacher or a student comes out.
 
     labelled : share of the training images whose labels it has
@@ -82,24 +82,24 @@ def digest(ingredients: object) -> str:
 
 
 @dataclass(frozen=True)
-class Plan:
+class StudyPlan:
     """undistilled, teachers, distilled : jobs in the order in which they are run."""
 
-    undistilled: tuple[Job, ...]
-    teachers: tuple[Job, ...]
-    distilled: tuple[Job, ...]
+    undistilled: tuple[StudyJob, ...]
+    teachers: tuple[StudyJob, ...]
+    distilled: tuple[StudyJob, ...]
 
     @property
-    def jobs(self) -> tuple[Job, ...]:
+    def jobs(self) -> tuple[StudyJob, ...]:
         """All of them."""
         return (*self.undistilled, *self.teachers, *self.distilled)
 
 
-def plan(config: Config, out: Path) -> Plan:
+def plan(config: Config, out: Path) -> StudyPlan:
     """The jobs of a study whose results go to the folder ``out``; InputError for rows that cannot be."""
     students = [job for seed in seeds(config) for job in _students(config, out, seed)]
     needed = dict.fromkeys((*job.taught_by, job.seed) for job in students if job.taught_by)
-    return Plan(
+    return StudyPlan(
         tuple(job for job in students if not job.config.teacher.name),
         tuple(job for kind, share, seed in needed for job in _teachers(config, kind, share, seed)),
         tuple(job for job in students if job.config.teacher.name),
@@ -117,7 +117,7 @@ def trains_teachers(config: Config) -> bool:
     return bool(section.name) and not section.weights and teachers.load(section.name).trained_by_studies
 
 
-def _students(config: Config, out: Path, seed: int) -> Iterable[Job]:
+def _students(config: Config, out: Path, seed: int) -> Iterable[StudyJob]:
     chosen = [rows.load(name) for name in config.study.rows if name != rows.TRIVIAL]
     for row in chosen:
         _check(row, config)
@@ -134,7 +134,7 @@ def _students(config: Config, out: Path, seed: int) -> Iterable[Job]:
             yield _job(few, out, seed, row, f"{row.name}-{percent}", f"{percent} % of the labels: {row.title}")
 
 
-def _check(row: rows.Row, config: Config) -> None:
+def _check(row: rows.StudyRow, config: Config) -> None:
     if row.teacher and not config.teacher.name:
         msg = f"Row {row.name!r} needs a teacher; name one in [teacher], or take the row out of study.rows."
         raise InputError(msg)
@@ -149,7 +149,7 @@ def _check(row: rows.Row, config: Config) -> None:
         raise InputError(msg)
 
 
-def _job(config: Config, out: Path, seed: int, row: rows.Row, name: str, title: str) -> Job:
+def _job(config: Config, out: Path, seed: int, row: rows.StudyRow, name: str, title: str) -> StudyJob:
     changed = row.apply(replace(config, seed=seed, study=StudySection(), qat=replace(config.qat, steps=0)))
     taught_by = None
     if row.teacher and trains_teachers(config):
@@ -158,10 +158,10 @@ def _job(config: Config, out: Path, seed: int, row: rows.Row, name: str, title: 
         changed = replace(changed, teacher=replace(changed.teacher, weights=folder.as_posix()))
     if not row.teacher:
         changed = replace(changed, teacher=TeacherSection())
-    return Job("student", name, title, config.student.family, config.data.labelled, seed, changed, taught_by)
+    return StudyJob("student", name, title, config.student.family, config.data.labelled, seed, changed, taught_by)
 
 
-def _teachers(config: Config, kind: rows.TeacherKind, share: float, seed: int) -> Iterable[Job]:
+def _teachers(config: Config, kind: rows.TeacherKind, share: float, seed: int) -> Iterable[StudyJob]:
     """The trainings that make one teacher: one, or one a fold."""
     section = config.study.teacher
     channels = section.channels if kind == "multiplexed" else section.channels[:1]
@@ -188,7 +188,9 @@ def _teachers(config: Config, kind: rows.TeacherKind, share: float, seed: int) -
         part = (fold, section.folds) if section.folds > 1 else ()
         row = _teacher_row(kind, share)
         settings = replace(common, data=replace(config.data, labelled=share, fold=part))
-        yield Job("teacher", f"{row}/s{seed}/fold{fold}", f"teacher: {kind}", section.family, share, seed, settings)
+        yield StudyJob(
+            "teacher", f"{row}/s{seed}/fold{fold}", f"teacher: {kind}", section.family, share, seed, settings
+        )
 
 
 def _teacher_row(kind: str, share: float) -> str:

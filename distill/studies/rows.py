@@ -26,7 +26,7 @@ def nucleus_alone(section: TeacherSection, prompts: str) -> TeacherSection | Non
 
 
 @dataclass(frozen=True)
-class Row:
+class StudyRow:
     """What one row changes.
 
     loss : the terms of its objective, and how they are weighted
@@ -61,48 +61,48 @@ PAPER = LossSection(matching="mse", boundary="gradient", weighting="kendall")
 FIXED = LossSection(matching="mse", boundary="gradient")
 
 ROWS = (
-    Row(
+    StudyRow(
         "undistilled", "no distillation: labels alone", LABELS_ALONE, teacher="", few_labels=True, curve="labels alone"
     ),
-    Row(
+    StudyRow(
         "paper",
         "the paper's objective: matching, boundary, learnt weights",
         PAPER,
         few_labels=True,
         curve="the paper's objective",
     ),
-    Row("matching", "matching only", LossSection(matching="mse")),
-    Row("boundary", "boundary only (of the labels; no teacher)", LossSection(boundary="gradient"), teacher=""),
-    Row("fixed", "matching and boundary, fixed weights", FIXED),
-    Row("liebel", "matching and boundary, weights after Liebel", replace(PAPER, weighting="liebel")),
-    Row("weightmap", "fixed weights, boundary: weight map", replace(FIXED, boundary="weightmap")),
-    Row("kervadec", "fixed weights, boundary: signed distance, ramped in", replace(FIXED, boundary="kervadec")),
-    Row(
+    StudyRow("matching", "matching only", LossSection(matching="mse")),
+    StudyRow("boundary", "boundary only (of the labels; no teacher)", LossSection(boundary="gradient"), teacher=""),
+    StudyRow("fixed", "matching and boundary, fixed weights", FIXED),
+    StudyRow("liebel", "matching and boundary, weights after Liebel", replace(PAPER, weighting="liebel")),
+    StudyRow("weightmap", "fixed weights, boundary: weight map", replace(FIXED, boundary="weightmap")),
+    StudyRow("kervadec", "fixed weights, boundary: signed distance, ramped in", replace(FIXED, boundary="kervadec")),
+    StudyRow(
         "hinton",
         "rival: per-pixel Bernoulli KL",
         LossSection(matching="hinton"),
         few_labels=True,
         curve="Bernoulli KL",
     ),
-    Row("cwd", "rival: channel-wise distillation", LossSection(matching="cwd")),
-    Row("pairwise", "rival: pair-wise affinity", LossSection(matching="pairwise")),
-    Row("soft", "the teacher alone, no labels", LossSection(supervised="", matching="mse")),
-    Row("nuclear-teacher", "control: the teacher sees the nucleus alone", PAPER, teacher="nuclear"),
-    Row("blanked", "control: the membrane is blanked", PAPER, membrane="blank"),
-    Row("shuffled", "control: the membrane of another image", PAPER, membrane="shuffled"),
-    Row(
+    StudyRow("cwd", "rival: channel-wise distillation", LossSection(matching="cwd")),
+    StudyRow("pairwise", "rival: pair-wise affinity", LossSection(matching="pairwise")),
+    StudyRow("soft", "the teacher alone, no labels", LossSection(supervised="", matching="mse")),
+    StudyRow("nuclear-teacher", "control: the teacher sees the nucleus alone", PAPER, teacher="nuclear"),
+    StudyRow("blanked", "control: the membrane is blanked", PAPER, membrane="blank"),
+    StudyRow("shuffled", "control: the membrane of another image", PAPER, membrane="shuffled"),
+    StudyRow(
         "nucleus-cell-boxes",
         "control: nuclear pixels, boxes of whole cells (they leak the membrane's extent)",
         PAPER,
         prompts="cells",
     ),
-    Row(
+    StudyRow(
         "nucleus-nuclear-boxes",
         "control: nuclear pixels, boxes of nuclei",
         PAPER,
         prompts="nuclei",
     ),
-    Row(
+    StudyRow(
         "nucleus-unprompted",
         "control: nuclear pixels, no prompts from labels",
         PAPER,
@@ -118,7 +118,7 @@ def names() -> tuple[str, ...]:
     return (TRIVIAL, *(row.name for row in ROWS))
 
 
-def load(name: str) -> Row:
+def load(name: str) -> StudyRow:
     """The row of that name; InputError lists what there is."""
     for row in ROWS:
         if row.name == name:

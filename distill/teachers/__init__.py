@@ -8,7 +8,7 @@ checked before anything is loaded.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from distill.config.files import section_of
 from distill.config.sections import Section
@@ -30,13 +30,18 @@ class Untaught(InputError):
     """The teacher has no answer about this image; it may have one about others of the same set."""
 
 
-class Teacher(Protocol):
-    """A teacher that is loaded and ready."""
+class Teacher:
+    """Base of a teacher that is loaded and ready: `key`, and `probability` or `probabilities`, are all it must have.
+
+    licence : of its weights: a student takes it over
+    channels : planes of an image that `probability` takes, in this order
+    needs_instances : whether it is prompted with instance labels
+    """
 
     name: str
-    licence: str  # of its weights: a student takes it over
-    channels: tuple[str, ...]  # planes of an image that `probability` takes, in this order
-    needs_instances: bool  # whether it is prompted with instance labels
+    licence: str
+    channels: tuple[str, ...]
+    needs_instances: bool = False
 
     def reference(self, sample: Sample) -> NDArray[Any] | None:
         """What it is given about a sample besides the planes: labels for prompts, a saved mask; None where nothing.
@@ -44,26 +49,26 @@ class Teacher(Protocol):
         InputError where the sample lacks it; Untaught where images may lack it, which are then left out. It goes to
         `probability` as `instances`, and its content into the key.
         """
-        ...
+        return None
 
     def key(self) -> Mapping[str, str]:
         """All that a probability depends on besides image and instances: weights' sha256, mapping, settings."""
-        ...
+        raise NotImplementedError
 
-    def probability(self, image: NDArray[Any], instances: NDArray[np.int32] | None = None) -> NDArray[np.float32]:
+    def probability(self, image: NDArray[Any], instances: NDArray[Any] | None = None) -> NDArray[np.float32]:
         """Foreground probability of one field.
 
         image : (C, H, W), the planes of `channels`, uint8, uint16 or float32, as the data set holds them
         instances : (H, W) labels that prompts are taken from, 0 is background; None for a teacher without prompts
         Returns float32 (H, W) in [0, 1].
         """
-        ...
+        return self.probabilities([image], [instances])[0]
 
     def probabilities(
-        self, images: Sequence[NDArray[Any]], instances: Sequence[NDArray[np.int32] | None]
+        self, images: Sequence[NDArray[Any]], instances: Sequence[NDArray[Any] | None]
     ) -> list[NDArray[np.float32]]:
-        """The same for several fields, which may share a pass of the network."""
-        ...
+        """The same for several fields: one by one, unless a teacher lets them share a pass of its network."""
+        return [self.probability(*pair) for pair in zip(images, instances, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -104,15 +109,7 @@ class TeacherKind:
 
 REGISTRY: Registry[TeacherKind] = Registry("teachers", __name__, "TEACHER")
 
-
-def names() -> tuple[str, ...]:
-    """Names of the teachers there are; imports none of them."""
-    return REGISTRY.names()
-
-
-def load(name: str) -> TeacherKind:
-    """The kind of teacher called ``name``; InputError lists the names when there is none."""
-    return REGISTRY.load(name)
+names, load = REGISTRY.names, REGISTRY.load
 
 
 def options_of(section: TeacherSection) -> Any:

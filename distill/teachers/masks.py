@@ -28,16 +28,15 @@ from scipy import ndimage
 
 from distill.config.sections import Section, TeacherSection, require
 from distill.datasets.pictures import PNG, TIFF, decode
-from distill.teachers import TeacherKind, Untaught, open_teacher
+from distill.teachers import Teacher, TeacherKind, Untaught, open_teacher
 from runtime.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
     from distill.datasets import Sample
-    from distill.teachers import Teacher
 
 NPY = (".npy",)
 LABELS, PROBABILITY = "labels:", "probability:"
@@ -60,7 +59,7 @@ class MaskOptions(Section):
         require(0 <= self.soften < 100, f"soften is {self.soften}; give pixels, 0 to 100, for example 1.5.")
 
 
-class Masks:
+class Masks(Teacher):
     """Saved planes by sample; ``reference`` finds them, ``probability`` says what they mean."""
 
     name = "masks"
@@ -132,12 +131,6 @@ class Masks:
         if not self.soften:
             return foreground
         return np.asarray(ndimage.gaussian_filter(foreground, self.soften, mode="nearest"), np.float32)
-
-    def probabilities(
-        self, images: Sequence[NDArray[Any]], instances: Sequence[NDArray[Any] | None]
-    ) -> list[NDArray[np.float32]]:
-        """One by one."""
-        return [self.probability(*pair) for pair in zip(images, instances, strict=True)]
 
     def _file(self, name: str, field: str) -> Path | None:
         """The masks of an image; None where the other teacher speaks for it."""

@@ -20,7 +20,7 @@ import numpy as np
 
 from distill.config.sections import Section
 from distill.datasets import frame_fingerprint
-from distill.teachers import TeacherKind
+from distill.teachers import Teacher, TeacherKind
 from runtime.errors import InputError
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from distill.config.sections import TeacherSection
-    from distill.datasets import Sample
     from distill.student.student import Student
 
 
@@ -41,11 +40,10 @@ class UnetOptions(Section):
     """Whole fields, once, whose foreground is stored; or the very crops that the student sees, in every output."""
 
 
-class Unet:
+class Unet(Teacher):
     """One trained student, or several that speak for what they have not seen."""
 
     name = "unet"
-    needs_instances = False
 
     def __init__(self, members: Sequence[Student], device: str) -> None:
         self.members, self.device = members, device
@@ -66,9 +64,6 @@ class Unet:
             found["seen"] = hashlib.sha256(json.dumps(seen).encode()).hexdigest()[:12]
         return found
 
-    def reference(self, sample: Sample) -> None:
-        """It looks at pixels alone."""
-
     def probability(self, image: NDArray[Any], instances: NDArray[Any] | None = None) -> NDArray[np.float32]:
         """See Teacher.probability."""
         frame = frame_fingerprint(image[0])
@@ -76,12 +71,6 @@ class Unet:
         chosen = fresh or range(len(self.members))
         maps = [self._predictor(place)(image[0] if len(image) == 1 else image)[0] for place in chosen]
         return np.mean(maps, axis=0, dtype=np.float32)
-
-    def probabilities(
-        self, images: Sequence[NDArray[Any]], instances: Sequence[NDArray[Any] | None]
-    ) -> list[NDArray[np.float32]]:
-        """One by one: fields differ in size, and each is tiled anyway."""
-        return [self.probability(image) for image in images]
 
     def _predictor(self, place: int) -> Callable[[NDArray[Any]], NDArray[np.float32]]:
         from distill.evaluation.predict import predictor

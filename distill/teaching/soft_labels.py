@@ -26,7 +26,7 @@ from distill.teaching.views import Views
 from runtime.errors import EdgescopeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -70,15 +70,13 @@ class Question:
     key: str
 
 
-def obtain(
-    section: TeacherSection, samples: Sequence[Sample], progress: Callable[[], None] = lambda: None
-) -> list[NDArray[np.uint8]]:
+def obtain(section: TeacherSection, samples: Sequence[Sample]) -> list[NDArray[np.uint8]]:
     """The teacher's probabilities of all samples, (H, W) each, 255 is 1: read from the store, the others computed.
 
-    progress : called once a sample. The teacher's network is loaded only where something is missing.
+    The teacher's network is loaded only where something is missing.
     InputError where a sample lacks a channel or labels that the teacher wants.
     """
-    found = _obtained(section, samples, None, progress)
+    found = _obtained(section, samples, None)
     return [found[index] for index in range(len(samples))]
 
 
@@ -95,15 +93,11 @@ def obtain_some(section: TeacherSection, samples: Sequence[Sample]) -> dict[int,
 
 
 def _obtained(
-    section: TeacherSection,
-    samples: Sequence[Sample],
-    untaught: list[str] | None,
-    progress: Callable[[], None] = lambda: None,
+    section: TeacherSection, samples: Sequence[Sample], untaught: list[str] | None
 ) -> dict[int, NDArray[np.uint8]]:
     found, last = {}, time.monotonic()
     for label in label_all(section, samples, untaught):
         found[label.index] = label.probability
-        progress()
         if time.monotonic() - last >= EVERY:
             last = time.monotonic()
             log.info("soft labels: %d of %d images", len(found), len(samples))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from distill.evaluation.figures import INK, new_figure, png, tidy
 from distill.training.history import LOSS, PHASES, VALIDATION
-from runtime.system import extras
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,18 +20,12 @@ if TYPE_CHECKING:
 COLOUR = {"float": "#0072B2", "qat": "#D55E00"}
 MARKER = {"float": "o", "qat": "s"}
 NAME = {"float": "float", "qat": "quantisation-aware"}
-INK, FAINT = "#333333", "#DDDDDD"
 WINDOW = 15  # logged losses that one point of the smooth line averages
 
 
 def draw(history: Sequence[Moment], title: str) -> bytes:
     """A PNG of 50 to 70 kB. EdgescopeError when matplotlib is not installed."""
-    extras.load("matplotlib", extra="distill")
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7.2, 4.6), dpi=110, layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
+    figure = new_figure(7.2, 4.6)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     starts = phase_starts(history)
     for phase, start in starts.items():
@@ -44,9 +37,7 @@ def draw(history: Sequence[Moment], title: str) -> bytes:
     below.set_yscale("log")
     below.set_xlabel("optimiser steps")
     _tidy((above, below), starts)
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", metadata={"Software": None})
-    return picture.getvalue()
+    return png(figure)
 
 
 def phase_starts(history: Sequence[Moment]) -> dict[str, int]:
@@ -96,11 +87,7 @@ def _loss(axes: Any, series: NDArray[np.float64], phase: str, start: int) -> Non
 
 def _tidy(panels: tuple[Any, ...], starts: dict[str, int]) -> None:
     for axes in panels:
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.spines[["left", "bottom"]].set_color(INK)
-        axes.tick_params(colors=INK, labelsize=8)
-        axes.grid(axis="y", color=FAINT, linewidth=0.6)
-        axes.set_axisbelow(True)
+        tidy(axes, "y")
         axes.margins(x=0.02)
         if starts.get("qat"):
             axes.axvline(starts["qat"], color=INK, linewidth=0.8, linestyle=(0, (4, 3)))

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from distill.config.sections import Config, DataSection, PhaseSection
     from distill.datasets import Dataset, Sample
-    from distill.training.crops.host import Field
+    from distill.training.crops.host import CropField
 
 log = logging.getLogger(__name__)
 
@@ -117,7 +117,7 @@ class TrainingData(lightning.LightningDataModule):
         """Whole samples, one at a time."""
         return DataLoader(self.validation, batch_size=None)
 
-    def _groups(self) -> tuple[list[list[Field]], list[float]]:
+    def _groups(self) -> tuple[list[list[CropField]], list[float]]:
         """The fields with labels, and those that only the teacher labels, as sets with their shares."""
         section, groups, shares = self.config.data, [], []
         for data, share in zip(self.train, section.share or (1.0,) * len(self.train), strict=True):
@@ -182,7 +182,7 @@ class TrainingData(lightning.LightningDataModule):
 
     def _fields(
         self, samples: Sequence[Sample], soft: Mapping[str, NDArray[np.uint8]], *, with_labels: bool
-    ) -> list[Field]:
+    ) -> list[CropField]:
         how, channels, kind = self.spec.normalization, self.spec.channels, self.config.data.labels
         fields = [ready(s.planes(channels), s.labels[kind] if with_labels else None, how) for s in samples]
         size = self.config.data.object_diameter

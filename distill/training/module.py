@@ -68,7 +68,7 @@ class Phase(lightning.LightningModule):
         of_all = {"on_step": True, "sync_dist": True}  # the mean over the processes that train together
         self.log_dict({f"train/{role}": value.detach() for role, value in terms.items()}, **of_all)
         if len(self.objective.terms) > 1:
-            self.log_dict({f"train/weight_{role}": value for role, value in self.objective.weights().items()})
+            self.log_dict({f"train/weight_{role}": value for role, value in self.objective.weighting.weights().items()})
         self.log("train/loss", loss, prog_bar=True, **of_all)
         return loss
 

@@ -37,10 +37,6 @@ class Objective(nn.Module):
         found = {role: loss(batch) for role, loss in self.terms.items() if labels or _learns_from_teacher(loss, batch)}
         return (self.weighting(found) if found else batch.nothing()), found
 
-    def weights(self) -> dict[str, float]:
-        """The factor that each term is multiplied with now."""
-        return self.weighting.weights()
-
 
 def _learns_from_teacher(loss: Loss, batch: LossInput) -> bool:
     return loss.without_labels and batch.teacher is not None

@@ -72,7 +72,8 @@ def fit(config: Config, out: Path) -> Student | None:
         if rank_zero_only.rank == 0:
             sweep_folder(out.parent)
             sweep_folder(work)
-        _begin(config, work)
+        make_folder(work)
+        write_bytes(work / NOTE, _note(config).encode())  # whose work it is
         if config.teacher.name and not is_online(config.teacher) and rank_zero_only.rank == 0:
             room = headroom(config, data.validation)
             log.info("%s", room.sentence() if room else "headroom: the teacher has no answer about held-out images")
@@ -138,12 +139,6 @@ def _check_place(config: Config, out: Path) -> Path:
         raise InputError(msg)
     check_writable(work, "choose another --out")
     return work
-
-
-def _begin(config: Config, work: Path) -> None:
-    """Make the working folder; it remembers its configuration."""
-    make_folder(work)
-    write_bytes(work / NOTE, _note(config).encode())
 
 
 def _note(config: Config) -> str:

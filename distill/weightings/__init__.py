@@ -40,12 +40,4 @@ class Weighting(Protocol):
 
 REGISTRY: Registry[Weighting] = Registry("weightings", __name__, "WEIGHTING")
 
-
-def names() -> tuple[str, ...]:
-    """Names of the weightings; imports none of them."""
-    return REGISTRY.names()
-
-
-def load(name: str) -> Weighting:
-    """The weighting called ``name``; InputError lists the names when there is none."""
-    return REGISTRY.load(name)
+names, load = REGISTRY.names, REGISTRY.load

@@ -42,7 +42,7 @@ class Container(Protocol):
 def open_container(path: Path) -> Generator[Container]:
     """Open a folder or a zip; InputError when it is neither, or holds more than plain files side by side."""
     if path.is_dir():
-        yield Folder(path, _folder_names(path))
+        yield FolderContainer(path, _folder_names(path))
     elif not path.exists():
         msg = f"it does not exist. {installed.remedy()}"
         raise InputError(msg)
@@ -52,7 +52,7 @@ def open_container(path: Path) -> Generator[Container]:
     else:
         try:
             with zipfile.ZipFile(path) as archive:
-                yield Zip(archive, _zip_names(archive))
+                yield ZipContainer(archive, _zip_names(archive))
         except (zipfile.BadZipFile, NotImplementedError, ValueError, LookupError, struct.error) as error:
             if isinstance(error, InputError):
                 raise
@@ -61,7 +61,7 @@ def open_container(path: Path) -> Generator[Container]:
 
 
 @dataclass(frozen=True)
-class Folder:
+class FolderContainer:
     """Plain files in a folder."""
 
     path: Path
@@ -78,7 +78,7 @@ class Folder:
 
 
 @dataclass(frozen=True)
-class Zip:
+class ZipContainer:
     """Plain files in a zip, at its top level or all in one folder; `members` maps a file's name to its entry."""
 
     archive: zipfile.ZipFile

@@ -40,9 +40,9 @@ def normalize(frame: Frame, how: Normalization) -> NDArray[np.float32]:
     return scale(frame, intensity_range(frame, how))
 
 
-def intensity_range(frame: Frame, how: Normalization, counts: Counts | None = None) -> Range:
+def intensity_range(frame: Frame, how: Normalization) -> Range:
     """The intensities that become 0 and 1; see intensities_of."""
-    return intensities_of(frame, how, counts).range
+    return intensities_of(frame, how).range
 
 
 def intensities_of(frame: Frame, how: Normalization, counts: Counts | None = None) -> Intensities:

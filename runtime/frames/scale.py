@@ -156,12 +156,12 @@ def median_diameter_of(labels: NDArray[np.int32]) -> float | None:
     return median_diameter(np.bincount(labels.ravel())[1:])
 
 
-def is_far(pixel_size_um: float | None, made_for_um: float | None, limit: float = FAR) -> bool:
+def is_far(pixel_size_um: float | None, made_for_um: float | None) -> bool:
     """Whether both pixel sizes are known and differ by more than a factor."""
     if pixel_size_um is None or made_for_um is None:
         return False
     ratio = pixel_size_um / made_for_um
-    return max(ratio, 1 / ratio) > limit
+    return max(ratio, 1 / ratio) > FAR
 
 
 def factor_for(diameter_px: float, size: ObjectSize) -> float:

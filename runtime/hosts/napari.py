@@ -216,42 +216,128 @@ def choices() -> list[str]:
 
 def make_widget(napari_viewer: Any = None) -> Any:
     """The plugin's widget, a QWidget. napari's menu calls a function without a viewer: it is then the current one."""
-    viewer = napari_viewer or extras.load("napari", extra="napari").current_viewer()
-    return Panel(viewer).widget
+    return SegmentPanel(napari_viewer).widget
 
 
-class Panel:
-    """What is behind the widget: choose an artefact and a layer, and segment it once, or live.
+class TaskPanel:
+    """What is behind a widget: a choice of artefacts, and one task at a time.
 
-    Models are opened and frames segmented in a thread of its own, one task at a time; what comes of it is shown by a
-    timer in Qt's thread.
+    Models are opened and frames segmented in a thread of its own; what comes of it is shown by a timer in Qt's thread.
+    A subclass lays out the widget, and says what the button begins in `_start`.
     """
 
-    def __init__(self, viewer: Any) -> None:
+    def __init__(self, viewer: Any, what: str) -> None:
+        """viewer : None takes napari's current one; what : the text of the button while nothing is under way"""
         qt = extras.load("qtpy.QtWidgets", extra="napari")
-        self._qt, self._viewer = qt, viewer
-        self._live: LiveSegmenter | None = None
-        self._live_layer: LiveLayer | None = None
-        self._source: Any = None  # the layer that is followed
+        self._qt, self._what = qt, what
+        self._viewer = viewer or extras.load("napari", extra="napari").current_viewer()
         self._pool = ThreadPoolExecutor(1, "edgescope-napari-panel")
         self._task: tuple[Future[Any], Callable[[Any], object]] | None = None
         self._tiles = Tiles()
         self._model = OpenModel(self._tiles)
-        self._last = ""  # what is known of the newest live result
-        self._build(qt)
+        self.widget = qt.QWidget()
+        self.widget.panel = self  # as long as the widget lives, so does what is behind it
+        self.artifact, self.begin = qt.QComboBox(), qt.QPushButton(what)
+        self.artifact.setEditable(True)
+        self.artifact.addItems(choices())
+        self.progress, self.status = qt.QProgressBar(), qt.QLabel("")
+        self.progress.setVisible(False)
+        self.status.setWordWrap(True)
         self._timer = extras.load("qtpy.QtCore", extra="napari").QTimer(self.widget)
         self._timer.setInterval(REDRAW_MS)
         self._timer.timeout.connect(self._tick)
-        for event in (viewer.layers.events.inserted, viewer.layers.events.removed):
+        self.begin.clicked.connect(self.begin_or_cancel)
+        self.widget.destroyed.connect(self.close)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a model is being opened or a frame segmented."""
+        return self._task is not None
+
+    def begin_or_cancel(self) -> None:
+        """What the button does: begin, or end what has begun."""
+        if self.busy:
+            self._tiles.cancel()
+            self.status.setText("cancelling")
+            return
+        try:
+            self._start()
+        except (EdgescopeError, OSError) as error:
+            self.status.setText(str(error))
+
+    def close(self, _: Any = None) -> None:
+        """Release the model; what is under way is given up."""
+        if _ is None:  # else the widget is gone, and its timer with it
+            self._timer.stop()
+        self._tiles.cancel()
+        self._task = None
+        self._pool.shutdown(cancel_futures=True)  # waits for the tile that is being segmented
+        self._model.close()
+
+    def _start(self) -> None:
+        raise NotImplementedError
+
+    def _show_progress(self) -> None:
+        raise NotImplementedError
+
+    def _begin(self, what: str, count: int, work: Callable[[], Any], done: Callable[[Any], object]) -> None:
+        """Run `work` in the thread, and then `done` with what it returned in Qt's. count : of steps; 0: not known"""
+        self._tiles.reset()
+        self.status.setText(what)
+        self.begin.setText("Cancel")
+        self.progress.setRange(0, count)
+        self.progress.setVisible(True)
+        self._task = self._pool.submit(work), done
+        self._timer.start()
+
+    def _tick(self) -> None:
+        if self._task is not None:
+            future, done = self._task
+            self._show_progress()
+            if future.done():
+                self._task = None
+                self.begin.setText(self._what)
+                self.progress.setVisible(False)
+                self._finish(future, done)
+        if self._task is None:
+            self._rest()
+
+    def _rest(self) -> None:
+        """Nothing is under way."""
+        self._timer.stop()
+
+    def _finish(self, future: Future[Any], done: Callable[[Any], object]) -> bool:
+        """Show what came of the task, or why nothing did; whether something did."""
+        try:
+            done(future.result())
+        except EdgescopeError as error:
+            self.status.setText(str(error))
+        except Cancelled:
+            self.status.setText("cancelled")
+        except Exception as error:  # the edge of a graphical program: it is shown, and logged
+            log.exception("the widget failed")
+            self.status.setText(f"{type(error).__name__}: {error}")
+        else:
+            return True
+        return False
+
+
+class SegmentPanel(TaskPanel):
+    """Choose an artefact and a layer, and segment it once, or live."""
+
+    def __init__(self, viewer: Any) -> None:
+        super().__init__(viewer, "Segment")
+        self._live: LiveSegmenter | None = None
+        self._live_layer: LiveLayer | None = None
+        self._source: Any = None  # the layer that is followed
+        self._last = ""  # what is known of the newest live result
+        self._build(self._qt)
+        for event in (self._viewer.layers.events.inserted, self._viewer.layers.events.removed):
             event.connect(self.list_layers)
         self.list_layers()
 
     def _build(self, qt: Any) -> None:
-        self.widget = qt.QWidget()
-        self.widget.panel = self  # as long as the widget lives, so does what is behind it
-        self.artifact, browse = qt.QComboBox(), qt.QPushButton("...")
-        self.artifact.setEditable(True)
-        self.artifact.addItems(choices())
+        browse = qt.QPushButton("...")
         self.artifact.lineEdit().setPlaceholderText("artefact: name, folder or .zip")
         browse.setToolTip("Choose the folder of an artefact")
         browse.setMaximumWidth(browse.sizeHint().height())
@@ -263,10 +349,7 @@ class Panel:
         for name, tip in RULE.items():
             self.rule[name].setPlaceholderText("the artefact's")
             self.rule[name].setToolTip(tip)
-        self.segment, self.live = qt.QPushButton("Segment"), qt.QCheckBox("live: segment what comes into the layer")
-        self.progress, self.status = qt.QProgressBar(), qt.QLabel("")
-        self.progress.setVisible(False)
-        self.status.setWordWrap(True)
+        self.live = qt.QCheckBox("live: segment what comes into the layer")
         row = qt.QHBoxLayout()
         row.addWidget(self.artifact, 1)
         row.addWidget(browse)
@@ -279,17 +362,10 @@ class Panel:
             ("Show", self.shown),
         ):
             form.addRow(label, field)
-        for field in (self.segment, self.live, self.progress, self.status):
+        for field in (self.begin, self.live, self.progress, self.status):
             form.addRow(field)
         browse.clicked.connect(self._browse)
-        self.segment.clicked.connect(self.segment_or_cancel)
         self.live.toggled.connect(self._toggle_live)
-        self.widget.destroyed.connect(self.close)
-
-    @property
-    def busy(self) -> bool:
-        """Whether a model is being opened or a frame segmented."""
-        return self._task is not None
 
     def list_layers(self, _: Any = None) -> None:
         """List the viewer's images, without the results."""
@@ -300,20 +376,17 @@ class Panel:
             self.layer.addItems(images)
             self.layer.setCurrentText(chosen)
 
-    def segment_or_cancel(self) -> None:
-        """What the button does: begin to segment the plane that is shown, or end what has begun."""
-        if self.busy:
-            self._tiles.cancel()
-            self.status.setText("cancelling")
-            return
-        try:
-            layer, path = self._chosen(), chosen_artifact(self.artifact)
-            plane = plane_of(layer, self._viewer.dims.current_step)
-            size, diameter, shown = pixel_size_of(layer), self._diameter(), self.shown.currentText()
-            change = self._change()
-        except EdgescopeError as error:
-            self.status.setText(str(error))
-            return
+    def close(self, _: Any = None) -> None:
+        """Release the model and the worker; what is under way is given up."""
+        super().close(_)
+        self._stop_live()
+
+    def _start(self) -> None:
+        """Segment the plane that is shown."""
+        layer, path = self._chosen(), chosen_artifact(self.artifact)
+        plane = plane_of(layer, self._viewer.dims.current_step)
+        size, diameter, shown = pixel_size_of(layer), self._diameter(), self.shown.currentText()
+        change = self._change()
 
         def work() -> tuple[NDArray[Any], str, dict[str, float]]:
             segmenter = self._model.open(path)
@@ -328,56 +401,26 @@ class Panel:
             made.metadata[SETTINGS] = {"artifact": str(path), **done[2]}
             self.status.setText(done[1])
 
-        self._begin("segmenting", work, show)
+        self._begin("segmenting", 0, work, show)
 
-    def close(self, _: Any = None) -> None:
-        """Release the model and the worker; what is under way is given up."""
-        if _ is None:  # else the widget is gone, and its timer with it
-            self._timer.stop()
-        self._tiles.cancel()
-        self._task = None
-        self._pool.shutdown(cancel_futures=True)  # waits for the tile that is being segmented
-        self._stop_live()
-        self._model.close()
-
-    def _begin(self, what: str, work: Callable[[], Any], done: Callable[[Any], object]) -> None:
-        """Run `work` in the thread, and then `done` with what it returned in Qt's."""
-        self._tiles.reset()
-        self.status.setText(what)
-        self.segment.setText("Cancel")
-        self.progress.setRange(0, 0)
-        self.progress.setVisible(True)
-        self._task = self._pool.submit(work), done
-        self._timer.start()
+    def _show_progress(self) -> None:
+        self.progress.setRange(0, self._tiles.expected)
+        self.progress.setValue(self._tiles.count)
 
     def _tick(self) -> None:
-        if self._task is not None:
-            future, done = self._task
-            self.progress.setRange(0, self._tiles.expected)
-            self.progress.setValue(self._tiles.count)
-            if future.done():
-                self._task = None
-                self.segment.setText("Segment")
-                self.progress.setVisible(False)
-                self._finish(future, done)
+        super()._tick()
         if self._live is not None and self._last:
             counters = self._live.counters
             self.status.setText(f"live: {self._last}; {counters.done} segmented, {counters.dropped} overtaken")
-        elif self._task is None and self._live is None:
-            self._timer.stop()
 
-    def _finish(self, future: Future[Any], done: Callable[[Any], object]) -> None:
-        try:
-            done(future.result())
-            return
-        except EdgescopeError as error:
-            self.status.setText(str(error))
-        except Cancelled:
-            self.status.setText("cancelled")
-        except Exception as error:  # the edge of a graphical program: it is shown, and logged
-            log.exception("the widget failed")
-            self.status.setText(f"{type(error).__name__}: {error}")
-        self.live.setChecked(False)
+    def _rest(self) -> None:
+        if self._live is None:
+            super()._rest()
+
+    def _finish(self, future: Future[Any], done: Callable[[Any], object]) -> bool:
+        if not (fine := super()._finish(future, done)):
+            self.live.setChecked(False)
+        return fine
 
     def _toggle_live(self, on: bool) -> None:
         if not on:
@@ -409,7 +452,7 @@ class Panel:
 
         until = "labels" if shown == "labels" else "mask"
         options: dict[str, Any] = {"spare": False, "until": until, "diameter": diameter, **asdict(change)}
-        self._begin("opening a worker", lambda: LiveSegmenter(path, **options), follow)
+        self._begin("opening a worker", 0, lambda: LiveSegmenter(path, **options), follow)
 
     def _note(self, result: LiveResult) -> None:
         """Keep what the status line says of a live result; in the thread that takes results."""

@@ -68,38 +68,8 @@ class Acquired:
     stream: str = ""
 
 
-def attach(
-    core: Any,
-    artifact: str | Path,
-    *,
-    on_result: Callable[[LiveResult], object] | None = None,
-    decide: Callable[[LiveResult], Iterable[Any] | None] | None = None,
-    buffer: Buffer = "pop",
-    camera: str | None = None,
-    affine: ArrayLike | None = None,
-    **options: Any,
-) -> Attachment:
-    """Segment what `core`, a CMMCorePlus, acquires, until the attachment is closed.
-
-    on_result : called with each LiveResult, in a thread of its own; without it take them from `results()`
-    decide : what to acquire next, given a result, or None for nothing; see Attachment.events. The policy is then
-        "block", with a block_timeout_s of a minute unless another is given
-    buffer : for sequences outside of an MDA. "pop" takes every frame out of the camera's buffer: for a host that does
-        not read it. "peek" looks at the newest one and leaves it there: for a host that pops frames itself.
-        "leave" keeps off: then hand frames over with `submit`
-    camera : label of the only camera whose frames are segmented; None is all of them, as streams of their own
-    affine : of pixels to the stage, for binning 1, in place of the core's; see runtime.hosts.stage
-    options : of LiveSegmenter, e.g. policy, deadline_ms, threads, until="objects". Without max_frame_bytes the ring has
-        room for frames of the current region without binning
-    InputError when the artefact or an option is wrong.
-    """
-    return Attachment(
-        core, artifact, on_result=on_result, decide=decide, buffer=buffer, camera=camera, affine=affine, **options
-    )
-
-
 class Attachment:
-    """A live segmenter that is fed by a core. A context manager; see `attach`."""
+    """A live segmenter that is fed by a core. A context manager."""
 
     def __init__(
         self,
@@ -113,7 +83,20 @@ class Attachment:
         affine: ArrayLike | None = None,
         **options: Any,
     ) -> None:
-        """See attach."""
+        """Segment what `core`, a CMMCorePlus, acquires, until the attachment is closed.
+
+        on_result : called with each LiveResult, in a thread of its own; without it take them from `results()`
+        decide : what to acquire next, given a result, or None for nothing; see Attachment.events. The policy is then
+            "block", with a block_timeout_s of a minute unless another is given
+        buffer : for sequences outside of an MDA. "pop" takes every frame out of the camera's buffer: for a host that
+            does not read it. "peek" looks at the newest one and leaves it there: for a host that pops frames itself.
+            "leave" keeps off: then hand frames over with `submit`
+        camera : label of the only camera whose frames are segmented; None is all of them, as streams of their own
+        affine : of pixels to the stage, for binning 1, in place of the core's; see runtime.hosts.stage
+        options : of LiveSegmenter, e.g. policy, deadline_ms, threads, until="objects". Without max_frame_bytes the ring
+            has room for frames of the current region without binning
+        InputError when the artefact or an option is wrong.
+        """
         if buffer not in ("pop", "peek", "leave"):
             msg = f"buffer is {buffer!r}; it must be pop, peek or leave."
             raise InputError(msg)
@@ -276,6 +259,9 @@ class Attachment:
 
     def _pixel_size(self) -> float | None:
         return float(self._core.getPixelSizeUm()) or None  # 0.0 is "not known"
+
+
+attach = Attachment  # reads as what it does: `with attach(core, artifact) as segmentation:`
 
 
 class Where:

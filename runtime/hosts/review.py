@@ -7,8 +7,6 @@ Corrected labels are written where `python -m distill adapt FOLDER` reads them (
 
 from __future__ import annotations
 
-import logging
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
@@ -21,19 +19,14 @@ from ..errors import EdgescopeError, InputError
 from ..frames.flags import RESIZED
 from ..images.label_files import images_in, label_of, place_for
 from ..images.planes import PlaneChoice, number_or_name, planes_of, write_mask_ome_tiff
-from ..system import extras
-from .napari import REDRAW_MS, Cancelled, OpenModel, Tiles, choices, chosen_artifact, describe, put_layer
+from .napari import TaskPanel, chosen_artifact, describe, put_layer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     from ..images.planes import Plane
     from ..segmentation.result import Segmentation
     from ..segmenter import Segmenter
-
-log = logging.getLogger(__name__)
 
 IMAGE, LABELS = "review image", "review labels"  # names of the layers
 ENOUGH = 2  # labelled images, from which on adapt can score
@@ -99,46 +92,30 @@ def save_labels(image: Path, labels: NDArray[Any]) -> Path:
 
 def make_widget(napari_viewer: Any = None) -> Any:
     """The plugin's widget, a QWidget; see runtime.hosts.napari.make_widget."""
-    viewer = napari_viewer or extras.load("napari", extra="napari").current_viewer()
-    return ReviewPanel(viewer).widget
+    return ReviewPanel(napari_viewer).widget
 
 
-class ReviewPanel:
-    """What is behind the widget. Images are segmented in a thread of its own; Qt's thread shows what comes of it."""
+class ReviewPanel(TaskPanel):
+    """A folder's images without labels, the worst first, and their labels to be corrected."""
 
     def __init__(self, viewer: Any) -> None:
-        self._qt, self._viewer = extras.load("qtpy.QtWidgets", extra="napari"), viewer
-        self._pool = ThreadPoolExecutor(1, "edgescope-napari-review")
-        self._task: tuple[Future[Any], Callable[[Any], object]] | None = None
-        self._tiles = Tiles()
-        self._model = OpenModel(self._tiles)
+        super().__init__(viewer, "Draw, and list the worst first")
         self._finished = 0  # images of those that are being drawn
         self.drawn: list[Drawn] = []  # the worst first; without those that were saved
         self.shown: Drawn | None = None
         self._build(self._qt)
-        self._timer = extras.load("qtpy.QtCore", extra="napari").QTimer(self.widget)
-        self._timer.setInterval(REDRAW_MS)
-        self._timer.timeout.connect(self._tick)
 
     def _build(self, qt: Any) -> None:
-        self.widget = qt.QWidget()
-        self.widget.panel = self  # as long as the widget lives, so does what is behind it
-        self.artifact, self.folder, browse = qt.QComboBox(), qt.QLineEdit(), qt.QPushButton("...")
-        self.artifact.setEditable(True)
-        self.artifact.addItems(choices())
+        self.folder, browse = qt.QLineEdit(), qt.QPushButton("...")
         self.folder.setPlaceholderText("of images without labels")
         self.channel = qt.QLineEdit()
         self.channel.setPlaceholderText("number or name, of images with several")
         browse.setMaximumWidth(browse.sizeHint().height())
-        self.begin = qt.QPushButton("Draw, and list the worst first")
         self.list, self.next, self.save = qt.QListWidget(), qt.QPushButton("Next worst"), qt.QPushButton("Save labels")
         self.list.setToolTip("The Dice that the student expects of its own mask, the image, and what is odd about it")
         self.save.setToolTip("Write the labels as corrected, where distill adapt reads them, and show the next image")
-        self.progress, self.status = qt.QProgressBar(), qt.QLabel("")
-        self.progress.setVisible(False)
         self.saved = qt.QLabel("")
-        for label in (self.status, self.saved):
-            label.setWordWrap(True)
+        self.saved.setWordWrap(True)
         row, buttons = qt.QHBoxLayout(), qt.QHBoxLayout()
         row.addWidget(self.folder, 1)
         row.addWidget(browse)
@@ -150,33 +127,18 @@ class ReviewPanel:
         for field in (self.begin, self.progress, self.list, buttons, self.status, self.saved):
             form.addRow(field)
         browse.clicked.connect(self._browse)
-        self.begin.clicked.connect(self.draw_or_cancel)
         self.next.clicked.connect(self.show_next)
         self.save.clicked.connect(self.save_shown)
         self.list.itemDoubleClicked.connect(self._show_chosen)
-        self.widget.destroyed.connect(self.close)
 
-    @property
-    def busy(self) -> bool:
-        """Whether images are being segmented."""
-        return self._task is not None
-
-    def draw_or_cancel(self) -> None:
-        """What the button does: segment all images without labels, or end what has begun."""
-        if self.busy:
-            self._tiles.cancel()
-            self.status.setText("cancelling")
-            return
-        try:
-            folder, artifact, choice = self._folder(), chosen_artifact(self.artifact), self._choice()
-            images = images_in(folder)
-            bare = [path for path in images if label_of(path) is None]
-            if not bare:
-                msg = f"All {len(images)} images in {folder} have labels."
-                raise InputError(msg)
-        except (EdgescopeError, OSError) as error:
-            self.status.setText(str(error))
-            return
+    def _start(self) -> None:
+        """Segment all images without labels."""
+        folder, artifact, choice = self._folder(), chosen_artifact(self.artifact), self._choice()
+        images = images_in(folder)
+        bare = [path for path in images if label_of(path) is None]
+        if not bare:
+            msg = f"All {len(images)} images in {folder} have labels."
+            raise InputError(msg)
 
         def work() -> tuple[list[Drawn], list[str]]:
             segment = self._model.open(artifact)
@@ -246,15 +208,6 @@ class ReviewPanel:
         self.saved.setText(told)
         self.show_number(number)
 
-    def close(self, _: Any = None) -> None:
-        """Release the model; what is under way is given up."""
-        if _ is None:  # else the widget is gone, and its timer with it
-            self._timer.stop()
-        self._tiles.cancel()
-        self._task = None
-        self._pool.shutdown(cancel_futures=True)
-        self._model.close()
-
     def _show_chosen(self, _: Any) -> None:
         self.show_number(self.list.currentRow())
 
@@ -272,39 +225,8 @@ class ReviewPanel:
             layer = self._viewer.add_image(frame, name=IMAGE, scale=scale)
         layer.contrast_limits = (low, max(high, low + 1e-6))
 
-    def _begin(self, what: str, count: int, work: Callable[[], Any], done: Callable[[Any], object]) -> None:
-        """Run `work` in the thread, and then `done` with what it returned in Qt's.
-
-        count : of images; 0 for one alone
-        """
-        self._tiles.reset()
-        self.status.setText(what)
-        self.begin.setText("Cancel")
-        self.progress.setRange(0, count)
-        self.progress.setVisible(True)
-        self._task = self._pool.submit(work), done
-        self._timer.start()
-
-    def _tick(self) -> None:
-        if self._task is None:
-            self._timer.stop()
-            return
-        future, done = self._task
+    def _show_progress(self) -> None:
         self.progress.setValue(self._finished)
-        if not future.done():
-            return
-        self._task = None
-        self.begin.setText("Draw, and list the worst first")
-        self.progress.setVisible(False)
-        try:
-            done(future.result())
-        except EdgescopeError as error:
-            self.status.setText(str(error))
-        except Cancelled:
-            self.status.setText("cancelled")
-        except Exception as error:  # the edge of a graphical program: it is shown, and logged
-            log.exception("the widget failed")
-            self.status.setText(f"{type(error).__name__}: {error}")
 
     def _folder(self) -> Path:
         text = self.folder.text().strip()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -66,55 +66,35 @@ __all__ = [
 Parts = tuple[float, ...]
 
 
-class Metric(Protocol):
-    """What a file in measures/ offers as METRIC."""
+class Metric:
+    """Base of what a file in measures/ offers as METRIC.
 
-    @property
-    def name(self) -> str:
-        """The name of its file, as it stands in JSON: "dice"."""
-        ...
+    name : of its file, as it stands in JSON: "dice"; title : as it stands at the head of a column: "Dice"
+    definition : formula, rules for empty images and source, in a sentence or two
+    better : which of two values is the better one
+    unit : what a value counts, e.g. "px"; empty for a share of 1; decimals : digits after the point in tables
+    objects : whether it compares objects; else it compares masks, and is the same for every way of separating them
+    """
 
-    @property
-    def title(self) -> str:
-        """As it stands at the head of a column: "Dice"."""
-        ...
-
-    @property
-    def definition(self) -> str:
-        """Formula, rules for empty images and source, in a sentence or two."""
-        ...
-
-    @property
-    def better(self) -> Literal["higher", "lower"]:
-        """Which of two values is the better one."""
-        ...
-
-    @property
-    def unit(self) -> str:
-        """What a value counts, e.g. "px"; empty for a share of 1."""
-        ...
-
-    @property
-    def decimals(self) -> int:
-        """Digits after the point in tables."""
-        ...
-
-    @property
-    def objects(self) -> bool:
-        """Whether it compares objects; False: it compares masks, and is the same for every way of separating them."""
-        ...
+    name: str
+    title: str
+    definition: str
+    better: Literal["higher", "lower"] = "higher"
+    unit: str = ""
+    decimals: int = 3
+    objects: bool = False
 
     def parts(self, image: Comparison) -> Parts:
         """What one image adds to the sums over all images."""
-        ...
+        raise NotImplementedError
 
     def of_image(self, parts: Parts) -> float | None:
         """The value of one image; None where it has none, for example a distance to an outline that is not there."""
-        ...
+        raise NotImplementedError
 
     def pooled(self, sums: Parts) -> float | None:
         """The value of all images together, from the sums of their parts; None for a metric that is only averaged."""
-        ...
+        return None
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,17 +146,8 @@ class MetricScore(Record):
 
 
 METRICS: Registry[Metric] = Registry("metrics", f"{__name__}.measures", "METRIC")
+names, load = METRICS.names, METRICS.load
 HEADLINES = ("dice", "ap50")  # what narrow tables show; the first one ranks images and models
-
-
-def names() -> tuple[str, ...]:
-    """The metrics, by name."""
-    return METRICS.names()
-
-
-def load(name: str) -> Metric:
-    """The metric of this name; InputError lists the names when there is none."""
-    return METRICS.load(name)
 
 
 def parts_of(image: Comparison) -> dict[str, Parts]:

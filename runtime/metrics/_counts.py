@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+from . import Metric
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,7 +19,7 @@ MATCHED = "labelled objects of any size count, and match at IoU > 0.5"
 
 
 @dataclass(frozen=True)
-class Counted:
+class Counted(Metric):
     """See runtime.metrics.Metric.
 
     formula : true positives, false positives and false negatives to a value in [0, 1]
@@ -30,8 +32,6 @@ class Counted:
     formula: Callable[[float, float, float], float]
     objects: bool = False
     decimals: int = 4
-    better: Literal["higher", "lower"] = "higher"
-    unit: str = ""
     iou: float = 0.5
 
     def parts(self, image: Comparison) -> Parts:

@@ -174,13 +174,3 @@ def objects_of(table: NDArray[np.void]) -> tuple[MeasuredObject, ...]:
     names = ("min_intensity", "max_intensity", "sd_intensity", "mean_probability", "perimeter_px", "major_axis_px")
     after = (*names, "minor_axis_px", "orientation_rad", "eccentricity", "solidity", "touches_border")
     return tuple(map(MeasuredObject._make, zip(*before, *map(column, after), strict=True)))
-
-
-def measure_objects(
-    labels: NDArray[Any],
-    frame: NDArray[Any] | None = None,
-    pixel_size_um: float | None = None,
-    probability: NDArray[np.float32] | None = None,
-) -> tuple[MeasuredObject, ...]:
-    """measure_table as records."""
-    return objects_of(measure_table(labels, frame, pixel_size_um, probability))

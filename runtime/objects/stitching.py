@@ -76,32 +76,6 @@ def blocks_of(shape: tuple[int, int], block: int, margin: int) -> Iterator[Block
             yield Block((i, j), rows, cols, shape, margin)
 
 
-def label_in_blocks(
-    probability: NDArray[np.float32],
-    core: NDArray[np.float32] | None,
-    threshold: float,
-    objects: Objects,
-    block: int = 2048,
-    margin: int = MARGIN,
-) -> NDArray[np.int32]:
-    """label_objects, block by block: the working memory is that of one block. See the module on when both agree."""
-    height, width = probability.shape
-    places = {place.key: place for place in blocks_of((height, width), block, margin)}
-    found = {
-        key: label_block(place, probability[place.seen], None if core is None else core[place.seen], threshold, objects)
-        for key, place in places.items()
-    }
-    tables = join(
-        {key: np.bincount(one.labels.ravel(), minlength=one.count + 1) for key, one in found.items()},
-        {key: one.strips for key, one in found.items()},
-        objects.min_area,
-    )
-    result = np.zeros(probability.shape, np.int32)
-    for key, place in places.items():
-        result[place.rows, place.cols] = tables[key][found[key].labels]
-    return result
-
-
 def label_block(
     place: Block,
     probability: NDArray[np.float32],

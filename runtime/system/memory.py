@@ -66,10 +66,7 @@ def _of_posix() -> list[int]:
     for line in _text("/proc/meminfo").splitlines():
         if line.startswith("MemAvailable:"):
             found.append(int(line.split()[1]) << 10)
-    for most, used in (
-        ("memory.max", "memory.current"),
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
-    ):
+    for most, used in CGROUPS:
         pair = [_text(f"/sys/fs/cgroup/{name}").strip() for name in (most, used)]
         if all(number.isdigit() for number in pair):
             found.append(max(0, int(pair[0]) - int(pair[1])))

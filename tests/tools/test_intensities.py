@@ -15,7 +15,7 @@ from runtime.artifact.manifest import Normalization
 from runtime.frames import flags as quality
 from runtime.frames.normalize import count_levels, intensities_of
 from runtime.frames.scale import OFF
-from tools.intensities import SPOILT, Row, dice, measure
+from tools.intensities import SPOILT, SpoiltRow, dice, measure
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +34,7 @@ def test_every_way_of_spoiling_leaves_an_image():
 
 
 def test_the_table_tells_what_is_lost_in_silence():
-    row = Row()
+    row = SpoiltRow()
     row.add(0.9, 0.895, ())
     row.add(0.9, 0.5, ())
     row.add(0.9, 0.7, ("debris",))

@@ -11,9 +11,9 @@ from runtime.commands import command_line
 from runtime.errors import InputError
 from tools.search import candidates, flow, plan, table, timing
 from tools.search.__main__ import app
-from tools.search.candidates import DIED, Candidate, Made
-from tools.search.flow import Row, Search
-from tools.search.timing import Latency
+from tools.search.candidates import DIED, BuiltStudent, Made
+from tools.search.flow import Search, SearchRow
+from tools.search.timing import TileLatency
 from tools.search.untrained import untrained
 
 TINY = StudentSpec("tiny", "plain", encoder=(8, 8, 8), decoder=(8, 8), head_stride=2, tile=(64, 64))
@@ -129,15 +129,15 @@ def test_a_candidate_is_built_for_a_target_and_timed_while_another_target_fails(
     assert made["intel", "fp32"].int8 == 0
     assert found.parameters_m > 0 and found.gmac > 0
     paths = [Path(made["intel", precision].path) for precision in ("int8", "fp32")]
-    times = timing.in_turns(paths, plan.Timed(tile=64, rounds=3, repeats=1))
+    times = timing.in_turns(paths, plan.TimingSection(tile=64, rounds=3, repeats=1))
     assert all(len(one.rounds) == 3 and one.ms > 0 for one in times)
 
 
 def test_the_command_keeps_the_others_when_a_candidate_is_refused(write, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(
-        flow, "build_all", lambda specs, *rest: [made_up("tiny"), Candidate(specs[1], refused="too odd")]
+        flow, "build_all", lambda specs, *rest: [made_up("tiny"), BuiltStudent(specs[1], refused="too odd")]
     )
-    monkeypatch.setattr(flow, "in_turns", lambda paths, timed, step: [Latency((2.0, 2.0)) for _ in paths])
+    monkeypatch.setattr(flow, "in_turns", lambda paths, timed, step: [TileLatency((2.0, 2.0)) for _ in paths])
     out, rows = tmp_path / "s.md", tmp_path / "s.json"
     call = [str(write(PLAN)), "--target", "intel", "--out", str(out), "--json", str(rows)]
     assert command_line.run(lambda: app, "tools.search", "compile", call) == 0
@@ -148,16 +148,18 @@ def test_the_command_keeps_the_others_when_a_candidate_is_refused(write, tmp_pat
     assert (tiny["targets"]["intel"]["int8_ms"], other["refused"]) == (2.0, "too odd")
 
 
-def made_up(name: str, gmac: float = 0.5) -> Candidate:
+def made_up(name: str, gmac: float = 0.5) -> BuiltStudent:
     made = [
         Made("intel", precision, f"/{name}/{precision}", None, 3 * (precision == "int8"), 3)
         for precision in ("int8", "fp32")
     ]
-    return Candidate(replace(TINY, name=name), 0.1, gmac, tuple(made))
+    return BuiltStudent(replace(TINY, name=name), 0.1, gmac, tuple(made))
 
 
-def row(name: str, int8: tuple[float, ...], fp32: tuple[float, ...], **more) -> Row:
-    return Row(made_up(name), {("intel", "int8"): Latency(int8), ("intel", "fp32"): Latency(fp32)}, **more)
+def row(name: str, int8: tuple[float, ...], fp32: tuple[float, ...], **more) -> SearchRow:
+    return SearchRow(
+        made_up(name), {("intel", "int8"): TileLatency(int8), ("intel", "fp32"): TileLatency(fp32)}, **more
+    )
 
 
 @pytest.fixture
@@ -190,4 +192,4 @@ def test_noise_is_stated(page):
 
 
 def test_a_single_round_has_no_spread():
-    assert Latency((2.0,)).spread == 0.0
+    assert TileLatency((2.0,)).spread == 0.0

@@ -45,7 +45,7 @@ class Made:
 
 
 @dataclass(frozen=True)
-class Candidate:
+class BuiltStudent:
     """A candidate as built: millions of parameters, 10^9 multiply-adds of 256 x 256 pixels, and its artefacts.
 
     refused : why there is nothing of it at all; None where there is
@@ -65,17 +65,17 @@ def build_all(
     seed: int,
     workers: int,
     step: Callable[[str], None] = lambda what: None,
-) -> list[Candidate]:
+) -> list[BuiltStudent]:
     """All of them, in their order. step : told the name of each that is done"""
-    found: dict[int, Candidate] = {}
+    found: dict[int, BuiltStudent] = {}
     work = partial(build, targets=tuple(targets), folder=folder, seed=seed)
     for number, result in gather(work, specs, workers):
-        found[number] = Candidate(specs[number], refused=result) if isinstance(result, str) else result
+        found[number] = BuiltStudent(specs[number], refused=result) if isinstance(result, str) else result
         step(specs[number].name)
     return [found[number] for number in range(len(specs))]
 
 
-def build(spec: StudentSpec, targets: Sequence[str], folder: Path, seed: int) -> Candidate:
+def build(spec: StudentSpec, targets: Sequence[str], folder: Path, seed: int) -> BuiltStudent:
     """One candidate, in this process. folder : gets its artefacts, in a folder of its name"""
     import torch
 
@@ -86,9 +86,9 @@ def build(spec: StudentSpec, targets: Sequence[str], folder: Path, seed: int) ->
     try:
         student, costs = untrained(spec, seed), size(spec)
     except Exception as error:  # whatever a library throws at a new architecture is what a search is to find out
-        return Candidate(spec, refused=_reason(error))
+        return BuiltStudent(spec, refused=_reason(error))
     made = [one for precision in PRECISIONS for one in _precision(student, precision, targets, folder / spec.name)]
-    return Candidate(spec, costs["whole_m"], costs["gmac"], tuple(made))
+    return BuiltStudent(spec, costs["whole_m"], costs["gmac"], tuple(made))
 
 
 def _precision(student: Student, precision: str, targets: Sequence[str], folder: Path) -> Iterator[Made]:

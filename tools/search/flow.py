@@ -10,24 +10,24 @@ from typing import TYPE_CHECKING, Any
 
 from runtime.system.processor import cpu_flags, cpu_model, usable_cores
 from tools.search.candidates import PRECISIONS, build_all
-from tools.search.timing import Latency, in_turns, ratio
+from tools.search.timing import TileLatency, in_turns, ratio
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from tools.search.candidates import Candidate, Made
-    from tools.search.plan import Plan
+    from tools.search.candidates import BuiltStudent, Made
+    from tools.search.plan import SearchPlan
 
 LIBRARIES = ("openvino", "ai-edge-litert", "onnxruntime")
 COUNTED = 256  # side of the tile that a candidate's multiply-adds are counted for
 
 
 @dataclass(frozen=True)
-class Row:
+class SearchRow:
     """A candidate with its times by (target, precision), and what it was worth where it was trained."""
 
-    candidate: Candidate
-    latency: Mapping[tuple[str, str], Latency]
+    candidate: BuiltStudent
+    latency: Mapping[tuple[str, str], TileLatency]
     dice: float | None = None
     ap50: float | None = None
 
@@ -80,14 +80,14 @@ class Row:
 class Search:
     """What was found. hardware : on what, in a sentence"""
 
-    plan: Plan
+    plan: SearchPlan
     targets: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[SearchRow, ...]
     hardware: str
 
     @property
     def spreads(self) -> Iterator[float]:
-        """The noise of every figure; see Latency.spread."""
+        """The noise of every figure; see TileLatency.spread."""
         return (found.spread for row in self.rows for found in row.latency.values())
 
     def to_dict(self) -> dict[str, Any]:
@@ -100,7 +100,7 @@ class Search:
         }
 
 
-def search(plan: Plan, targets: Sequence[str], step: Callable[[str], None] = lambda what: None) -> Search:
+def search(plan: SearchPlan, targets: Sequence[str], step: Callable[[str], None] = lambda what: None) -> Search:
     """Build, compile and time every candidate; the artefacts themselves are not kept."""
 
     worth = {name: _worth(student) for name, student in plan.trained}
@@ -108,11 +108,11 @@ def search(plan: Plan, targets: Sequence[str], step: Callable[[str], None] = lam
     with tempfile.TemporaryDirectory(prefix="edgescope-") as folder:
         workers = min(usable_cores(), len(specs))
         built = build_all(specs, targets, Path(folder), plan.timing.seed, workers, lambda name: step(f"built {name}"))
-        times: dict[tuple[int, str, str], Latency] = {}
+        times: dict[tuple[int, str, str], TileLatency] = {}
         for target in targets:
             times |= _time(built, target, plan, step)
     rows = [
-        Row(
+        SearchRow(
             candidate,
             {(target, precision): found for (number, target, precision), found in times.items() if number == place},
             *worth.get(candidate.spec.name, (None, None)),
@@ -123,8 +123,8 @@ def search(plan: Plan, targets: Sequence[str], step: Callable[[str], None] = lam
 
 
 def _time(
-    built: Sequence[Candidate], target: str, plan: Plan, step: Callable[[str], None]
-) -> dict[tuple[int, str, str], Latency]:
+    built: Sequence[BuiltStudent], target: str, plan: SearchPlan, step: Callable[[str], None]
+) -> dict[tuple[int, str, str], TileLatency]:
     """The latency of all that was made for a target, by the candidate's number, target and precision."""
     paths = {
         (number, target, made.precision): Path(made.path)

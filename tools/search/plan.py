@@ -22,7 +22,7 @@ STRIDE = 32  # of every family: sides of tiles are multiples of it
 
 
 @dataclass(frozen=True)
-class Change(Record):
+class OneChange(Record):
     """Two candidates that differ in one thing: what the table says of it."""
 
     what: str
@@ -31,7 +31,7 @@ class Change(Record):
 
 
 @dataclass(frozen=True)
-class Timed(Record):
+class TimingSection(Record):
     """[timing]: how often each candidate has its turn, and how many tiles it runs then.
 
     tile : side of the square tiles, pixels; seed : of the random weights
@@ -46,12 +46,12 @@ class Timed(Record):
 
 
 @dataclass(frozen=True)
-class Plan:
+class SearchPlan:
     """A search. trained : candidates that were trained, to a bundled student's name or a folder"""
 
     candidates: tuple[StudentSection, ...]
-    timing: Timed = field(default_factory=Timed)
-    changes: tuple[Change, ...] = ()
+    timing: TimingSection = field(default_factory=TimingSection)
+    changes: tuple[OneChange, ...] = ()
     trained: tuple[tuple[str, str], ...] = ()
 
     def spec(self, section: StudentSection) -> StudentSpec:
@@ -59,7 +59,7 @@ class Plan:
         return spec_of(Config(student=section, data=DataSection(crop=self.timing.tile)))
 
 
-def read(path: Path, rounds: int = 0) -> Plan:
+def read(path: Path, rounds: int = 0) -> SearchPlan:
     """Read a plan; InputError names the key or the candidate that cannot be. rounds : in place of the plan's, or 0"""
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -73,7 +73,7 @@ def read(path: Path, rounds: int = 0) -> Plan:
     return replace(found, timing=replace(found.timing, rounds=rounds)) if rounds > 0 else found
 
 
-def _plan(table: Mapping[str, Any]) -> Plan:
+def _plan(table: Mapping[str, Any]) -> SearchPlan:
     known = {"candidate", "timing", "change", "trained"}
     if unknown := sorted(set(table) - known):
         msg = f"Unknown key {unknown[0]!r} in the search; known are {', '.join(sorted(known))}."
@@ -86,9 +86,9 @@ def _plan(table: Mapping[str, Any]) -> Plan:
     if twice := sorted({name for name in names if names.count(name) > 1}):
         msg = f"Two candidates are called {twice[0]!r}; give each a name of its own."
         raise InputError(msg)
-    timing = Timed.from_dict({**Timed().to_dict(), **_table(table, "timing")}, "timing")
+    timing = TimingSection.from_dict({**TimingSection().to_dict(), **_table(table, "timing")}, "timing")
     _check_timing(timing)
-    changes = tuple(Change.from_dict(found, "change") for found in _list(table, "change"))
+    changes = tuple(OneChange.from_dict(found, "change") for found in _list(table, "change"))
     trained = tuple(_table(table, "trained").items())
     for name in [name for change in changes for name in (change.before, change.after)] + [name for name, _ in trained]:
         if name not in names:
@@ -97,7 +97,7 @@ def _plan(table: Mapping[str, Any]) -> Plan:
     if wrong := [name for name, student in trained if not isinstance(student, str)]:
         msg = f"trained.{wrong[0]} is no text; give a bundled student's name, or the folder of one."
         raise InputError(msg)
-    return Plan(candidates, timing, changes, trained)
+    return SearchPlan(candidates, timing, changes, trained)
 
 
 def _candidate(found: object, number: int) -> StudentSection:
@@ -112,7 +112,7 @@ def _candidate(found: object, number: int) -> StudentSection:
     return section
 
 
-def _check_timing(timing: Timed) -> None:
+def _check_timing(timing: TimingSection) -> None:
     if timing.tile < STRIDE or timing.tile % STRIDE:
         msg = f"timing.tile is {timing.tile}; it must be a multiple of {STRIDE}, for example 256."
         raise InputError(msg)

@@ -9,7 +9,7 @@ from tools.search.timing import LABELS, ratio
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from tools.search.flow import Row, Search
+    from tools.search.flow import Search, SearchRow
 
 TILE = 256  # pixels: what multiply-adds are counted for
 
@@ -88,7 +88,7 @@ def _refusals(found: Search) -> Iterator[str]:
         yield from ("Refused:", "", *said, "")
 
 
-def _reasons(row: Row) -> Iterator[str]:
+def _reasons(row: SearchRow) -> Iterator[str]:
     if row.candidate.refused:
         yield row.candidate.refused
     for made in row.candidate.made:
@@ -122,7 +122,7 @@ def _lessons(found: Search, target: str) -> Iterator[str]:
 
 
 def _ends(
-    rows: Sequence[Row], title: str, form: str, of: Callable[[Row], float | None], other: str, most: bool
+    rows: Sequence[SearchRow], title: str, form: str, of: Callable[[SearchRow], float | None], other: str, most: bool
 ) -> Iterator[str]:
     known = sorted(((value, row.candidate.spec.name) for row in rows if (value := of(row)) is not None), reverse=most)
     if known:
@@ -147,7 +147,7 @@ def _factor(before: float | None, after: float | None) -> str:
     return "-" if not before or not after else f"{after / before:.2f}x"
 
 
-def _time(before: Row, after: Row, target: str) -> str:
+def _time(before: SearchRow, after: SearchRow, target: str) -> str:
     one, other = before.latency.get((target, "int8")), after.latency.get((target, "int8"))
     return "-" if one is None or other is None else f"{ratio(other, one):.2f}x"
 

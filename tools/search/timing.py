@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runtime.artifact.artifact import Artifact
-    from tools.search.plan import Timed
+    from tools.search.plan import TimingSection
 
 LABELS = {
     "intel": "OpenVINO",
@@ -37,7 +37,7 @@ ONE_THREAD = {"microscope": 1}  # as on the device that it stands for
 
 
 @dataclass(frozen=True)
-class Latency:
+class TileLatency:
     """Milliseconds of a tile: the median of each round, and of all of them."""
 
     rounds: tuple[float, ...]
@@ -56,12 +56,14 @@ class Latency:
         return (high - low) / self.ms
 
 
-def ratio(numerator: Latency, denominator: Latency) -> float:
+def ratio(numerator: TileLatency, denominator: TileLatency) -> float:
     """How many times longer one takes than the other: the median of the ratios of the rounds."""
     return median(one / other for one, other in zip(numerator.rounds, denominator.rounds, strict=True))
 
 
-def in_turns(paths: Sequence[Path], timed: Timed, step: Callable[[str], None] = lambda what: None) -> list[Latency]:
+def in_turns(
+    paths: Sequence[Path], timed: TimingSection, step: Callable[[str], None] = lambda what: None
+) -> list[TileLatency]:
     """The latency of each artefact; each round starts with another one.
 
     A turn is a tile that is not timed, for what the others left in the caches, and then `repeats` that are.
@@ -77,7 +79,7 @@ def in_turns(paths: Sequence[Path], timed: Timed, step: Callable[[str], None] = 
         )
     for error in taken.errors.values():
         raise error
-    return [Latency(tuple(milliseconds)) for milliseconds in taken.results]
+    return [TileLatency(tuple(milliseconds)) for milliseconds in taken.results]
 
 
 def _turn(run: Callable[[np.ndarray], Any], tile: np.ndarray, repeats: int) -> float:

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
     import onnx
 
-    from compile.lint.view import View
+    from compile.lint.view import ModelView
 
 NON_NEGATIVE = ("Relu", "Sigmoid", "HardSigmoid")
 # Rounding is moved through these by OpenVINO's own passes, and what comes out has the sign of what goes in.
 SEEN_THROUGH = ("Resize", "MaxPool", "Pad", "Reshape", "Transpose", "Slice", "Identity", QUANTIZE, DEQUANTIZE)
 
 
-def no_signed_convolution(view: View) -> Iterator[str]:
+def no_signed_convolution(view: ModelView) -> Iterator[str]:
     """No dense padded int8 convolution reads signed codes."""
     for node in view.kind("Conv"):
         if view.groups(node) > 1 or not _is_padded(node) or view.dequantizer(node.input[1]) is None:
@@ -42,7 +42,7 @@ def _is_padded(node: onnx.NodeProto) -> bool:
     return same or any(attribute(node, "pads", ()))
 
 
-def _is_signed(view: View, name: str) -> bool:
+def _is_signed(view: ModelView, name: str) -> bool:
     """Whether a tensor comes from int8 codes that may be negative."""
     rounded = False
     while (node := view.maker.get(name)) is not None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from compile.target import Lowered, Options
 
 
-class Jetson(Target):
+class JetsonTarget(Target):
     """Everything that can be exported is bundled; the device's own parser has the last word."""
 
     name = "jetson"
@@ -33,4 +33,4 @@ class Jetson(Target):
         return lower(graph, device)
 
 
-TARGET = Jetson()
+TARGET = JetsonTarget()

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from compile.export import QuantizedGraph
-    from compile.target import Lowered, Options, Report
+    from compile.target import Lowered, Options, TargetReport
     from runtime.artifact.manifest import Manifest
 
 NPU = Option(
@@ -46,7 +46,7 @@ class Microscope(Target):
 
         return npu.add(lower(graph), options.get("npu", ()))
 
-    def reports(self, manifest: Manifest) -> Iterable[Report]:
+    def reports(self, manifest: Manifest) -> Iterable[TargetReport]:
         """What Vela made of the model, where NPUs were asked for."""
         return npu.reports(manifest)
 

@@ -103,7 +103,7 @@ class _Writer:
 
     def tables(self, offsets: Sequence[int]) -> int:
         """A vector of what was written before."""
-        return self._vector(4, offsets, self._builder.PrependUOffsetTRelative)
+        return self._vector(offsets, self._builder.PrependUOffsetTRelative)
 
     def table(self, fields: dict[int, int], bytes_: dict[int, int] | None = None) -> int:
         """A table. fields : position to what was written before; bytes_ : position to an 8-bit number."""
@@ -124,10 +124,11 @@ class _Writer:
         return self.table({1: value}, bytes_={0: kind})
 
     def _floats(self, *values: float) -> int:
-        return self._vector(4, values, self._builder.PrependFloat32)
+        return self._vector(values, self._builder.PrependFloat32)
 
-    def _vector(self, size: int, values: Sequence[Any], prepend: Callable[[Any], None]) -> int:
-        self._builder.StartVector(size, len(values), size)
+    def _vector(self, values: Sequence[Any], prepend: Callable[[Any], None]) -> int:
+        """Of numbers or offsets of four bytes each."""
+        self._builder.StartVector(4, len(values), 4)
         for value in reversed(values):
             prepend(value)
         return self._builder.EndVector()

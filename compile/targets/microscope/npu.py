@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compile.target import Report
+from compile.target import TargetReport
 from runtime.errors import EdgescopeError, InputError
 from runtime.system import extras
 
@@ -244,11 +244,11 @@ def _edges(model: bytes) -> dict[str, Any]:
     }
 
 
-def reports(manifest: Manifest) -> Iterator[Report]:
+def reports(manifest: Manifest) -> Iterator[TargetReport]:
     """What Vela made of an artefact's model: a row for every NPU, and how int8 is read and written."""
     if records := manifest.operators.details.get("npu"):
         rows = tuple(cells(name, record) for name, record in records.items())
-        yield Report("On an Ethos-U NPU", COLUMNS, rows, tuple(_lines(records)))
+        yield TargetReport("On an Ethos-U NPU", COLUMNS, rows, tuple(_lines(records)))
 
 
 def cells(name: str, record: Mapping[str, Any]) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from compile.lint.view import called
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from compile.lint.view import View
+    from compile.lint.view import ModelView
 
 INTEGER = frozenset(
     """
@@ -21,7 +21,7 @@ INTEGER = frozenset(
 )
 
 
-def only_integer_operators(view: View) -> Iterator[str]:
+def only_integer_operators(view: ModelView) -> Iterator[str]:
     """Every operator has an int8 kernel that keeps the student's accuracy."""
     for node in view.nodes:
         if node.op_type not in INTEGER:

@@ -34,7 +34,7 @@ Scales = dict[str, "float | None"]  # None for a tensor that is not rounded
 
 
 @dataclass(frozen=True)
-class Calibration:
+class QuantizerSettings:
     """The quantiser's settings for a float .tflite file.
 
     ranges : {tensor name: {"min", "max"}}, such that it arrives at the student's own scales and zero-point 0
@@ -45,7 +45,7 @@ class Calibration:
     floats: tuple[tuple[str, ...], ...]
 
 
-def calibration(model: bytes, graph: QuantizedGraph) -> Calibration:
+def calibration(model: bytes, graph: QuantizedGraph) -> QuantizerSettings:
     """The ranges of every tensor of the file. EdgescopeError names one that could not be recognised."""
     scheme = graph.student.scheme
     assert scheme is not None
@@ -69,7 +69,7 @@ def calibration(model: bytes, graph: QuantizedGraph) -> Calibration:
     ranges |= {name: _activation(scale) for name, scale in scales.items() if scale is not None}
     unrounded = {name for name, scale in scales.items() if scale is None}
     concerned = (op for op in operators(model) if unrounded & {*op.inputs, *op.outputs})
-    return Calibration(ranges, tuple(op.outputs for op in concerned))
+    return QuantizerSettings(ranges, tuple(op.outputs for op in concerned))
 
 
 def _probe(graph: QuantizedGraph) -> NDArray[np.float32]:
@@ -80,7 +80,7 @@ def _probe(graph: QuantizedGraph) -> NDArray[np.float32]:
     return np.clip(waves + rng.normal(0, 0.15, graph.tile), 0, 1).astype(np.float32)[None, None]
 
 
-class _Recorder(Interpreter):
+class _RangeRecorder(Interpreter):
     """Run a flat graph and keep the value of every named tensor."""
 
     def __init__(self, module: torch.fx.GraphModule) -> None:
@@ -95,7 +95,7 @@ class _Recorder(Interpreter):
 
 
 def _student_values(student: GraphModule, probe: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-    recorder = _Recorder(student)
+    recorder = _RangeRecorder(student)
     with torch.no_grad():
         recorder.run(torch.from_numpy(probe))
     return recorder.seen

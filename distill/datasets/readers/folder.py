@@ -27,7 +27,7 @@ FOLD = re.compile(r"(\d+)of(\d+)")
 
 
 @dataclass(frozen=True)
-class Folder:
+class FolderImages:
     """Reads samples by the names of their images; those without a label file have no labels."""
 
     layout: Layout
@@ -66,7 +66,7 @@ def open_folder(argument: str, split: str) -> Dataset:
     path, options = _parse(argument)
     labels = Members(Path(options["from"]).expanduser()) if "from" in options else None
     layout = pair(Members(Path(path).expanduser()), labels)
-    read = Folder(layout, options.get("labels", "nuclei"), number_or_name(options.get("channel")))
+    read = FolderImages(layout, options.get("labels", "nuclei"), number_or_name(options.get("channel")))
     split = options.get("part", split)
     if not layout.labels and split != "train":
         msg = f"None of the {len(layout.images)} images of {path!r} has labels; {LAYOUT}."
@@ -102,7 +102,7 @@ def _parse(argument: str) -> tuple[str, dict[str, str]]:
     return path, options
 
 
-def _chosen(layout: Layout, read: Folder, split: str, part: str | None) -> tuple[str, ...]:
+def _chosen(layout: Layout, read: FolderImages, split: str, part: str | None) -> tuple[str, ...]:
     """The names of a split: labelled images alone, but in "train" also those without labels."""
     if part is None or split in WHOLE:
         names = choose({name: () if split in WHOLE else read.size(name) for name in layout.labels}, split)

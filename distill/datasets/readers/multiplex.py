@@ -34,7 +34,7 @@ OPTIONS = ("tile", "cells", "nuclei", "um", "licence", "part")
 
 
 @dataclass(frozen=True)
-class Window:
+class FieldPart:
     """A part of a field: rows and columns, in pixels."""
 
     top: int
@@ -55,7 +55,7 @@ class Fields:
     members: Members
     channels: Mapping[str, Mapping[str, str]]
     labels: Mapping[str, Mapping[str, str]]
-    windows: Mapping[str, tuple[str, Window]]
+    windows: Mapping[str, tuple[str, FieldPart]]
     pixel_size_um: float | None
 
     def __call__(self, name: str) -> Sample:
@@ -84,7 +84,7 @@ class Fields:
         check_finite(plane, file)
         return plane
 
-    def _labels(self, file: str, window: Window) -> NDArray[np.int32]:
+    def _labels(self, file: str, window: FieldPart) -> NDArray[np.int32]:
         return instances(window.of(decode(self.members.read(file), file)), file)
 
 
@@ -190,34 +190,36 @@ def _size(members: Members, files: Sequence[str]) -> tuple[int, int]:
     return first
 
 
-def _parts(sizes: Mapping[str, tuple[int, int]], split: str) -> dict[str, Window]:
+def _parts(sizes: Mapping[str, tuple[int, int]], split: str) -> dict[str, FieldPart]:
     """The fields of a split, whole; or the split's side of the one field there is."""
     if len(sizes) > 1 or split in ("all", "test"):
-        return {field: Window(0, 0, *sizes[field]) for field in choose(sizes, split)}
+        return {field: FieldPart(0, 0, *sizes[field]) for field in choose(sizes, split)}
     ((field, (height, width)),) = sizes.items()
     border = width - round(width * VALIDATION)
     if border <= 2 * GUARD or width - border <= GUARD:
         msg = f"Field {field!r} is {width} pixels wide, too narrow to be split in space; give more fields."
         raise InputError(msg)
     return {
-        field: Window(0, 0, height, border - GUARD) if split == "train" else Window(0, border, height, width - border)
+        field: FieldPart(0, 0, height, border - GUARD)
+        if split == "train"
+        else FieldPart(0, border, height, width - border)
     }
 
 
-def _tiles(whole: Window, tile: int) -> list[Window]:
+def _tiles(whole: FieldPart, tile: int) -> list[FieldPart]:
     """Tiles of nearly equal size that cover a window; the window itself where tile is 0."""
     if not tile:
         return [whole]
     rows = np.linspace(0, whole.height, ceil(whole.height / tile) + 1).round().astype(int)
     cols = np.linspace(0, whole.width, ceil(whole.width / tile) + 1).round().astype(int)
     return [
-        Window(int(whole.top + top), int(whole.left + left), int(bottom - top), int(right - left))
+        FieldPart(int(whole.top + top), int(whole.left + left), int(bottom - top), int(right - left))
         for top, bottom in pairwise(rows)
         for left, right in pairwise(cols)
     ]
 
 
-def _name(field: str, part: Window) -> str:
+def _name(field: str, part: FieldPart) -> str:
     return f"{field}@y{part.top}x{part.left}"
 
 

@@ -87,8 +87,8 @@ def examine(
     found : all objects of the mask; those under min_area pixels count as pixels, but not as objects
     """
     mask, due = found > 0, truth > 0
-    objects, nuclei = _kept(found, min_area), Objects.of(truth, mask, frame)
-    detections = Objects.of(found, due, frame)
+    objects, nuclei = _kept(found, min_area), LabelledObjects.of(truth, mask, frame)
+    detections = LabelledObjects.of(found, due, frame)
     missed, invented = nuclei.covered < HALF, detections.covered < HALF
     merged, split = merges(truth, objects), merges(objects, truth)
     kept = detections.areas >= min_area
@@ -111,7 +111,7 @@ def examine(
 
 
 @dataclass(frozen=True)
-class Objects:
+class LabelledObjects:
     """The objects of a label image, one by one: number, pixels, share that another mask covers, mean intensity."""
 
     numbers: NDArray[np.int64]
@@ -120,7 +120,7 @@ class Objects:
     intensity: NDArray[np.float64]
 
     @classmethod
-    def of(cls, labels: NDArray[np.int32], other: NDArray[np.bool_], frame: NDArray[np.float32]) -> Objects:
+    def of(cls, labels: NDArray[np.int32], other: NDArray[np.bool_], frame: NDArray[np.float32]) -> LabelledObjects:
         """other : mask (H, W) of what they should be covered by"""
         areas = np.bincount(labels.ravel())
         numbers = np.flatnonzero(areas)
@@ -142,8 +142,8 @@ def _attribute(
     due: NDArray[np.bool_],
     truth: NDArray[np.int32],
     found: NDArray[np.int32],
-    nuclei: Objects,
-    detections: Objects,
+    nuclei: LabelledObjects,
+    detections: LabelledObjects,
 ) -> dict[str, int]:
     """Wrong pixels by cause; they add up to all that are wrong."""
     missed, invented = nuclei.covered < HALF, detections.covered < HALF

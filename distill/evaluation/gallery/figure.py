@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from runtime.system import extras
+from distill.evaluation.figures import new_figure, png
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +25,7 @@ NAME = 24  # characters of an image's name that fit above it
 
 
 @dataclass(frozen=True, eq=False)
-class Panel:
+class GalleryImage:
     """One image: float32 (H, W) in [0, 1], and the masks labelled and found (H, W)."""
 
     findings: Findings
@@ -35,17 +34,13 @@ class Panel:
     found: NDArray[np.bool_]
 
 
-def draw(panels: Sequence[Panel], title: str) -> bytes:
+def draw(panels: Sequence[GalleryImage], title: str) -> bytes:
     """A PNG; EdgescopeError when matplotlib is not installed."""
-    extras.load("matplotlib", extra="distill")
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
-
     columns = min(COLUMNS, len(panels))
     rows = math.ceil(len(panels) / columns)
-    figure = Figure(figsize=(2.9 * columns, 3.1 * rows + 0.8), dpi=110, layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
+    figure = new_figure(2.9 * columns, 3.1 * rows + 0.8)
+    from matplotlib.lines import Line2D
+
     for axes in (grid := figure.subplots(rows, columns, squeeze=False)).flat:
         axes.set_axis_off()
     for axes, panel in zip(grid.flat, panels, strict=False):
@@ -53,12 +48,10 @@ def draw(panels: Sequence[Panel], title: str) -> bytes:
     lines = [Line2D([], [], color=LABELLED), Line2D([], [], color=FOUND, linestyle="--")]
     figure.legend(lines, ["labelled", "found"], loc="outside lower center", ncols=2, frameon=False)
     figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", metadata={"Software": None})
-    return picture.getvalue()
+    return png(figure)
 
 
-def _panel(axes: Any, panel: Panel) -> None:
+def _panel(axes: Any, panel: GalleryImage) -> None:
     part = worst_part(panel.labelled != panel.found, PART)
     axes.imshow(panel.frame[part], cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     _outline(axes, panel.labelled[part], LABELLED, "solid")

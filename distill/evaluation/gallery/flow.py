@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from distill.evaluation.gallery.causes import Findings, examine
-from distill.evaluation.gallery.figure import Panel, draw
+from distill.evaluation.gallery.figure import GalleryImage, draw
 from distill.evaluation.gallery.words import sentence, to_markdown
 from distill.evaluation.predict import seen
 from runtime.frames.normalize import normalize
@@ -31,7 +31,7 @@ PICTURE, PAGE, FIGURES = "gallery.png", "gallery.md", "gallery.json"
 class Gallery:
     """worst : the panels of the sheet, the worst first; everything : the findings of all images, in their order"""
 
-    worst: tuple[Panel, ...]
+    worst: tuple[GalleryImage, ...]
     everything: tuple[Findings, ...]
 
 
@@ -44,7 +44,7 @@ def gather(
     progress: Callable[[], None] = lambda: None,
 ) -> Gallery:
     """Examine all samples. segment : what the student sees to its segmentation; labels : "nuclei" or "cells"."""
-    panels: list[Panel] = []
+    panels: list[GalleryImage] = []
     everything: list[Findings] = []
     for sample in samples:
         panel = _look_at(segment(seen(sample, spec)), spec, sample, labels)
@@ -54,10 +54,10 @@ def gather(
     return Gallery(tuple(panels), tuple(everything))
 
 
-def _look_at(result: Segmentation, spec: StudentSpec, sample: Sample, labels: str) -> Panel:
+def _look_at(result: Segmentation, spec: StudentSpec, sample: Sample, labels: str) -> GalleryImage:
     found = label_all(result.probability, result.core, result.threshold, result.rule)
     frame, truth = normalize(sample.frame, spec.normalization), sample.labels[labels]
-    return Panel(examine(sample.name, frame, truth, found, result.rule.min_area), frame, truth > 0, found > 0)
+    return GalleryImage(examine(sample.name, frame, truth, found, result.rule.min_area), frame, truth > 0, found > 0)
 
 
 def write(gallery: Gallery, title: str, folder: Path) -> None:

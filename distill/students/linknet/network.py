@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from torch import nn
 from torch.nn.functional import interpolate
 
-from distill.networks.lean import Block, convolution, sub_pixel
+from distill.networks.lean import ResidualBlock, convolution, sub_pixel
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,7 +30,7 @@ class LinkNet(nn.Module):
         self.encoder = nn.ModuleList([first, *(_stage(*pair) for pair in pairwise(widths))])
         below, beside = (widths[-1], *spec.decoder), reversed(widths[:-1])
         self.decoder = nn.ModuleList(
-            Link(*pair, skip, separable=spec.separable) for pair, skip in zip(pairwise(below), beside, strict=True)
+            LinkStage(*pair, skip, separable=spec.separable) for pair, skip in zip(pairwise(below), beside, strict=True)
         )
         self.head, self.block = sub_pixel(spec)
 
@@ -46,10 +46,10 @@ class LinkNet(nn.Module):
 
 
 def _stage(before: int, width: int) -> nn.Sequential:
-    return nn.Sequential(convolution(before, width, 3, 2), *(Block(width) for _ in range(BLOCKS)))
+    return nn.Sequential(convolution(before, width, 3, 2), *(ResidualBlock(width) for _ in range(BLOCKS)))
 
 
-class Link(nn.Module):
+class LinkStage(nn.Module):
     """What comes from below, enlarged, plus the encoder's feature, and two convolutions."""
 
     def __init__(self, deep: int, width: int, skip: int, *, separable: bool) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from distill.networks.lean import Block, LeanUNet, convolution
+from distill.networks.lean import LeanUNet, ResidualBlock, convolution
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,7 +27,7 @@ class PlainEncoder(nn.Module):
         self.channels = widths
         self.stages = nn.ModuleList()
         for number, (before, width) in enumerate(pairwise((inputs, *widths))):
-            blocks = [Block(width) for _ in range(BLOCKS if number > 1 else number)]
+            blocks = [ResidualBlock(width) for _ in range(BLOCKS if number > 1 else number)]
             self.stages.append(nn.Sequential(convolution(before, width, 3, 2), *blocks))
 
     def forward(self, image: Tensor) -> list[Tensor]:

@@ -21,8 +21,9 @@ from segment_anything.utils.transforms import ResizeLongestSide
 
 from distill.networks.devices import choose
 from distill.sam import checkpoint, prompts
-from distill.sam.network import Encoded, Network
+from distill.sam.network import Encoded, SamNetwork
 from distill.sam.options import REMEDY, PromptOptions
+from distill.teachers import Teacher
 from runtime.errors import EdgescopeError, InputError
 from runtime.frames.normalize import check_frame
 from runtime.system import extras
@@ -46,7 +47,7 @@ PERCENTILE, KERNEL = 99.9, 128  # CellSAM's own
 NORMALIZATION = f"non-zero percentile {PERCENTILE}, CLAHE with kernel {KERNEL}"
 
 
-class CellSam:
+class CellSam(Teacher):
     """The package is imported and the network loaded when it is asked for the first time."""
 
     name = "cellsam"
@@ -70,10 +71,6 @@ class CellSam:
     def reference(self, sample: Sample) -> NDArray[np.int32] | None:
         """The labels that boxes are taken from."""
         return sample.labels_of(self.options.prompt_labels, REMEDY) if self.needs_instances else None
-
-    def probability(self, image: NDArray[Any], instances: NDArray[Any] | None = None) -> NDArray[np.float32]:
-        """See Teacher.probability."""
-        return self.probabilities([image], [instances])[0]
 
     def probabilities(
         self, images: Sequence[NDArray[Any]], instances: Sequence[NDArray[Any] | None]
@@ -100,8 +97,8 @@ class CellSam:
         return model
 
     @cached_property
-    def _network(self) -> Network:
-        return Network(getattr(self._model, self._used(self._model)), self.half)
+    def _network(self) -> SamNetwork:
+        return SamNetwork(getattr(self._model, self._used(self._model)), self.half)
 
     @staticmethod
     def _used(model: Any) -> str:

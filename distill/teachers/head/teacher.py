@@ -11,6 +11,7 @@ from distill.sam import head as heads
 from distill.sam.embeddings import Embeddings
 from distill.sam.rgb import SCALING, Rgb
 from distill.store import Store
+from distill.teachers import Teacher
 from runtime.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,16 +21,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from distill.config.sections import TeacherSection
-    from distill.datasets import Sample
     from distill.sam.head import Head
     from runtime.artifact.manifest import Lineage
 
 
-class HeadTeacher:
+class HeadTeacher(Teacher):
     """A head and the embeddings that it reads."""
 
     name = "head"
-    needs_instances = False
 
     def __init__(self, head: Head, lineage: Lineage, embeddings: Embeddings) -> None:
         self.head, self.lineage, self.embeddings = head.to(embeddings.device), lineage, embeddings
@@ -44,13 +43,6 @@ class HeadTeacher:
             "rgb": str(self.embeddings.rgb),
             "percentiles": f"{SCALING.low} to {SCALING.high}",
         }
-
-    def reference(self, sample: Sample) -> None:
-        """It looks at pixels alone."""
-
-    def probability(self, image: NDArray[Any], instances: NDArray[Any] | None = None) -> NDArray[np.float32]:
-        """See Teacher.probability."""
-        return self.probabilities([image], [instances])[0]
 
     def probabilities(
         self, images: Sequence[NDArray[Any]], instances: Sequence[NDArray[Any] | None]

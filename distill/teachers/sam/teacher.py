@@ -13,9 +13,10 @@ import torch
 
 from distill.networks.devices import choose
 from distill.sam import checkpoint, prompts
-from distill.sam.network import Network
+from distill.sam.network import SamNetwork
 from distill.sam.options import REMEDY
 from distill.sam.rgb import SCALING, Rgb
+from distill.teachers import Teacher
 from runtime.errors import EdgescopeError, InputError
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from distill.sam.options import SamOptions
 
 
-class SamTeacher:
+class SamTeacher(Teacher):
     """The network is loaded when it is asked for the first time."""
 
     name = "sam"
@@ -57,10 +58,6 @@ class SamTeacher:
         """The labels that boxes and points are taken from."""
         return sample.labels_of(self.options.prompt_labels, REMEDY) if self.needs_instances else None
 
-    def probability(self, image: NDArray[Any], instances: NDArray[Any] | None = None) -> NDArray[np.float32]:
-        """See Teacher.probability."""
-        return self.probabilities([image], [instances])[0]
-
     def probabilities(
         self, images: Sequence[NDArray[Any]], instances: Sequence[NDArray[Any] | None]
     ) -> list[NDArray[np.float32]]:
@@ -83,9 +80,9 @@ class SamTeacher:
         return answers
 
     @cached_property
-    def network(self) -> Network:
+    def network(self) -> SamNetwork:
         """SAM on its device."""
-        return Network(self.checkpoint.load(self.device), self.half)
+        return SamNetwork(self.checkpoint.load(self.device), self.half)
 
     def _prompts(self, image: NDArray[Any], instances: NDArray[Any] | None) -> NDArray[np.float32]:
         if not self.needs_instances:

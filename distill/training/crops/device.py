@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from distill.training.crops.host import Field
+    from distill.training.crops.host import CropField
 
 QUARTERS = (-0.25, 0.25)  # of a crop's pixel: where a shrunk field is sampled
 CUT_OFF = 4.0  # deviations at which ndimage ends a Gaussian
@@ -121,12 +121,12 @@ class DeviceCrops:
         """(C, H, W) of each field to (C, sum of H W)."""
         return torch.from_numpy(np.concatenate([plane.reshape(len(plane), -1) for plane in planes], 1)).to(self.device)
 
-    def _cores(self, fields: Sequence[Field], core: object) -> Tensor | None:
+    def _cores(self, fields: Sequence[CropField], core: object) -> Tensor | None:
         if "core" not in self.outputs:
             return None
         return self._behind_each_other([np.asarray(core(field.labels), np.float32)[None] for field in fields])  # type: ignore[operator]
 
-    def _soft(self, fields: Sequence[Field]) -> Tensor | None:
+    def _soft(self, fields: Sequence[CropField]) -> Tensor | None:
         found = [field.soft[None].astype(np.float32) / 255 for field in fields if field.soft is not None]
         return self._behind_each_other(found) if found else None
 

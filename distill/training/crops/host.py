@@ -27,7 +27,7 @@ SMALL_PX = 12.0  # diameter of an object below which a student sees it least wel
 
 
 @dataclass(frozen=True, eq=False)
-class Field:
+class CropField:
     """An image made ready for cropping.
 
     image : float32 (C, H, W) in [0, 1]; labels : int32 (H, W), of no meaning where `labelled` is false
@@ -57,11 +57,11 @@ class Crop(NamedTuple):
     instances: torch.Tensor
 
 
-def ready(image: NDArray[Any], labels: NDArray[np.int32] | None, how: Normalization, **more: Any) -> Field:
+def ready(image: NDArray[Any], labels: NDArray[np.int32] | None, how: Normalization, **more: Any) -> CropField:
     """A field of an image (C, H, W), each plane scaled between its own whole-frame percentiles, as at deployment."""
     planes = np.stack([normalize(plane, how) for plane in image])
     empty = np.zeros(image.shape[1:], np.int32) if labels is None else labels
-    return Field(planes, empty, labelled=labels is not None, **more)
+    return CropField(planes, empty, labelled=labels is not None, **more)
 
 
 class CropStream(TorchDataset[Crop]):
@@ -74,7 +74,7 @@ class CropStream(TorchDataset[Crop]):
 
     def __init__(
         self,
-        groups: Sequence[Sequence[Field]],
+        groups: Sequence[Sequence[CropField]],
         share: Sequence[float],
         outputs: tuple[str, ...],
         crop: int,
@@ -119,7 +119,7 @@ class CropStream(TorchDataset[Crop]):
         return group, rng.choice(len(self.groups[group]), p=self.chances[group])
 
 
-def cut(field: Field, crop: int, augment: AugmentSection, rng: np.random.Generator) -> Field:
+def cut(field: CropField, crop: int, augment: AugmentSection, rng: np.random.Generator) -> CropField:
     """A square crop at a random place, scale, rotation and reflection; beyond its border a frame is mirrored.
 
     All planes, the labels and the teacher's probability are cut at the same place.
@@ -207,7 +207,7 @@ def _haze(shape: tuple[int, ...], knots: NDArray[np.float64]) -> NDArray[np.floa
     return surface.clip(0, 1).astype(np.float32)
 
 
-def _chances(fields: Sequence[Field], small_nuclei: float) -> NDArray[np.float64]:
+def _chances(fields: Sequence[CropField], small_nuclei: float) -> NDArray[np.float64]:
     """How often each field is drawn: by the root of its area, as a wide one holds more than one crop."""
     weights = np.sqrt([field.labels.size for field in fields])
     if small_nuclei != 1:

@@ -141,7 +141,7 @@ class OpenVINOSession:
         latency = config["PERFORMANCE_HINT"] == "LATENCY"
         asked: int | None = 1 if latency else config.get("PERFORMANCE_HINT_NUM_REQUESTS")
         self.requests: int = asked or max(1, int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")))
-        requests = [Request(compiled, device) for _ in range(self.requests)]
+        requests = [InferRequest(compiled, device) for _ in range(self.requests)]
         self._first: Any = requests[0]
         self._idle: Any = SimpleQueue()
         for request in requests:
@@ -184,7 +184,7 @@ class OpenVINOSession:
         self._first = self._idle = None
 
 
-class Request:
+class InferRequest:
     """Runs one tile at a time. On the CPU the model reads the tile and writes the result where they are: no copies."""
 
     def __init__(self, compiled: Any, device: str) -> None:

@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from ...backend import Preparation
     from ...execution import Execution
     from ...system.progress import Progress
-    from .choice import Candidate
+    from .choice import EngineCandidate
     from .prepare import Ready
-    from .probe import Device
+    from .probe import EngineDevice
 
 log = logging.getLogger(__name__)
 
@@ -152,7 +152,7 @@ def _known_hint(hint: str | None) -> str:
     return hint or HINTS[0]
 
 
-def _warn_of_board(manifest: Manifest, device: Device) -> None:
+def _warn_of_board(manifest: Manifest, device: EngineDevice) -> None:
     """Compiled for one board and opened on another: it runs, and what was expected does not hold."""
     board = manifest.board
     if board is None or (device.board and all(word in device.board for word in board.words)):
@@ -189,7 +189,7 @@ def _report(made: Ready, place: EnginePlace, how: Preparation, first_s: float) -
     return Prepared(tuple(lines), facts)
 
 
-def _figures(one: Candidate) -> str:
+def _figures(one: EngineCandidate) -> str:
     if one.median_ms is None:
         return f"not built: {'; '.join(one.failures)}"
     times = f"{one.median_ms:.3f} ms a tile (p99 {one.p99_ms:.3f})"

@@ -67,7 +67,7 @@ class TensorRTModule:
         """Whether networks are typed by their file."""
         return is_strongly_typed(self._trt)
 
-    def parse(self, onnx: bytes) -> Network:
+    def parse(self, onnx: bytes) -> ParsedNetwork:
         """Read a network; Refused with the parser's words when it cannot."""
         flags = self._trt.NetworkDefinitionCreationFlag
         chosen = [getattr(flags, name, None) for name in ("EXPLICIT_BATCH", "STRONGLY_TYPED")]
@@ -78,10 +78,15 @@ class TensorRTModule:
             errors = [parser.get_error(i).desc() for i in range(parser.num_errors)]
             msg = f"TensorRT cannot read the network: {_joined(errors or list(self.messages))}"
             raise Refused(msg)
-        return Network(builder, network, parser)
+        return ParsedNetwork(builder, network, parser)
 
     def configure(
-        self, network: Network, recipe: Recipe, workspace_mb: int, level: int | None, step: Callable[[float], None]
+        self,
+        network: ParsedNetwork,
+        recipe: Recipe,
+        workspace_mb: int,
+        level: int | None,
+        step: Callable[[float], None],
     ) -> Any:
         """A builder's configuration. level : how long to search, 0 to 5, or None for its default; step : progress."""
         config = network.builder.create_builder_config()
@@ -95,7 +100,7 @@ class TensorRTModule:
             config.progress_monitor = _monitor(self._trt, step)
         return config
 
-    def build(self, network: Network, config: Any) -> bytes:
+    def build(self, network: ParsedNetwork, config: Any) -> bytes:
         """The engine as bytes, its "plan"; BuildFailed with TensorRT's words when it makes none."""
         plan = network.builder.build_serialized_network(network.network, config)
         if plan is None:
@@ -118,7 +123,7 @@ class TensorRTModule:
 
 
 @dataclass(frozen=True, eq=False)
-class Network:
+class ParsedNetwork:
     """A network that was read, and what must live as long as it does."""
 
     builder: Any

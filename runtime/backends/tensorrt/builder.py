@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from ...artifact.probes import Replay
 from ...system import child
 from ...system.progress import Progress
-from .choice import Candidate, misses
+from .choice import EngineCandidate, misses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,7 +45,7 @@ BUILD = "build the engine"
 
 
 @dataclass(frozen=True)
-class Job:
+class EngineJob:
     """What is built, and within which limits.
 
     expected_s : seconds that the last build on this device took, if any; limit_s : when an attempt is given up
@@ -59,7 +59,7 @@ class Job:
     tell: Callable[[Progress], None]
 
 
-def build(job: Job, recipe: Recipe, plan: Path) -> Candidate:
+def build(job: EngineJob, recipe: Recipe, plan: Path) -> EngineCandidate:
     """Build, prove and time one engine into the file `plan`. A failure is in the candidate, never an exception."""
     failures: list[str] = []
     with tempfile.TemporaryDirectory(prefix="build-", dir=plan.parent) as folder:  # mode 0700
@@ -74,10 +74,10 @@ def build(job: Job, recipe: Recipe, plan: Path) -> Candidate:
             failures.append(f"{how}: {answer['failed']}")
             if answer.get("refused"):
                 break
-    return Candidate(recipe.role, recipe.precision, tuple(failures))
+    return EngineCandidate(recipe.role, recipe.precision, tuple(failures))
 
 
-def _attempts(job: Job, recipe: Recipe, failures: list[str]) -> Iterator[tuple[int, int | None]]:
+def _attempts(job: EngineJob, recipe: Recipe, failures: list[str]) -> Iterator[tuple[int, int | None]]:
     """Workspace in MB and level of search, each after a look at the memory."""
     network_mb = COPIES * len(job.artifact.payload(recipe.role)) >> 20
     for wanted_mb, level in ((WORKSPACE_MB, None), (WORKSPACE_MB // 4, QUICK_LEVEL)):
@@ -91,7 +91,7 @@ def _attempts(job: Job, recipe: Recipe, failures: list[str]) -> Iterator[tuple[i
         yield min(wanted_mb, spare_mb), level
 
 
-def _setup(job: Job, recipe: Recipe, folder: Path, plan: Path, workspace_mb: int, level: int | None) -> Message:
+def _setup(job: EngineJob, recipe: Recipe, folder: Path, plan: Path, workspace_mb: int, level: int | None) -> Message:
     artifact, manifest = job.artifact, job.artifact.manifest
     onnx, probes = folder / "model.onnx", folder / "probes.npz"
     onnx.write_bytes(artifact.payload(recipe.role))
@@ -111,7 +111,7 @@ def _setup(job: Job, recipe: Recipe, folder: Path, plan: Path, workspace_mb: int
     }
 
 
-def _run(job: Job, recipe: Recipe, setup: Message) -> Message:
+def _run(job: EngineJob, recipe: Recipe, setup: Message) -> Message:
     """One attempt: its last message, or {"failed": how it ended}."""
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
@@ -133,7 +133,7 @@ def _run(job: Job, recipe: Recipe, setup: Message) -> Message:
 
 
 def _follow(
-    job: Job, recipe: Recipe, process: subprocess.Popen[bytes], heard: queue.SimpleQueue[Message | None]
+    job: EngineJob, recipe: Recipe, process: subprocess.Popen[bytes], heard: queue.SimpleQueue[Message | None]
 ) -> Message | None:
     """Hear it until it is done, has ended (None), or takes too long."""
     start, stage, fraction = monotonic(), BUILD, None
@@ -156,7 +156,7 @@ def _follow(
     return {"failed": f"it was not done after {job.limit_s / 60:.0f} minutes, and was ended"}
 
 
-def _expected(job: Job, stage: str, fraction: float | None, elapsed: float) -> float | None:
+def _expected(job: EngineJob, stage: str, fraction: float | None, elapsed: float) -> float | None:
     """Seconds in all: what the last build here took; else, past a tenth, by how far this one is."""
     if job.expected_s is not None:
         return job.expected_s
@@ -202,10 +202,10 @@ def _describe_end(code: int, errors: bytes, available_mb: int) -> str:
     return f"the builder was killed by {name}{hint}{last}"
 
 
-def _candidate(artifact: Artifact, recipe: Recipe, figures: dict[str, Any]) -> Candidate:
+def _candidate(artifact: Artifact, recipe: Recipe, figures: dict[str, Any]) -> EngineCandidate:
     manifest = artifact.manifest
     found = Replay(figures["probability_max"], figures["probability_mean"], figures["mask_dice"])
     rounded = manifest.scheme is None or recipe.precision == "int8"
     missed = misses(found, manifest.tolerance, rounded=rounded)
     failures = tuple(f"on the probes, {miss}" for miss in missed)
-    return Candidate(recipe.role, recipe.precision, failures, **figures)
+    return EngineCandidate(recipe.role, recipe.precision, failures, **figures)

@@ -19,7 +19,7 @@ from ...errors import InputError
 from ...records import Record
 from ...system import atomic
 from ...system.cache_folder import is_ours, open_private
-from .choice import Candidate
+from .choice import EngineCandidate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,13 +86,13 @@ class Sidecar(Record):
     why: str
     built: str
     build_s: float
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[EngineCandidate, ...]
     sha256: str = ""
     bytes: int = 0
 
 
 @dataclass(frozen=True)
-class Entry:
+class CachedEngine:
     """An engine of the cache: the verified bytes, and its sidecar."""
 
     plan: bytes
@@ -110,7 +110,7 @@ class Cache:
         """Where the engine of this key lies, or would lie."""
         return self.folder / f"{key.digest}.engine"
 
-    def find(self, key: Key) -> Entry | Sidecar | str:
+    def find(self, key: Key) -> CachedEngine | Sidecar | str:
         """The engine; or the sidecar of a build that failed; or why there is no engine that may be loaded."""
         path = self.engine(key)
         if not path.with_suffix(".json").exists():
@@ -130,7 +130,7 @@ class Cache:
             return f"its engine was truncated or changed: {len(plan)} bytes, due {sidecar.bytes}"
         if hashlib.sha256(plan).hexdigest() != sidecar.sha256:
             return "its engine was changed after it was built: its sha256 is another one"
-        return Entry(plan, sidecar)
+        return CachedEngine(plan, sidecar)
 
     def store(self, sidecar: Sidecar, plan: bytes | None) -> None:
         """Keep an engine, or that none could be built (None); older ones of this machine and bundle are removed.

@@ -22,7 +22,7 @@ REMARKABLE = 0.10  # an int8 that saves less than this is worth a word
 
 
 @dataclass(frozen=True)
-class Candidate(Record):
+class EngineCandidate(Record):
     """What came of one recipe. Times are milliseconds a tile, copies included; None where it was not built.
 
     failures : why it is out: every attempt to build it, or what it misses of the probes; empty when it is good
@@ -52,14 +52,14 @@ class Candidate(Record):
 
 
 @dataclass(frozen=True)
-class Choice:
+class EngineChoice:
     """The candidate that is kept, and why, in a sentence."""
 
-    kept: Candidate
+    kept: EngineCandidate
     reason: str
 
 
-def choose(candidates: Sequence[Candidate]) -> Choice | None:
+def choose(candidates: Sequence[EngineCandidate]) -> EngineChoice | None:
     """The fastest good one; None when none is."""
     good = sorted((one for one in candidates if one.good), key=_median)
     if not good:
@@ -67,12 +67,16 @@ def choose(candidates: Sequence[Candidate]) -> Choice | None:
     best = good[0]
     if len(good) == 1:
         others = [f"{one.precision} is out ({'; '.join(one.failures)})" for one in candidates if one is not best]
-        return Choice(best, f"{best.precision} is kept: {' and '.join(others) or 'it is the only one of this bundle'}")
+        return EngineChoice(
+            best, f"{best.precision} is kept: {' and '.join(others) or 'it is the only one of this bundle'}"
+        )
     second = good[1]
     if _median(second) - _median(best) < TIE * _median(second):
         kept, other = sorted((best, second), key=lambda one: one.precision == "int8")
         times = f"{_median(kept):.3f} and {_median(other):.3f} ms"
-        return Choice(kept, f"{kept.precision} is kept: it is as fast as {other.precision} ({times}), and rounds less")
+        return EngineChoice(
+            kept, f"{kept.precision} is kept: it is as fast as {other.precision} ({times}), and rounds less"
+        )
     saved = 1 - _median(best) / _median(second)
     reason = (
         f"{best.precision} is kept: {_median(best):.3f} ms a tile against {_median(second):.3f} ms of "
@@ -80,7 +84,7 @@ def choose(candidates: Sequence[Candidate]) -> Choice | None:
     )
     if best.precision == "int8" and saved < REMARKABLE:
         reason += "; that is little, and a bundle in fp16 rounds less"
-    return Choice(best, reason)
+    return EngineChoice(best, reason)
 
 
 def misses(replay: Replay, tolerance: Tolerance, *, rounded: bool) -> tuple[str, ...]:
@@ -93,6 +97,6 @@ def misses(replay: Replay, tolerance: Tolerance, *, rounded: bool) -> tuple[str,
     return replay.misses(tolerance if rounded else replace(tolerance, probability_max=1.0))
 
 
-def _median(candidate: Candidate) -> float:
+def _median(candidate: EngineCandidate) -> float:
     assert candidate.median_ms is not None
     return candidate.median_ms

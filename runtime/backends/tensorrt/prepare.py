@@ -16,7 +16,7 @@ from ...system.lock import in_turn
 from ...system.progress import Progress
 from . import builder, probe
 from .api import Recipe, TensorRTModule, recipes
-from .cache import SCHEMA, Cache, Entry, Key, Sidecar
+from .cache import SCHEMA, Cache, CachedEngine, Key, Sidecar
 from .choice import choose
 from .engine import Runner
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ...artifact.artifact import Artifact
-    from .choice import Candidate
+    from .choice import EngineCandidate
     from .cuda import Cuda
-    from .probe import Device
+    from .probe import EngineDevice
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ WORK = "building-1"  # changed when engines are built in another way, so that ol
 class EnginePlace:
     """Where engines are built and run: a device with its libraries, and the folder that keeps them."""
 
-    device: Device
+    device: EngineDevice
     cuda: Cuda
     trt: TensorRTModule
     cache: Cache
@@ -105,7 +105,7 @@ def unprepared(place: EnginePlace, wish: Wish) -> str | None:
     found = place.cache.find(plan_work(place, wish)[0])
     if isinstance(found, Sidecar):
         return found.why
-    return None if isinstance(found, Entry) else found
+    return None if isinstance(found, CachedEngine) else found
 
 
 def plan_work(place: EnginePlace, wish: Wish) -> tuple[Key, tuple[Recipe, ...]]:
@@ -137,7 +137,7 @@ def plan_work(place: EnginePlace, wish: Wish) -> tuple[Key, tuple[Recipe, ...]]:
     return key, chosen
 
 
-def _ready(place: EnginePlace, wish: Wish, key: Key, chosen: tuple[Recipe, ...]) -> tuple[Entry, str | None]:
+def _ready(place: EnginePlace, wish: Wish, key: Key, chosen: tuple[Recipe, ...]) -> tuple[CachedEngine, str | None]:
     found = place.cache.find(key)
     if wish.again:
         because = "it was asked for again"
@@ -152,7 +152,7 @@ def _ready(place: EnginePlace, wish: Wish, key: Key, chosen: tuple[Recipe, ...])
 
 def _build_in_turn(
     place: EnginePlace, wish: Wish, key: Key, chosen: tuple[Recipe, ...], because: str, known: Sidecar | None
-) -> tuple[Entry, str | None]:
+) -> tuple[CachedEngine, str | None]:
     """Build while no other process does, and say why; what another one has built meanwhile is taken, for None.
 
     known : of what is in the cache and is not to be taken
@@ -169,30 +169,30 @@ def _build_in_turn(
         return _build(place, wish, key, chosen), because
 
 
-def _take(found: Entry | Sidecar, wish: Wish) -> Entry:
+def _take(found: CachedEngine | Sidecar, wish: Wish) -> CachedEngine:
     """What is in the cache; BackendFailed where that is the word of a build that failed."""
-    if isinstance(found, Entry):
+    if isinstance(found, CachedEngine):
         return found
     msg = f"{found.why} That was {found.built}; try again with: python -m runtime prewarm {wish.artifact.path}"
     raise BackendFailed(msg)
 
 
-def _sidecar(found: Entry | Sidecar | str) -> Sidecar | None:
-    if isinstance(found, Entry):
+def _sidecar(found: CachedEngine | Sidecar | str) -> Sidecar | None:
+    if isinstance(found, CachedEngine):
         return found.sidecar
     return found if isinstance(found, Sidecar) else None
 
 
-def _build(place: EnginePlace, wish: Wish, key: Key, chosen: tuple[Recipe, ...]) -> Entry:
+def _build(place: EnginePlace, wish: Wish, key: Key, chosen: tuple[Recipe, ...]) -> CachedEngine:
     """All candidates, the choice, and the cache. BackendFailed when none is good, which the cache remembers."""
     start = monotonic()
     integrated = place.device.integrated
     expected = place.cache.expected_s(key)
-    found: list[Candidate] = []
+    found: list[EngineCandidate] = []
     with tempfile.TemporaryDirectory(prefix="engines-", dir=place.cache.folder) as folder:
         plans = {recipe.precision: Path(folder, f"{recipe.precision}.plan") for recipe in chosen}
         for recipe in chosen:
-            job = builder.Job(
+            job = builder.EngineJob(
                 artifact=wish.artifact,
                 device=f"CUDA:{place.device.number}",
                 limit_s=wish.limit_s,
@@ -218,9 +218,9 @@ def _build(place: EnginePlace, wish: Wish, key: Key, chosen: tuple[Recipe, ...])
     if plan is None:
         raise BackendFailed(sidecar.why)
     log.warning("the engine is built, in %.0f s: %s", sidecar.build_s, sidecar.why)
-    return Entry(plan, sidecar)
+    return CachedEngine(plan, sidecar)
 
 
-def _why_none(found: list[Candidate]) -> str:
+def _why_none(found: list[EngineCandidate]) -> str:
     told = "; ".join(f"{one.precision}: {', then '.join(one.failures)}" for one in found)
     return f"No engine could be built on this device. {told}."

@@ -30,7 +30,7 @@ MEMINFO = Path("/proc/meminfo")
 
 
 @dataclass(frozen=True)
-class Device:
+class EngineDevice:
     """A device that can build engines, and the software on it. Engines of one are of no use to another.
 
     sm : compute capability, "8.7"; l4t : "36.4.3" on a Jetson; board : the Jetson's name; machine : a hash of its id
@@ -54,7 +54,7 @@ def absence() -> str | None:
     return "; ".join(missing) or None
 
 
-def look(device: str | None = None) -> tuple[Device, Cuda, Any]:
+def look(device: str | None = None) -> tuple[EngineDevice, Cuda, Any]:
     """The device, libcudart and the module tensorrt. InputError says what is missing, or which devices there are.
 
     device : "GPU", "CUDA", "CUDA:1" or "1"; None is the first
@@ -67,7 +67,7 @@ def look(device: str | None = None) -> tuple[Device, Cuda, Any]:
     trt = extras.load(LIBRARY, extra=LIBRARY)
     driver, runtime = found.versions()
     found.use(number)
-    described = Device(
+    described = EngineDevice(
         number=number,
         name=found.name(number),
         sm=found.capability(number),

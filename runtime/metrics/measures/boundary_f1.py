@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
+from .. import Metric
 from .._outline import boundary_f1
 
 if TYPE_CHECKING:
     from .. import Comparison, Parts
 
 
-@dataclass(frozen=True)
-class BoundaryF1:
+class BoundaryF1(Metric):
     """See runtime.metrics.Metric."""
 
-    name: str = "boundary_f1"
-    title: str = "boundary F1"
-    definition: str = (
+    name = "boundary_f1"
+    title = "boundary F1"
+    definition = (
         "Boundary F1: F1 of the outlines of mask and labels within 2 pixels (Csurka et al. 2013), the mean over "
         "images; the border of the image is no outline; where neither has one, 1 if both are equal, else 0"
     )
-    better: Literal["higher", "lower"] = "higher"
-    unit: str = ""
-    decimals: int = 4
-    objects: bool = False
+    decimals = 4
 
     def parts(self, image: Comparison) -> Parts:
         """The value itself; it has no sums."""
@@ -33,9 +29,6 @@ class BoundaryF1:
     def of_image(self, parts: Parts) -> float:
         """In [0, 1]."""
         return parts[0]
-
-    def pooled(self, sums: Parts) -> None:
-        """It is only averaged."""
 
 
 METRIC = BoundaryF1()

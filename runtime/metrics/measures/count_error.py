@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
+
+from .. import Metric
 
 if TYPE_CHECKING:
     from .. import Comparison, Parts
 
 
-@dataclass(frozen=True)
-class CountError:
+class CountError(Metric):
     """See runtime.metrics.Metric."""
 
-    name: str = "count_error"
-    title: str = "count error"
-    definition: str = (
+    name = "count_error"
+    title = "count error"
+    definition = (
         "Count error: |objects found - objects labelled| / objects labelled (where none is labelled: / 1), the mean "
         "over images; pooled: signed, of all objects together"
     )
-    better: Literal["higher", "lower"] = "lower"
-    unit: str = ""
-    decimals: int = 3
-    objects: bool = True
+    better = "lower"
+    objects = True
 
     def parts(self, image: Comparison) -> Parts:
         """Objects found and objects labelled."""

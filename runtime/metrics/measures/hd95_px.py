@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...system import extras
+from .. import Metric
 from .._outline import outline
 
 if TYPE_CHECKING:
@@ -17,20 +17,18 @@ if TYPE_CHECKING:
     from .. import Comparison, Parts
 
 
-@dataclass(frozen=True)
-class Hausdorff95:
+class Hausdorff95(Metric):
     """See runtime.metrics.Metric."""
 
-    name: str = "hd95_px"
-    title: str = "HD95 px"
-    definition: str = (
+    name = "hd95_px"
+    title = "HD95 px"
+    definition = (
         "HD95: the larger of the two 95th percentiles of the distances from one outline to the other, in pixels, the "
         "mean over the images where both masks have an outline; where neither has one and they are equal, 0"
     )
-    better: Literal["higher", "lower"] = "lower"
-    unit: str = "px"
-    decimals: int = 2
-    objects: bool = False
+    better = "lower"
+    unit = "px"
+    decimals = 2
 
     def parts(self, image: Comparison) -> Parts:
         """The value itself, or NaN; it has no sums."""
@@ -40,9 +38,6 @@ class Hausdorff95:
     def of_image(self, parts: Parts) -> float | None:
         """In pixels; None where one mask alone has an outline."""
         return None if math.isnan(parts[0]) else parts[0]
-
-    def pooled(self, sums: Parts) -> None:
-        """It is only averaged."""
 
 
 def hd95(mask: NDArray[np.bool_], truth: NDArray[np.bool_], percent: float = 95.0) -> float | None:

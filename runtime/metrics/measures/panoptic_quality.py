@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
+from .. import Metric
 from .._overlap import panoptic_quality
 
 if TYPE_CHECKING:
     from .. import Comparison, Parts
 
 
-@dataclass(frozen=True)
-class PanopticQuality:
+class PanopticQuality(Metric):
     """See runtime.metrics.Metric."""
 
-    name: str = "panoptic_quality"
-    title: str = "PQ"
-    definition: str = (
+    name = "panoptic_quality"
+    title = "PQ"
+    definition = (
         "PQ: sum of the IoU of matched objects / (TP + FP / 2 + FN / 2) (Kirillov et al. 2019);"
         " labelled objects of any size count, and match at IoU > 0.5"
     )
-    better: Literal["higher", "lower"] = "higher"
-    unit: str = ""
-    decimals: int = 3
-    objects: bool = True
+    objects = True
 
     def parts(self, image: Comparison) -> Parts:
         """Objects found, invented and missed, and the summed IoU of those found."""

@@ -49,7 +49,7 @@ def test_rounds_go_over_all_rows_before_they_start_again(report: Report, monkeyp
     monkeypatch.setattr(campaign, "in_fresh_process", lambda task, job, result: told.append(job.name) or FAST)
     (row,) = report.rows
     rows = [replace(row, name=name, timing=None) for name in "ab"]
-    jobs = [campaign.Job(name, "", DEFAULT, 2, "", campaign.Source(), None) for name in "ab"]
+    jobs = [campaign.MeasureJob(name, "", DEFAULT, 2, "", campaign.ImageSource(), None) for name in "ab"]
     timed, reference = campaign.time_rows(rows, jobs, campaign.RunPlan(rounds=2), (64, 64), lambda what: None)
     assert told == ["a", "b", "b", "a"]
     assert reference == "a"

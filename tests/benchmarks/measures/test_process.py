@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.inputs.source import Source
+from benchmarks.inputs.source import ImageSource
 from benchmarks.measures.figures import Round
-from benchmarks.measures.job import Job
+from benchmarks.measures.job import MeasureJob
 from benchmarks.measures.process import in_fresh_process
 from runtime.errors import EdgescopeError
 from runtime.execution import Execution
 
-JOB = Job("nothing", "/no/such/artefact", Execution(), 2, "/no/such/frame.npy", Source(), None)
+JOB = MeasureJob("nothing", "/no/such/artefact", Execution(), 2, "/no/such/frame.npy", ImageSource(), None)
 
 
 def test_the_error_of_the_process_is_the_error_of_the_measurement():
@@ -23,16 +23,16 @@ def test_the_error_of_the_process_is_the_error_of_the_measurement():
 
 
 def test_a_job_survives_the_way_to_its_process():
-    job = Job(
+    job = MeasureJob(
         "a",
         "b",
         Execution(threads=2, precision_hint="bf16"),
         5,
         "c",
-        Source(data="synthetic:1", names=("x",), labels="nuclei"),
+        ImageSource(data="synthetic:1", names=("x",), labels="nuclei"),
         "d",
     )
-    assert Job.from_json(job.to_json()) == job
+    assert MeasureJob.from_json(job.to_json()) == job
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a limit can be set on Linux alone")

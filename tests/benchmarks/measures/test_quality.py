@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.inputs.pictures import BLUE, ORANGE
-from benchmarks.inputs.source import Field
+from benchmarks.inputs.source import FieldOfView
 from benchmarks.measures.figures import ImageScore
 from benchmarks.measures.quality import Worst, draw, score_image, summarize
 from runtime import Segmentation, metrics
@@ -65,7 +65,7 @@ def test_the_worst_images_come_first_and_can_be_looked_at():
     for seed in range(6):
         answer = found(np.where(truth > seed, truth, 0))
         score = score_image(f"image {seed}", truth, answer)
-        worst.see(score, Field(score.name, truth.astype(np.uint8) * 20, truth), answer)
+        worst.see(score, FieldOfView(score.name, truth.astype(np.uint8) * 20, truth), answer)
     dices = [picture.score for picture in worst.pictures]
     assert len(dices) == 3
     assert dices == sorted(dices)
@@ -77,5 +77,5 @@ def test_the_worst_images_come_first_and_can_be_looked_at():
 
 def test_a_picture_of_a_large_image_is_small():
     truth = np.kron(blobs(), np.ones((20, 20), np.int32))
-    picture = draw(1.0, Field("large", truth.astype(np.uint16), truth), truth)
+    picture = draw(1.0, FieldOfView("large", truth.astype(np.uint16), truth), truth)
     assert max(picture.width, picture.height) <= 384

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.inputs.source import Source
+from benchmarks.inputs.source import ImageSource
 from benchmarks.measures import throughput
-from benchmarks.measures.job import Job
+from benchmarks.measures.job import MeasureJob
 from benchmarks.measures.throughput import Stream, measure_throughput, numbers_of_requests, shared_out, threads_each
 from runtime.artifact.artifact import Artifact
 from runtime.errors import EdgescopeError
@@ -21,8 +21,8 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(throughput, "usable_cores", lambda: 2)
 
 
-def job(artifact: Path, backend: str | None = None) -> Job:
-    return Job("a", str(artifact), Execution(backend, threads=2), 2, "", Source(), None)
+def job(artifact: Path, backend: str | None = None) -> MeasureJob:
+    return MeasureJob("a", str(artifact), Execution(backend, threads=2), 2, "", ImageSource(), None)
 
 
 def test_openvino_takes_batches_and_asynchronous_requests(write_tiny, hurry):

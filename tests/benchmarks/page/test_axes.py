@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.page.axes import Axis, from_zero, linear, logarithmic
+from benchmarks.page.axes import ChartAxis, from_zero, linear, logarithmic
 
 values = st.lists(st.floats(1e-3, 1e6), min_size=1, max_size=8)
 
@@ -27,8 +27,8 @@ def test_places_are_in_the_order_of_the_values(make, shown: list[float]):
 
 
 def test_ticks_are_round():
-    assert [tick.text for tick in Axis(0.83, 0.97).ticks] == ["0.85", "0.9", "0.95"]
-    assert [tick.text for tick in Axis(3, 70, log=True).ticks] == ["5", "10", "20", "50"]
+    assert [tick.text for tick in ChartAxis(0.83, 0.97).ticks] == ["0.85", "0.9", "0.95"]
+    assert [tick.text for tick in ChartAxis(3, 70, log=True).ticks] == ["5", "10", "20", "50"]
 
 
 def test_an_axis_ends_where_values_must():

@@ -211,6 +211,6 @@ def test_the_student_of_the_reference_row_is_the_closed_division(report: Report)
     assert {cell(entry, "division") for entry in table.entries([untimed])} == {table.MISSING}
 
 
-def cell(entry: table.Entry, title: str) -> str:
+def cell(entry: table.TableEntry, title: str) -> str:
     (column,) = [one for one in (*table.IDENTITY, *table.COSTS) if one.title == title]
     return column.cell(entry)

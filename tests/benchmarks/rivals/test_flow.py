@@ -13,7 +13,7 @@ from benchmarks.rivals import flow as rivals
 from benchmarks.rivals import measure
 from benchmarks.rivals.flow import Missing, RivalsPlan
 from benchmarks.rivals.measure import NetworkTimes
-from benchmarks.rivals.network import NetworkJob, Timed, in_stages, object_rows
+from benchmarks.rivals.network import NetworkJob, TimedFrame, in_stages, object_rows
 from benchmarks.rivals.ours import OURS, RIVALS, load
 from benchmarks.rivals.record import (
     SCHEMA_VERSION,
@@ -327,7 +327,7 @@ def test_students_of_one_name_are_refused(bench, tmp_path: Path):
 
 def test_slow_networks_are_called_twice_at_least(tmp_path: Path):
     job = NetworkJob("stardist", "", "", 1, 30, 0.0, None, None, "objects")
-    calls, cpu_ms = measure.sample(lambda: Timed({"network": 1.0}, None), job)
+    calls, cpu_ms = measure.sample(lambda: TimedFrame({"network": 1.0}, None), job)
     assert len(calls) == 2 and cpu_ms >= 0
 
 

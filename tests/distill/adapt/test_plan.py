@@ -49,11 +49,11 @@ def test_no_steps_are_refused():
         plan.check_steps(0)
 
 
-def round_of(out: Path, images: int, **settings) -> flow.Round:
+def round_of(out: Path, images: int, **settings) -> flow.AdaptRound:
     fields = tuple(LabField(f"i{number}", "labelled", f"{number}", "d", 3, 12.0) for number in range(images))
     found = Survey(fields, (), None)  # type: ignore[arg-type]
     begin = describe("nuclei-fast")
-    return flow.Round(begin, flow.Settings(**settings), out, "mine", found, plan.validation_of(images))
+    return flow.AdaptRound(begin, flow.Settings(**settings), out, "mine", found, plan.validation_of(images))
 
 
 @pytest.mark.parametrize(

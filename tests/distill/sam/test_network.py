@@ -8,7 +8,7 @@ from segment_anything.utils.amg import calculate_stability_score
 
 from distill.sam import network as networks
 from distill.sam import prompts
-from distill.sam.network import LARGEST_SHARE, OUTSIDE, Network
+from distill.sam.network import LARGEST_SHARE, OUTSIDE, SamNetwork
 
 SHAPE = (60, 90)
 RNG = np.random.default_rng(0)
@@ -18,8 +18,8 @@ POINTS = np.float32([(10, 10), (50, 20), (80, 50)])
 
 
 @pytest.fixture(scope="module")
-def network(sam) -> Network:
-    return Network(sam)
+def network(sam) -> SamNetwork:
+    return SamNetwork(sam)
 
 
 @pytest.fixture(scope="module")

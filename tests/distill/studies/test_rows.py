@@ -8,7 +8,7 @@ from distill import teachers
 from distill.config.sections import Config, LossSection, TeacherSection
 from distill.losses import names_by_role
 from distill.studies import rows
-from distill.studies.rows import ROWS, Row
+from distill.studies.rows import ROWS, StudyRow
 from distill.training.objective import Objective, check_teacher_used, terms_of
 from runtime.errors import InputError
 
@@ -16,13 +16,13 @@ CONFIG = replace(Config(), teacher=TeacherSection(name="sam", weights="sam.pth")
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
-def test_a_row_changes_teacher_and_loss_alone(row: Row):
+def test_a_row_changes_teacher_and_loss_alone(row: StudyRow):
     changed = row.apply(CONFIG)
     assert replace(changed, teacher=CONFIG.teacher, loss=CONFIG.loss) == CONFIG
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
-def test_the_objective_of_a_row_can_be_built_and_hears_its_teacher(row: Row):
+def test_the_objective_of_a_row_can_be_built_and_hears_its_teacher(row: StudyRow):
     changed = row.apply(CONFIG)
     assert bool(changed.teacher.name) == bool(row.teacher)
     Objective(changed.loss)

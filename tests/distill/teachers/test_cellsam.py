@@ -18,7 +18,7 @@ import torch
 
 from distill import datasets
 from distill.config.sections import TeacherSection
-from distill.sam.network import Encoded, Network
+from distill.sam.network import Encoded, SamNetwork
 from distill.teachers import open_teacher
 from distill.teachers.cellsam import teacher as cellsam
 from distill.teachers.cellsam.teacher import normalize
@@ -100,7 +100,7 @@ def test_its_own_boxes_are_taken_from_its_frame_to_the_fields(section, package):
         shown = package.made.model.preprocess(255 * package.made.seen[0])
         embedding = package.made.model_cp.image_encoder(shown)
     boxes = np.float32(DETECTED[:2]) * 96 / SIDE
-    expected = Network(package.made.model_cp).from_boxes(Encoded(embedding[0], (128, 85), (96, 64)), boxes, 64)
+    expected = SamNetwork(package.made.model_cp).from_boxes(Encoded(embedding[0], (128, 85), (96, 64)), boxes, 64)
     assert answer.shape == (96, 64)
     assert answer.std() > 0.01
     assert np.allclose(answer, expected, atol=1e-5)

@@ -95,13 +95,6 @@ def test_images_share_a_pass_by_batches(teacher, section):
     assert teacher.asked == [2, 2, 1]
 
 
-def test_progress_is_called_for_each_sample_stored_or_not(teacher, section):
-    obtain(section, DATA[:2])
-    calls = []
-    obtain(section, DATA, lambda: calls.append(1))
-    assert len(calls) == 5
-
-
 @pytest.mark.parametrize("what", ["weights", "image", "instances", "membrane"])
 def test_whatever_goes_in_makes_another_key(teacher, section, what):
     sample = DATA[0]

@@ -41,7 +41,7 @@ def test_each_term_is_its_loss():
 
 def test_weights_start_as_they_are_given():
     section = LossSection(matching="mse", weighting="kendall", matching_weight=2.0)
-    assert Objective(section).weights() == pytest.approx({"supervised": 1.0, "matching": 2.0})
+    assert Objective(section).weighting.weights() == pytest.approx({"supervised": 1.0, "matching": 2.0})
 
 
 def test_learnt_weights_are_parameters_and_fixed_ones_are_not():

@@ -14,7 +14,7 @@ from runtime import InputError, Segmenter
 from runtime.__main__ import main
 from runtime.artifact.artifact import open_artifact
 from runtime.backends import openvino as backend
-from runtime.backends.openvino import Request, load_openvino, settings
+from runtime.backends.openvino import InferRequest, load_openvino, settings
 from runtime.frames.tiling import segment_tiles
 from runtime.system.cache_folder import VARIABLE
 
@@ -268,7 +268,7 @@ def test_results_are_arrays_of_their_own_and_equal_to_those_that_are_copied(arti
     model = core.read_model(files.payload("openvino_xml"), files.payload("openvino_bin"))
     compiled = core.compile_model(model, "CPU", settings(files.manifest.hints))
     assert np.array_equal(compiled(tiles[0])[0], kept)
-    other = Request(compiled, "GPU")  # a device with a memory of its own gets copies
+    other = InferRequest(compiled, "GPU")  # a device with a memory of its own gets copies
     other.feed(tiles[0])
     other.infer()
     assert np.array_equal(other.fetch(), kept)

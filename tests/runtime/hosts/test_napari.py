@@ -13,7 +13,7 @@ import pytest
 
 from runtime import InputError
 from runtime.hosts import review
-from runtime.hosts.napari import LiveLayer, Panel, choices, make_widget, pixel_size_of, plane_of, put_layer
+from runtime.hosts.napari import LiveLayer, SegmentPanel, choices, make_widget, pixel_size_of, plane_of, put_layer
 from runtime.live import LiveSegmenter
 
 if TYPE_CHECKING:
@@ -25,14 +25,14 @@ RUNTIME = Path(__file__).parents[3] / "runtime"
 
 
 @pytest.fixture
-def panel(app: Any, viewer: Any, artifact_path: Path) -> Iterator[Panel]:
-    panel = Panel(viewer)
+def panel(app: Any, viewer: Any, artifact_path: Path) -> Iterator[SegmentPanel]:
+    panel = SegmentPanel(viewer)
     panel.artifact.setEditText(str(artifact_path))
     yield panel
     discard(app, panel)
 
 
-def discard(app: Any, panel: Panel) -> None:
+def discard(app: Any, panel: SegmentPanel) -> None:
     """Delete the widget here, and not where Python happens to collect it: that may be another thread."""
     panel.close()
     panel.widget.deleteLater()
@@ -56,9 +56,9 @@ def wait_for(app: Any, holds: Any, seconds: float = 60) -> None:
         time.sleep(0.01)
 
 
-def segment(app: Any, panel: Panel) -> None:
+def segment(app: Any, panel: SegmentPanel) -> None:
     """Press the button, and wait for what comes of it."""
-    panel.segment.click()
+    panel.begin.click()
     wait_for(app, lambda: not panel.busy)
 
 
@@ -111,7 +111,7 @@ def test_what_a_layer_cannot_show_is_refused(viewer: Any):
         LiveLayer(viewer, None, shown="cores")
 
 
-def test_the_widget_segments_the_plane_that_is_shown(app: Any, viewer: Any, panel: Panel):
+def test_the_widget_segments_the_plane_that_is_shown(app: Any, viewer: Any, panel: SegmentPanel):
     viewer.add_image(
         np.stack([np.zeros_like(spots()), spots()]), name="stack", scale=(1, 0.5, 0.5), translate=(0, 7, 9)
     )
@@ -127,7 +127,7 @@ def test_the_widget_segments_the_plane_that_is_shown(app: Any, viewer: Any, pane
     assert panel.layer.count() == 1
 
 
-def test_the_status_line_has_count_time_pixel_size_and_flags(app: Any, viewer: Any, panel: Panel):
+def test_the_status_line_has_count_time_pixel_size_and_flags(app: Any, viewer: Any, panel: SegmentPanel):
     frame = spots()
     frame[60:70, 50:80] = 65535
     viewer.add_image(frame, name="image", scale=(0.5, 0.5), units=("um", "um"))
@@ -139,20 +139,20 @@ def test_the_status_line_has_count_time_pixel_size_and_flags(app: Any, viewer: A
     assert "saturated" in text
 
 
-def test_a_frame_is_segmented_while_napari_goes_on_and_can_be_cancelled(app: Any, viewer: Any, panel: Panel):
+def test_a_frame_is_segmented_while_napari_goes_on_and_can_be_cancelled(app: Any, viewer: Any, panel: SegmentPanel):
     viewer.add_image(np.tile(spots(), (30, 30)), name="large")
-    panel.segment.click()
+    panel.begin.click()
     wait_for(app, lambda: 0 < panel.progress.value() < panel.progress.maximum())
     assert panel.progress.isVisibleTo(panel.widget)
-    assert panel.segment.text() == "Cancel"
-    panel.segment.click()
+    assert panel.begin.text() == "Cancel"
+    panel.begin.click()
     wait_for(app, lambda: not panel.busy)
     assert panel.status.text() == "cancelled"
     assert [layer.name for layer in viewer.layers] == ["large"]
     assert not panel.progress.isVisibleTo(panel.widget)
 
 
-def test_the_diameter_is_asked_for_and_a_wrong_one_is_told(app: Any, viewer: Any, panel: Panel):
+def test_the_diameter_is_asked_for_and_a_wrong_one_is_told(app: Any, viewer: Any, panel: SegmentPanel):
     viewer.add_image(spots(), name="image")
     panel.diameter.setText("big")
     segment(app, panel)
@@ -162,7 +162,7 @@ def test_the_diameter_is_asked_for_and_a_wrong_one_is_told(app: Any, viewer: Any
     assert "; as it is; " in panel.status.text()
 
 
-def test_thresholds_of_ones_own_are_used_and_stand_in_the_layer(app: Any, viewer: Any, panel: Panel):
+def test_thresholds_of_ones_own_are_used_and_stand_in_the_layer(app: Any, viewer: Any, panel: SegmentPanel):
     viewer.add_image(spots(), name="image")
     panel.rule["min_area"].setText("many")
     segment(app, panel)
@@ -180,7 +180,7 @@ def test_thresholds_of_ones_own_are_used_and_stand_in_the_layer(app: Any, viewer
     panel.live.setChecked(False)
 
 
-def test_the_result_lies_on_a_rotated_image(app: Any, viewer: Any, panel: Panel):
+def test_the_result_lies_on_a_rotated_image(app: Any, viewer: Any, panel: SegmentPanel):
     image = viewer.add_image(spots(), name="image", scale=(0.5, 0.4), translate=(3, 4), rotate=30)
     segment(app, panel)
     corner = viewer.layers["image labels"].data_to_world((0, 90))
@@ -191,7 +191,7 @@ def test_the_widget_lists_the_artefacts_that_are_here(
     app: Any, viewer: Any, artifact_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("EDGESCOPE_ARTIFACTS", str(artifact_path.parent))
-    panel = Panel(viewer)
+    panel = SegmentPanel(viewer)
     assert artifact_path.name in [panel.artifact.itemText(i) for i in range(panel.artifact.count())]
     discard(app, panel)
 
@@ -208,7 +208,7 @@ def test_artefacts_for_a_backend_that_is_not_installed_are_listed_last(
     assert choices() == ["b", "d", "e", "a", "c"]
 
 
-def test_the_widget_offers_images_and_not_its_own_results(app: Any, viewer: Any, panel: Panel):
+def test_the_widget_offers_images_and_not_its_own_results(app: Any, viewer: Any, panel: SegmentPanel):
     viewer.add_image(spots(), name="one")
     viewer.add_labels(np.zeros((4, 4), int), name="drawn by hand")
     panel.shown.setCurrentText("probability")
@@ -216,7 +216,7 @@ def test_the_widget_offers_images_and_not_its_own_results(app: Any, viewer: Any,
     assert [panel.layer.itemText(i) for i in range(panel.layer.count())] == ["one"]
 
 
-def test_live_follows_what_is_put_into_the_layer(app: Any, viewer: Any, panel: Panel):
+def test_live_follows_what_is_put_into_the_layer(app: Any, viewer: Any, panel: SegmentPanel):
     layer = viewer.add_image(spots(20), name="camera", scale=(0.5, 0.5), translate=(7, 9))
     panel.live.setChecked(True)
     assert panel.busy
@@ -240,7 +240,7 @@ def test_live_follows_what_is_put_into_the_layer(app: Any, viewer: Any, panel: P
      (None, np.zeros((40, 40, 3), np.uint8), "one channel"), (None, np.zeros((9, 9)), "float64")],
 )  # fmt: skip
 def test_what_is_wrong_stands_in_the_status_line(
-    app: Any, viewer: Any, panel: Panel, artifact: Any, image: Any, word: str
+    app: Any, viewer: Any, panel: SegmentPanel, artifact: Any, image: Any, word: str
 ):
     if artifact is not None:
         panel.artifact.setEditText(artifact)
@@ -304,7 +304,7 @@ def test_the_widgets_open_from_napari_s_own_menu(app: Any):
             action.trigger()
         panel, reviewing = (dock.panel for dock in window.window.dock_widgets.values())
         assert panel._viewer is reviewing._viewer is window  # no layers: without a screen no OpenGL draws them
-        panel.segment.click()
+        panel.begin.click()
         assert "no image" in panel.status.text()
         reviewing.save.click()
         assert reviewing.status.text() == "Show an image first."

@@ -15,7 +15,7 @@ from hypothesis.extra.numpy import arrays
 from runtime import InputError, Segmentation
 from runtime.artifact.manifest import Objects
 from runtime.objects.files import PlaneObjects, write_csv, write_geojson, write_parquet
-from runtime.objects.measure import TABLE, measure_objects, measure_table
+from runtime.objects.measure import TABLE, measure_table, objects_of
 from runtime.objects.outlines import outline
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ MASKS = arrays(np.bool_, st.tuples(st.integers(1, 9), st.integers(1, 9)))
 @given(LABELS)
 def test_objects_are_the_rows_of_the_table(labels: np.ndarray):
     frame = np.random.default_rng(0).integers(0, 65535, labels.shape).astype(np.uint16)
-    table, objects = measure_table(labels, frame, 0.5), measure_objects(labels, frame, 0.5)
+    table = measure_table(labels, frame, 0.5)
+    objects = objects_of(table)
     assert table["label"].tolist() == [o.label for o in objects] == [n for n in np.unique(labels) if n]
     for row, one in zip(table, objects, strict=True):
         assert one.centroid == (row["centroid_row_px"], row["centroid_col_px"])
@@ -63,7 +64,7 @@ def test_a_frame_of_another_type_is_refused():
 def test_micrometres_follow_from_the_pixel_size():
     labels = np.zeros((10, 10), np.int32)
     labels[2:6, 4:6] = 1
-    (one,) = measure_objects(labels, pixel_size_um=0.5)
+    (one,) = objects_of(measure_table(labels, pixel_size_um=0.5))
     assert (one.area, one.area_um2) == (8, 2.0)
     assert (one.centroid, one.centroid_um) == ((3.5, 4.5), (1.75, 2.25))
     assert (one.bbox, one.bbox_um) == ((2, 4, 6, 6), (1, 2, 3, 3))
@@ -71,13 +72,13 @@ def test_micrometres_follow_from_the_pixel_size():
 
 
 def test_micrometres_are_none_where_the_pixel_size_is_not_known():
-    (one,) = measure_objects(np.ones((2, 2), np.int32))
+    (one,) = objects_of(measure_table(np.ones((2, 2), np.int32)))
     assert (one.area_um2, one.centroid_um, one.bbox_um) == (None, None, None)
 
 
 def test_a_frame_of_another_shape_is_refused():
     with pytest.raises(InputError, match=r"\(3, 2\) and its labels \(2, 2\)"):
-        measure_objects(np.ones((2, 2), np.int32), np.ones((3, 2)))
+        measure_table(np.ones((2, 2), np.int32), np.ones((3, 2)))
 
 
 def test_a_result_measures_its_own_frame_or_the_one_it_is_given():

@@ -11,7 +11,7 @@ from runtime import InputError
 from runtime.artifact.manifest import Normalization, Objects
 from runtime.frames.tiling import segment_tiles
 from runtime.objects.instances import label_objects
-from runtime.objects.stitching import blocks_of, label_in_blocks, largest_overlaps
+from runtime.objects.stitching import blocks_of, join, label_block, largest_overlaps
 
 WHOLE_RANGE = Normalization(low=0, high=100)
 
@@ -56,6 +56,27 @@ def scenes(draw) -> np.ndarray:
 def maps_of(frame: np.ndarray, tile: tuple[int, int], overlap: int) -> np.ndarray:
     """A model without a neighbourhood, run in tiles: foreground is the grey value, core is the same."""
     return segment_tiles(frame, WHOLE_RANGE, tile, overlap, 1, lambda pixels: pixels)[0]
+
+
+def label_in_blocks(
+    probability: np.ndarray, core: np.ndarray | None, threshold: float, objects: Objects, block: int, margin: int
+) -> np.ndarray:
+    """label_objects, block by block, as runtime.bulk does it with files."""
+    height, width = probability.shape
+    places = {place.key: place for place in blocks_of((height, width), block, margin)}
+    found = {
+        key: label_block(place, probability[place.seen], None if core is None else core[place.seen], threshold, objects)
+        for key, place in places.items()
+    }
+    tables = join(
+        {key: np.bincount(one.labels.ravel(), minlength=one.count + 1) for key, one in found.items()},
+        {key: one.strips for key, one in found.items()},
+        objects.min_area,
+    )
+    result = np.zeros(probability.shape, np.int32)
+    for key, place in places.items():
+        result[place.rows, place.cols] = tables[key][found[key].labels]
+    return result
 
 
 SEEDS = st.sampled_from([{}, {"core_prominence": 0.1}, {"core_prominence": 0.2, "core_smoothing": 1.6}])

@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
     import onnx
 
-    from compile.lint.view import View
+    from compile.lint.view import ModelView
 
 GATES = ("Sigmoid", "HardSigmoid")
 
 
-def concatenations(view: View) -> Iterator[str]:
+def concatenations(view: ModelView) -> Iterator[str]:
     """All inputs of a concatenation are quantised, or none: TensorRT concatenates int8 codes."""
     for node in view.kind("Concat"):
         rounded = [view.dequantizer(name) is not None for name in node.input]
@@ -26,7 +26,7 @@ def concatenations(view: View) -> Iterator[str]:
             yield f"{called(node)} joins quantised inputs with float ones ({loose}); quantise all of them or none"
 
 
-def narrow(view: View) -> Iterator[str]:
+def narrow(view: ModelView) -> Iterator[str]:
     """No convolution of fewer than NARROW channels has an int8 weight, but for depthwise ones.
 
     TensorRT computes int8 in blocks of channels, most of them empty here.
@@ -40,14 +40,14 @@ def narrow(view: View) -> Iterator[str]:
             yield f"{called(node)} has {width} channels and an int8 weight; under {NARROW} channels keep it float"
 
 
-def both_or_none(view: View) -> Iterator[str]:
+def both_or_none(view: ModelView) -> Iterator[str]:
     """Where a convolution's weight is int8, its input is, too: TensorRT has no convolution of float by int8."""
     for node in view.kind("Conv", "ConvTranspose"):
         if view.dequantizer(node.input[1]) is not None and view.dequantizer(node.input[0]) is None:
             yield f"{called(node)} has an int8 weight and the float input {node.input[0]}; quantise both or neither"
 
 
-def gates(view: View) -> Iterator[str]:
+def gates(view: ModelView) -> Iterator[str]:
     """The product of a tensor and its squeeze-excite gate is computed in float.
 
     TensorRT fuses no int8 product; quantised inputs would be converted back and forth around it.
@@ -58,7 +58,7 @@ def gates(view: View) -> Iterator[str]:
             yield f"the squeeze-excite product {called(node)} has the quantised input {rounded[0]}; keep both in float"
 
 
-def _is_gate(view: View, product: onnx.NodeProto) -> bool:
+def _is_gate(view: ModelView, product: onnx.NodeProto) -> bool:
     """Whether one side is a sigmoid of something other than the other side, as it is in SiLU and hard-swish."""
     for gate, gated in (product.input, product.input[::-1]):
         maker = view.maker.get(view.source(gate))
@@ -67,7 +67,7 @@ def _is_gate(view: View, product: onnx.NodeProto) -> bool:
     return False
 
 
-def residuals(view: View) -> Iterator[str]:
+def residuals(view: ModelView) -> Iterator[str]:
     """Of the two sides of a residual sum at most one is quantised, and that is the skip.
 
     TensorRT fuses convolution, sum and rounding only then.
@@ -84,7 +84,7 @@ def residuals(view: View) -> Iterator[str]:
             yield f"the new branch of the residual sum {called(node)} is quantised; quantise the skip ({skip}) instead"
 
 
-def _skip(view: View, sides: list[str]) -> str | None:
+def _skip(view: ModelView, sides: list[str]) -> str | None:
     """The side that is nearer to where the two part: its own source, or what its one convolution reads."""
     for side, other in (sides, sides[::-1]):
         above = _ancestors(view, other)
@@ -97,7 +97,7 @@ def _skip(view: View, sides: list[str]) -> str | None:
     return None
 
 
-def _ancestors(view: View, name: str) -> set[str]:
+def _ancestors(view: ModelView, name: str) -> set[str]:
     """Every computed tensor that ``name`` depends on, itself left out."""
     found: set[str] = set()
     stack = [name]

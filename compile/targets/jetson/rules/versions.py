@@ -12,7 +12,7 @@ from compile.targets.jetson.opset17 import OPSET
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from compile.lint.view import View
+    from compile.lint.view import ModelView
 
 SMALLEST = 2.0**-14  # below, fp16 is subnormal, and GPUs may take it for 0
 FIRST_HALF = 19  # the opset since which QuantizeLinear has a form in half precision
@@ -36,7 +36,7 @@ REMEDIES = {
 }
 
 
-def lacking_operators(view: View) -> Iterator[str]:
+def lacking_operators(view: ModelView) -> Iterator[str]:
     """Every operator has a form in TensorRT, from 8.5 to 11."""
     for node in view.nodes:
         if node.op_type in LACKING:
@@ -46,7 +46,7 @@ def lacking_operators(view: View) -> Iterator[str]:
             )
 
 
-def half_scales(view: View) -> Iterator[str]:
+def half_scales(view: ModelView) -> Iterator[str]:
     """Every scale is a normal number of fp16: an engine in half precision stores it so."""
     for node in view.kind(QUANTIZE, DEQUANTIZE):
         scale = view.scale(node)
@@ -67,7 +67,7 @@ def _half(value: np.ndarray | float) -> np.ndarray:
         return np.asarray(value).astype(np.float16).astype(np.float64)
 
 
-def half_needs_opset_19(view: View) -> Iterator[str]:
+def half_needs_opset_19(view: ModelView) -> Iterator[str]:
     """Scales in fp16, as in the file for TensorRT 10 and 11, need opset 19."""
     if view.opset() >= FIRST_HALF:
         return
@@ -79,7 +79,7 @@ def half_needs_opset_19(view: View) -> Iterator[str]:
             )
 
 
-def at_most_opset_17(view: View) -> Iterator[str]:
+def at_most_opset_17(view: ModelView) -> Iterator[str]:
     """Opset 17 or older, and only what TensorRT 8.5 and 8.6 have a form for."""
     if view.opset() > OPSET:
         yield f"the model is written in opset {view.opset()}; TensorRT 8 reads opset {OPSET} at most"

@@ -29,7 +29,7 @@ GLANCE = 5  # masks looked at to tell bright nuclei from dark ones
 
 
 @dataclass(frozen=True)
-class Entry:
+class ImageMembers:
     """The members of one image: its picture and one mask per instance."""
 
     image: str
@@ -41,7 +41,7 @@ class Bbbc038:
     """Reads samples by id."""
 
     members: Members
-    entries: dict[str, Entry]
+    entries: dict[str, ImageMembers]
 
     def __call__(self, name: str) -> Sample:
         entry = self.entries[name]
@@ -49,7 +49,7 @@ class Bbbc038:
         labels = self.labels(entry, frame.shape)
         return Sample(name, frame[None], (NUCLEUS,), {"nuclei": labels})
 
-    def grey(self, entry: Entry) -> tuple[NDArray[np.uint8], float]:
+    def grey(self, entry: ImageMembers) -> tuple[NDArray[np.uint8], float]:
         """The picture as uint8 (H, W), and how coloured it was (mean spread of the channels, 0 to 255)."""
         picture = open_png(self.members.read(entry.image), entry.image)
         if picture.mode in ("L", "LA", "1"):
@@ -61,7 +61,7 @@ class Bbbc038:
         highest, lowest = np.maximum(np.maximum(red, green), blue), np.minimum(np.minimum(red, green), blue)
         return highest, float((highest - lowest).mean())
 
-    def labels(self, entry: Entry, shape: tuple[int, ...]) -> NDArray[np.int32]:
+    def labels(self, entry: ImageMembers, shape: tuple[int, ...]) -> NDArray[np.int32]:
         """Masks in the order of their names; a pixel belongs to the first mask that claims it."""
         labels = np.zeros(shape, np.int32)
         count = 0
@@ -82,14 +82,14 @@ class Bbbc038:
             raise InputError(msg)
         return mask > (127 if mask.max(initial=0) > 1 else 0)
 
-    def left_out(self, entry: Entry) -> tuple[str | None, NDArray[np.uint8]]:
+    def left_out(self, entry: ImageMembers) -> tuple[str | None, NDArray[np.uint8]]:
         """Why the image is no dark-background fluorescence (None: it is), and its picture."""
         frame, colour = self.grey(entry)
         if colour > CLEARLY_COLOURED:
             return COLOUR, frame
         return (None if self._nuclei_are_bright(entry, frame) else BRIGHT), frame
 
-    def _nuclei_are_bright(self, entry: Entry, frame: NDArray[np.uint8]) -> bool:
+    def _nuclei_are_bright(self, entry: ImageMembers, frame: NDArray[np.uint8]) -> bool:
         """Some masks are enough where they agree, or else all of them; without any, the histogram decides."""
         mean = float(frame.mean())
         if not entry.masks:
@@ -149,7 +149,7 @@ def _archive_or_folder(path: Path) -> Path:
     return path
 
 
-def _entries(members: Members) -> dict[str, Entry]:
+def _entries(members: Members) -> dict[str, ImageMembers]:
     images: dict[str, list[str]] = defaultdict(list)
     masks: dict[str, list[str]] = defaultdict(list)
     for name in members.names:
@@ -162,7 +162,7 @@ def _entries(members: Members) -> dict[str, Entry]:
         elif kind == "images" and not is_folder and _is_png(name):
             images[owner].append(name)
     _check_layout(members.path, images, masks)
-    return {PurePosixPath(o).name: Entry(images[o][0], tuple(sorted(masks[o]))) for o in sorted(images)}
+    return {PurePosixPath(o).name: ImageMembers(images[o][0], tuple(sorted(masks[o]))) for o in sorted(images)}
 
 
 def _check_layout(path: Path, images: dict[str, list[str]], masks: dict[str, list[str]]) -> None:

@@ -3,10 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from distill.datasets.readers.synthetic.scene import Camera
+from distill.datasets.readers.synthetic.scene import CameraNoise
 
 
-def expose(rng: np.random.Generator, light: NDArray[np.floating], camera: Camera) -> NDArray[np.uint16]:
+def expose(rng: np.random.Generator, light: NDArray[np.floating], camera: CameraNoise) -> NDArray[np.uint16]:
     """light : (H, W), 1 for a mean nucleus. Returns uint16 (H, W) with the camera's bit depth."""
     full = 2**camera.bits - 1
     brightest = max(float(np.percentile(light, 99.8)), 0.3) * camera.photons

@@ -14,7 +14,7 @@ from distill.datasets.readers.synthetic.light import (
     nuclear_stain,
     through_optics,
 )
-from distill.datasets.readers.synthetic.scene import Scene, Tissue, draw
+from distill.datasets.readers.synthetic.scene import SyntheticScene, Tissue, draw
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def render(rng: np.random.Generator, tissue: Tissue) -> RenderedField:
     return RenderedField(np.stack([expose(rng, plane, scene.camera) for plane in lit]), nuclei, outlines)
 
 
-def _planes(rng: np.random.Generator, cells: Cells, scene: Scene) -> list[NDArray[np.float32]]:
+def _planes(rng: np.random.Generator, cells: Cells, scene: SyntheticScene) -> list[NDArray[np.float32]]:
     focus = focus_map(rng, cells.cells.shape)
     stains = (
         nuclear_stain(rng, cells, scene.stain, scene.geometry.diameter),

@@ -79,7 +79,7 @@ class Optics:
 
 
 @dataclass(frozen=True)
-class Camera:
+class CameraNoise:
     """Photons of a mean nucleus, then electrons to grey values."""
 
     photons: float
@@ -91,21 +91,21 @@ class Camera:
 
 
 @dataclass(frozen=True)
-class Scene:
+class SyntheticScene:
     """One field's parameters."""
 
     geometry: Geometry
     stain: Stain
     optics: Optics
-    camera: Camera
+    camera: CameraNoise
 
 
-def draw(rng: np.random.Generator, tissue: Tissue) -> Scene:
+def draw(rng: np.random.Generator, tissue: Tissue) -> SyntheticScene:
     """Draw a field's parameters within the options."""
     density = rng.uniform(*tissue.density)
     geometry = _geometry(rng, tissue, density)
     stain = _stain(rng, density, geometry.diameter)
-    return Scene(geometry, stain, _optics(rng, geometry.diameter), _camera(rng))
+    return SyntheticScene(geometry, stain, _optics(rng, geometry.diameter), _camera(rng))
 
 
 def _geometry(rng: np.random.Generator, tissue: Tissue, density: float) -> Geometry:
@@ -162,8 +162,8 @@ def _optics(rng: np.random.Generator, diameter: float) -> Optics:
     )
 
 
-def _camera(rng: np.random.Generator) -> Camera:
-    return Camera(
+def _camera(rng: np.random.Generator) -> CameraNoise:
+    return CameraNoise(
         photons=_log_uniform(rng, 25, 3000),
         read_noise=rng.uniform(0.8, 5),
         exposure=_log_uniform(rng, 0.04, 1.4),

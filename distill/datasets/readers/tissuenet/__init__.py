@@ -35,7 +35,7 @@ class TissueNet(Dataset):
 
 
 @dataclass(frozen=True)
-class Tiles:
+class TissueNetTiles:
     """Reads tiles by name, FILE-INDEX."""
 
     files: Mapping[str, Npz]
@@ -66,7 +66,7 @@ def open_tissuenet(argument: str, split: str) -> Dataset:
     names = choose(strata, split if by_seed else "all")
     how = "split by seed" if by_seed else "split as the files are"
     description = f"TissueNet, {len(names)} tiles of {', '.join(sorted(stems))} ({how}); cells and nuclei"
-    return TissueNet(names, Tiles(files), LICENCE, description)
+    return TissueNet(names, TissueNetTiles(files), LICENCE, description)
 
 
 def _files(path: Path) -> list[Path]:

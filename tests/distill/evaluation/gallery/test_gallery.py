@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from distill.evaluation.gallery.causes import CAUSES, across, examine, merges
-from distill.evaluation.gallery.figure import Panel, draw, worst_part
+from distill.evaluation.gallery.figure import GalleryImage, draw, worst_part
 from distill.evaluation.gallery.words import sentence, to_markdown
 
 SIDE = 64
@@ -165,7 +165,9 @@ def test_the_sheet_is_a_picture_of_every_panel():
     from PIL import Image
 
     sheets = [
-        draw([Panel(one, EVEN, FOUR > 0, FOUR > 1)] * count, "Worst") for one in findings()[:1] for count in (1, 5)
+        draw([GalleryImage(one, EVEN, FOUR > 0, FOUR > 1)] * count, "Worst")
+        for one in findings()[:1]
+        for count in (1, 5)
     ]
     assert all(sheet.startswith(b"\x89PNG") for sheet in sheets)
     from io import BytesIO

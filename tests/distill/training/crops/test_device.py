@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 from distill.config.sections import AugmentSection
 from distill.datasets import open as open_data
 from distill.training.crops.device import DeviceCrops, PlanStream
-from distill.training.crops.host import CropStream, Field, ready
+from distill.training.crops.host import CropField, CropStream, ready
 from runtime.artifact.manifest import Normalization
 
 CPU = torch.device("cpu")
@@ -18,7 +18,7 @@ QUIET = AugmentSection(scale=1.2, noise=0.0, haze=0.3, blur=1.5)  # never shrunk
 OUTPUTS = ("foreground", "core")
 
 
-def fields(kind: str = "nuclei", channels=("nucleus",)) -> list[list[Field]]:
+def fields(kind: str = "nuclei", channels=("nucleus",)) -> list[list[CropField]]:
     how = Normalization()
     sizes = ("70x90", "128", "64x200")
     samples = [open_data(f"synthetic:1@{n}?size={size}")[0] for n, size in enumerate(sizes)]
@@ -55,7 +55,7 @@ def test_a_crop_is_that_of_the_host(core: str):
 
 def test_a_field_that_is_shrunk_is_smoothed_first():
     rng = np.random.default_rng(0)
-    noise = [[Field(rng.random((1, 300, 300), np.float32), np.zeros((300, 300), np.int32))]] * 2
+    noise = [[CropField(rng.random((1, 300, 300), np.float32), np.zeros((300, 300), np.int32))]] * 2
     still = AugmentSection(scale=1.0, rotate=False, gamma=1.0, contrast=0.0, noise=0.0, blur=0.0)
     host, device = both(replace(still, scale=2.0), noise)
     zoom = next(iter(DataLoader(streams(replace(still, scale=2.0), noise)[1], batch_size=24))).zoom

@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from distill.config.sections import AugmentSection
 from distill.datasets import open as open_data
-from distill.training.crops.host import CropStream, Field, change_intensities, cut, object_zoom, ready
+from distill.training.crops.host import CropField, CropStream, change_intensities, cut, object_zoom, ready
 from distill.training.crops.training_maps import CORES, core
 from runtime.artifact.manifest import Normalization
 from runtime.frames.normalize import normalize
@@ -18,11 +18,11 @@ STILL = AugmentSection(scale=1.0, rotate=False, gamma=1.0, contrast=0.0, noise=0
 OUTPUTS = ("foreground", "core")
 
 
-def ramp(shape: tuple[int, int] = (400, 500)) -> Field:
+def ramp(shape: tuple[int, int] = (400, 500)) -> CropField:
     """The label of a pixel is its row and column; the image holds the same two, as one linear ramp."""
     rows, cols = np.indices(shape)
     image = (rows / 1000 + cols / 2000).astype(np.float32)
-    return Field(image[None], (1 + rows * shape[1] + cols).astype(np.int32))
+    return CropField(image[None], (1 + rows * shape[1] + cols).astype(np.int32))
 
 
 def stream(start: int = 0, seed: int = 1, augment: AugmentSection | None = None, share=(1.0, 1.0)) -> CropStream:
@@ -30,7 +30,7 @@ def stream(start: int = 0, seed: int = 1, augment: AugmentSection | None = None,
     groups = []
     for group in range(2):
         labels = np.kron(rng.integers(0, 5, (4, 4)), np.ones((16, 16))).astype(np.int32)
-        groups.append([Field((labels > 0)[None].astype(np.float32) * 0.5 + 0.25 * group, labels)])
+        groups.append([CropField((labels > 0)[None].astype(np.float32) * 0.5 + 0.25 * group, labels)])
     return CropStream(groups, share, OUTPUTS, 32, augment or AugmentSection(), seed, start, 10)
 
 
@@ -130,7 +130,7 @@ def taught(augment: AugmentSection = STILL, planes: int = 1, with_instances: boo
     labels = np.zeros((64, 64), np.int32)
     labels[4:20, 4:20], labels[30:50, 30:50] = 1, 2
     image = np.stack([np.full((64, 64), 0.2 * (plane + 1), np.float32) for plane in range(planes)])
-    groups = [[Field(image, labels, **more)]]
+    groups = [[CropField(image, labels, **more)]]
     return CropStream(groups, (1.0,), OUTPUTS, 64, augment, 0, 0, 40, with_instances)
 
 
@@ -234,12 +234,12 @@ def test_haze_is_added_to_what_is_there():
         assert (change_intensities(image, replace(STILL, haze=0.5), np.random.default_rng(seed)) >= image - 1e-6).all()
 
 
-def with_nuclei(diameter: int) -> Field:
+def with_nuclei(diameter: int) -> CropField:
     """Squares of a size on a grid, all of one brightness, which tells the fields apart."""
     labels = np.zeros((128, 128), np.int32)
     for number, (row, col) in enumerate(np.ndindex(4, 4), start=1):
         labels[32 * row : 32 * row + diameter, 32 * col : 32 * col + diameter] = number
-    return Field(np.full((1, 128, 128), diameter / 100, np.float32), labels)
+    return CropField(np.full((1, 128, 128), diameter / 100, np.float32), labels)
 
 
 def drawn_small(factor: float, count: int = 200) -> float:

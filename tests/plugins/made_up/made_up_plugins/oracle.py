@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from distill.config.sections import Section, require
-from distill.teachers import TeacherKind
+from distill.teachers import Teacher, TeacherKind
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class OracleOptions(Section):
         require(0 <= self.softness < 0.5, f"softness is {self.softness:g}; it must be from 0 to under 0.5.")
 
 
-class Oracle:
+class Oracle(Teacher):
     name = "oracle"
     licence = "CC0-1.0"
     channels = ("nucleus",)
@@ -36,9 +36,6 @@ class Oracle:
 
     def probability(self, image, instances=None):
         return np.where(instances > 0, 1 - self.softness, self.softness).astype(np.float32)
-
-    def probabilities(self, images, instances):
-        return [self.probability(image, labels) for image, labels in zip(images, instances, strict=True)]
 
 
 class OracleKind(TeacherKind):

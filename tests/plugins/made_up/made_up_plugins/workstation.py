@@ -1,6 +1,6 @@
 """A target with an option of its own, whose artefacts the backend `pocket` runs."""
 
-from compile.target import Lowered, Option, Report, Target
+from compile.target import Lowered, Option, Target, TargetReport
 from runtime.artifact.manifest import Operators
 
 COLOUR = Option("case-colour", "what the workstation looks like", choices=("beige", "black"))
@@ -22,7 +22,7 @@ class Workstation(Target):
         )
 
     def reports(self, manifest):
-        return (Report("Workstation", ("part", "state"), (("desk", "steady"),)),)
+        return (TargetReport("Workstation", ("part", "state"), (("desk", "steady"),)),)
 
 
 TARGET = Workstation()

@@ -6,13 +6,13 @@ import pytest
 
 from runtime.artifact.manifest import Tolerance
 from runtime.artifact.probes import Replay
-from runtime.backends.tensorrt.choice import Candidate, choose, misses
+from runtime.backends.tensorrt.choice import EngineCandidate, choose, misses
 
 TOLERANCE = Tolerance(0.5, 0.01, 0.99)
 
 
-def timed(precision: str, ms: float, *failures: str) -> Candidate:
-    return Candidate("onnx", precision, failures, median_ms=ms, p99_ms=ms)
+def timed(precision: str, ms: float, *failures: str) -> EngineCandidate:
+    return EngineCandidate("onnx", precision, failures, median_ms=ms, p99_ms=ms)
 
 
 @pytest.mark.parametrize(
@@ -38,14 +38,14 @@ def test_a_faster_one_that_misses_the_probes_is_out_with_the_reason():
 
 
 def test_one_that_was_never_built_is_out():
-    choice = choose([Candidate("onnx", "int8", ("the builder was killed by SIGSEGV",)), timed("fp16", 9.0)])
+    choice = choose([EngineCandidate("onnx", "int8", ("the builder was killed by SIGSEGV",)), timed("fp16", 9.0)])
     assert choice is not None
     assert choice.kept.precision == "fp16"
     assert "SIGSEGV" in choice.reason
 
 
 def test_where_none_is_good_nothing_is_chosen():
-    assert choose([timed("int8", 1.0, "bad"), Candidate("onnx", "fp16", ("bad",))]) is None
+    assert choose([timed("int8", 1.0, "bad"), EngineCandidate("onnx", "fp16", ("bad",))]) is None
 
 
 def test_one_alone_is_kept():
