@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +33,13 @@ from runtime.system import telemetry
 os.environ.update(telemetry.VARIABLES)
 sys.modules.update(dict.fromkeys(telemetry.PACKAGES))  # type: ignore[arg-type]
 
+# Many containers forbid bytecode. Then every process that a test starts compiles thousands of modules anew, for about
+# 20 seconds; so they are kept, but not beside the sources.
+if sys.dont_write_bytecode:
+    sys.dont_write_bytecode, sys.pycache_prefix = False, str(Path(__file__).parents[1] / "build" / "bytecode")
+    os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # Busy machines are slow, which is no finding; the same examples every time, so that a failure can be repeated.
 settings.register_profile("edgescope", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("edgescope")
@@ -46,6 +54,13 @@ def pytest_configure(config: pytest.Config) -> None:
     """Build the C library where it is missing, or older than its sources; once, before other processes start."""
     if not hasattr(config, "workerinput") and is_stale():
         build(LIBRARY)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """For several workers: files with many slow tests first, so that none of them is the last one to end."""
+    if hasattr(config, "workerinput"):
+        slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+        items.sort(key=lambda item: -slow[item.path])
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from onnx import ModelProto
     from torch import Tensor, nn
 
     from compile.export import QuantizedGraph
@@ -87,6 +88,14 @@ def make_graph(make_student) -> Callable[..., QuantizedGraph]:
 
     make = cache(lambda variant, precision: export(make_student(variant), TILE, precision))
     return lambda variant, precision="int8": make(variant, precision)
+
+
+@pytest.fixture(scope="session")
+def rounded(make_graph) -> Callable[[str], ModelProto]:
+    """rounded("mobilenetv3") -> its graph with rounding where TensorRT wants it; for reading alone."""
+    from compile.targets.jetson.placement import rounded_for_tensorrt
+
+    return cache(lambda variant: rounded_for_tensorrt(make_graph(variant)))
 
 
 @pytest.fixture(scope="session")
