@@ -5,7 +5,9 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -45,6 +47,7 @@ settings.register_profile("edgescope", deadline=None, derandomize=True, suppress
 settings.load_profile("edgescope")
 
 TILE = (64, 64)
+BUNDLED = "tests/compile/test_bundled.py"  # exports students of its own, for minutes
 WEIGHT, BIAS = (20.0, 20.0), (-8.0, -12.0)  # foreground is brighter than 0.4, core brighter than 0.6
 
 WriteTiny = Callable[..., Path]
@@ -54,6 +57,22 @@ def pytest_configure(config: pytest.Config) -> None:
     """Build the C library where it is missing, or older than its sources; once, before other processes start."""
     if not hasattr(config, "workerinput") and is_stale():
         build(LIBRARY)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    """Workers take a file of tests each; those of compile stay together, as most of them read the same exports."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class FilesAndExports(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return "tests/compile" if file.startswith("tests/compile/") and file != BUNDLED else file
+
+    config.option.loadscopereorder = False  # the order is that of the next function
+    return FilesAndExports(config, log)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -86,7 +105,7 @@ def write_tiny(tmp_path: Path) -> WriteTiny:
     """Write the tiny student: write_tiny(target="intel" | "jetson", name=..., **manifest fields) -> its folder."""
 
     def write(target: str = "intel", name: str | None = None, **changes: Any) -> Path:
-        payload, files = _jetson() if target == "jetson" else _intel(tmp_path)
+        payload, files = _jetson() if target == "jetson" else _intel()
         inputs = np.random.default_rng(0).random((2, 1, *TILE), np.float32)
         logits = [weight * inputs + bias for weight, bias in zip(WEIGHT, BIAS, strict=True)]
         probes = ProbeSet(inputs, 1 / (1 + np.exp(-np.concatenate(logits, axis=1))))
@@ -131,13 +150,20 @@ def _jetson() -> tuple[dict[str, str], dict[str, bytes]]:
     return {"onnx": "model.onnx"}, {"model.onnx": _onnx()}
 
 
-def _intel(folder: Path) -> tuple[dict[str, str], dict[str, bytes]]:
-    openvino = pytest.importorskip("openvino")
-    source = folder / "tiny.onnx"
-    source.write_bytes(_onnx())
-    openvino.save_model(openvino.convert_model(source), folder / "model.xml", compress_to_fp16=False)
+def _intel() -> tuple[dict[str, str], dict[str, bytes]]:
     names = {"openvino_xml": "model.xml", "openvino_bin": "model.bin"}
-    return names, {name: (folder / name).read_bytes() for name in names.values()}
+    return names, dict(_converted())
+
+
+@cache
+def _converted() -> dict[str, bytes]:
+    """The ONNX model as OpenVINO's two files."""
+    openvino = pytest.importorskip("openvino")
+    with TemporaryDirectory() as folder:
+        source = Path(folder, "tiny.onnx")
+        source.write_bytes(_onnx())
+        openvino.save_model(openvino.convert_model(source), Path(folder, "model.xml"), compress_to_fp16=False)
+        return {name: Path(folder, name).read_bytes() for name in ("model.xml", "model.bin")}
 
 
 def _onnx() -> bytes:

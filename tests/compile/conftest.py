@@ -15,7 +15,7 @@ import pytest
 from runtime.artifact.manifest import Tolerance
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from onnx import ModelProto
@@ -72,6 +72,16 @@ def disc_fields() -> np.ndarray:
             tile[(rows - row) ** 2 + (cols - col) ** 2 < radius**2] = 0.8
         tile[:] = gaussian_filter(tile, 0.7) + rng.normal(0.1, 0.02, TILE)
     return np.clip(tiles, 0, 1).astype(np.float32)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def keep_traced() -> Iterator[None]:
+    """All students of the tests stay traced; one compilation needs no more than two."""
+    from distill.student import student
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(student, "_traced", cache(student._traced.__wrapped__))
+        yield
 
 
 @pytest.fixture(scope="session")

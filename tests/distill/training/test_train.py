@@ -34,14 +34,14 @@ train = ["synthetic:6@1?size=64"]
 validation = ["synthetic:6@2?size=64"]
 crop = 64
 [float]
-steps = 24
+steps = 12
 batch = 2
 precision = "32-true"
 [qat]
-steps = 24
+steps = 12
 batch = 2
 [trainer]
-interval = 4
+interval = 2
 validate = 3
 threads = 1
 """
@@ -212,7 +212,7 @@ def test_the_log_of_the_training_covers_both_phases(trained: Path):
     lines = (trained / "training.csv").read_text().splitlines()
     assert lines[0] == "phase,step,loss,loss_supervised,validation_dice"
     steps = [line.split(",")[:2] for line in lines[1:]]
-    assert steps == [[phase, str(step)] for phase in ("float", "qat") for step in range(4, 25, 4)]
+    assert steps == [[phase, str(step)] for phase in ("float", "qat") for step in range(2, 13, 2)]
     assert [bool(line.split(",")[-1]) for line in lines[1:]] == [False, False, True, False, False, True] * 2
 
 
