@@ -119,7 +119,7 @@ def lower(make_graph) -> Callable[..., Lowered]:
 
 @pytest.fixture(scope="session")
 def built(
-    make_student, make_graph, tmp_path_factory: pytest.TempPathFactory
+    make_student, make_graph, lower, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str], Mapping[str, Artifact]]:
     """built("fp16") -> the artefacts of all targets by name; for reading alone."""
     from compile import targets, trial
@@ -131,6 +131,9 @@ def built(
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(trial, "export", lambda student, tile, precision: make_graph("mobilenetv3", precision))
             patch.setitem(trial.TOLERANCES, "int8", LOOSE)
+            for name in targets.names():
+                lowered = lower("mobilenetv3", name, precision)
+                patch.setattr(targets.load(name), "lower", lambda graph, options, lowered=lowered: lowered)
             outcome = run(make_student("mobilenetv3"), request, tmp_path_factory.mktemp(precision))
         return {artifact.manifest.target: artifact for artifact in outcome.artifacts}
 
