@@ -51,7 +51,7 @@ def start(out: Path) -> subprocess.Popen[str]:
 def stop(process: subprocess.Popen[str], number: signal.Signals, when: Path, after: float = 0.0) -> tuple[int, str]:
     """Send the signal once the file is there; return the exit code and what stood on standard error."""
     while process.poll() is None and not when.exists():
-        time.sleep(0.002)
+        time.sleep(0.01)
     time.sleep(after)
     process.send_signal(number)
     _, said = process.communicate(timeout=600)
