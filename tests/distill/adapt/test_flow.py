@@ -21,12 +21,6 @@ def short(monkeypatch):
     monkeypatch.setattr(plan, "BATCH", 2)
 
 
-@pytest.fixture
-def two_parts(monkeypatch):
-    """Each round trains three students, one fewer than by default."""
-    monkeypatch.setattr(plan, "FOLDS", 2)
-
-
 def test_one_command_leaves_a_student_a_report_and_a_configuration(lab, begin, tmp_path, capsys, monkeypatch):
     out, file = tmp_path / "run", tmp_path / "result.json"
     call = ["adapt", str(lab), "--out", str(out), "--masks", str(lab / "other"), "--student", begin]
@@ -54,7 +48,7 @@ def test_one_command_leaves_a_student_a_report_and_a_configuration(lab, begin, t
     assert (out / "report.md").read_text() == before
 
 
-def test_minutes_are_measured_and_steps_that_are_rounded_are_told(lab, begin, tmp_path, capsys, two_parts):
+def test_minutes_are_measured_and_steps_that_are_rounded_are_told(lab, begin, tmp_path, capsys):
     call = ["adapt", str(lab), "--out", str(tmp_path / "run"), "--student", begin, "--target", "none"]
     file = tmp_path / "result.json"
     assert main([*call, "--minutes", "0.001", "--json", str(file)]) == 0
@@ -67,7 +61,7 @@ def test_minutes_are_measured_and_steps_that_are_rounded_are_told(lab, begin, tm
     assert "--steps is 0" in capsys.readouterr().err
 
 
-def test_more_labels_make_a_new_round(lab, begin, tmp_path, capsys, two_parts):
+def test_more_labels_make_a_new_round(lab, begin, tmp_path, capsys):
     out = tmp_path / "run"
     call = ["adapt", str(lab), "--out", str(out), "--student", begin, "--target", "none"]
     assert main(call) == 0
