@@ -16,6 +16,9 @@ KERNEL_SOURCES := $(wildcard runtime/kernel/*.c runtime/kernel/*.h runtime/kerne
 KERNEL  := build/.kernel
 PLATFORMS = linux-x86_64 linux-aarch64 windows-x86_64 macos-arm64 macos-x86_64
 
+# Many containers set it; without bytecode, a Python process that imports torch and lightning takes 20 seconds longer.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: help setup demo test adversarial kernel wheels artifacts arm test-arm test-hosts lint docs pictures student rivals lock clean
 help:
 	@echo 'make demo [IMAGES="FILE..."]  compile the bundled student, segment images, print accuracy and speed'

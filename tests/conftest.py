@@ -2,9 +2,12 @@
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -32,11 +35,19 @@ from runtime.system import telemetry
 os.environ.update(telemetry.VARIABLES)
 sys.modules.update(dict.fromkeys(telemetry.PACKAGES))  # type: ignore[arg-type]
 
+# Many containers forbid bytecode. Then every process that a test starts compiles thousands of modules anew, for about
+# 20 seconds; so they are kept, but not beside the sources.
+if sys.dont_write_bytecode:
+    sys.dont_write_bytecode, sys.pycache_prefix = False, str(Path(__file__).parents[1] / "build" / "bytecode")
+    os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # Busy machines are slow, which is no finding; the same examples every time, so that a failure can be repeated.
 settings.register_profile("edgescope", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("edgescope")
 
 TILE = (64, 64)
+BUNDLED = "tests/compile/test_bundled.py"  # exports students of its own, for minutes
 WEIGHT, BIAS = (20.0, 20.0), (-8.0, -12.0)  # foreground is brighter than 0.4, core brighter than 0.6
 
 WriteTiny = Callable[..., Path]
@@ -46,6 +57,29 @@ def pytest_configure(config: pytest.Config) -> None:
     """Build the C library where it is missing, or older than its sources; once, before other processes start."""
     if not hasattr(config, "workerinput") and is_stale():
         build(LIBRARY)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    """Workers take a file of tests each; those of compile stay together, as most of them read the same exports."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class FilesAndExports(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return "tests/compile" if file.startswith("tests/compile/") and file != BUNDLED else file
+
+    config.option.loadscopereorder = False  # the order is that of the next function
+    return FilesAndExports(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """For several workers: files with many slow tests first, so that none of them is the last one to end."""
+    if hasattr(config, "workerinput"):
+        slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+        items.sort(key=lambda item: -slow[item.path])
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -71,7 +105,7 @@ def write_tiny(tmp_path: Path) -> WriteTiny:
     """Write the tiny student: write_tiny(target="intel" | "jetson", name=..., **manifest fields) -> its folder."""
 
     def write(target: str = "intel", name: str | None = None, **changes: Any) -> Path:
-        payload, files = _jetson() if target == "jetson" else _intel(tmp_path)
+        payload, files = _jetson() if target == "jetson" else _intel()
         inputs = np.random.default_rng(0).random((2, 1, *TILE), np.float32)
         logits = [weight * inputs + bias for weight, bias in zip(WEIGHT, BIAS, strict=True)]
         probes = ProbeSet(inputs, 1 / (1 + np.exp(-np.concatenate(logits, axis=1))))
@@ -116,13 +150,20 @@ def _jetson() -> tuple[dict[str, str], dict[str, bytes]]:
     return {"onnx": "model.onnx"}, {"model.onnx": _onnx()}
 
 
-def _intel(folder: Path) -> tuple[dict[str, str], dict[str, bytes]]:
-    openvino = pytest.importorskip("openvino")
-    source = folder / "tiny.onnx"
-    source.write_bytes(_onnx())
-    openvino.save_model(openvino.convert_model(source), folder / "model.xml", compress_to_fp16=False)
+def _intel() -> tuple[dict[str, str], dict[str, bytes]]:
     names = {"openvino_xml": "model.xml", "openvino_bin": "model.bin"}
-    return names, {name: (folder / name).read_bytes() for name in names.values()}
+    return names, dict(_converted())
+
+
+@cache
+def _converted() -> dict[str, bytes]:
+    """The ONNX model as OpenVINO's two files."""
+    openvino = pytest.importorskip("openvino")
+    with TemporaryDirectory() as folder:
+        source = Path(folder, "tiny.onnx")
+        source.write_bytes(_onnx())
+        openvino.save_model(openvino.convert_model(source), Path(folder, "model.xml"), compress_to_fp16=False)
+        return {name: Path(folder, name).read_bytes() for name in ("model.xml", "model.bin")}
 
 
 def _onnx() -> bytes:

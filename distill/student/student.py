@@ -66,7 +66,7 @@ class Student:
                 f"try {nearest[0]}x{nearest[1]}."
             )
             raise InputError(msg)
-        graph = copy_of(_traced(self.spec, (height, width)))
+        graph = copy_of(_traced(_network_of(self.spec), (height, width)))
         _load_weights(graph, self.weights)
         return graph
 
@@ -81,6 +81,14 @@ class Student:
         graph = prepare(self.graph(tile))
         apply_scheme(graph, self.scheme)
         return graph
+
+
+def _network_of(spec: StudentSpec) -> StudentSpec:
+    """The spec with the defaults for what is chosen after training, so that such students share one traced graph."""
+    return StudentSpec(
+        "", spec.family, spec.channels, spec.decoder, spec.squeeze_excite, spec.encoder, spec.head_stride,
+        spec.separable, spec.outputs, spec.tile,
+    )  # fmt: skip
 
 
 @lru_cache(maxsize=2)

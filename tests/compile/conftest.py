@@ -15,9 +15,10 @@ import pytest
 from runtime.artifact.manifest import Tolerance
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
+    from onnx import ModelProto
     from torch import Tensor, nn
 
     from compile.export import QuantizedGraph
@@ -73,6 +74,16 @@ def disc_fields() -> np.ndarray:
     return np.clip(tiles, 0, 1).astype(np.float32)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def keep_traced() -> Iterator[None]:
+    """All students of the tests stay traced; one compilation needs no more than two."""
+    from distill.student import student
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(student, "_traced", cache(student._traced.__wrapped__))
+        yield
+
+
 @pytest.fixture(scope="session")
 def make_student(fields) -> Callable[[str], Student]:
     """make_student("mobilenetv3_se") -> a tiny random student; see VARIANTS."""
@@ -90,6 +101,14 @@ def make_graph(make_student) -> Callable[..., QuantizedGraph]:
 
 
 @pytest.fixture(scope="session")
+def rounded(make_graph) -> Callable[[str], ModelProto]:
+    """rounded("mobilenetv3") -> its graph with rounding where TensorRT wants it; for reading alone."""
+    from compile.targets.jetson.placement import rounded_for_tensorrt
+
+    return cache(lambda variant: rounded_for_tensorrt(make_graph(variant)))
+
+
+@pytest.fixture(scope="session")
 def lower(make_graph) -> Callable[..., Lowered]:
     """lower("mobilenetv3", "microscope", "int8") -> what the target makes of the graph."""
     from compile import targets
@@ -100,7 +119,7 @@ def lower(make_graph) -> Callable[..., Lowered]:
 
 @pytest.fixture(scope="session")
 def built(
-    make_student, make_graph, tmp_path_factory: pytest.TempPathFactory
+    make_student, make_graph, lower, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str], Mapping[str, Artifact]]:
     """built("fp16") -> the artefacts of all targets by name; for reading alone."""
     from compile import targets, trial
@@ -112,6 +131,9 @@ def built(
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(trial, "export", lambda student, tile, precision: make_graph("mobilenetv3", precision))
             patch.setitem(trial.TOLERANCES, "int8", LOOSE)
+            for name in targets.names():
+                lowered = lower("mobilenetv3", name, precision)
+                patch.setattr(targets.load(name), "lower", lambda graph, options, lowered=lowered: lowered)
             outcome = run(make_student("mobilenetv3"), request, tmp_path_factory.mktemp(precision))
         return {artifact.manifest.target: artifact for artifact in outcome.artifacts}
 

@@ -14,38 +14,13 @@ from compile.export import export
 from runtime.artifact.artifact import open_artifact
 from runtime.errors import InputError
 
-CONFIG = """
-[student]
-name = "distilled"
-decoder = [8, 8, 8, 8, 8]
-squeeze_excite = false
-[data]
-train = ["synthetic:6@1?size=64"]
-validation = ["synthetic:6@2?size=64"]
-labels = "cells"
-labelled = 0.5
-crop = 64
-[teacher]
-name = "masks"
-weights = "labels:cells"
-options = {{licence = "Modified Apache-2.0, non-commercial use only"}}
-store = "{folder}/store"
-[loss]
-matching = "mse"
-boundary = "gradient"
-weighting = "kendall"
-[float]
-steps = 4
-batch = 2
-precision = "32-true"
-[qat]
-steps = 4
-batch = 2
-[trainer]
-interval = 4
-validate = 1
-threads = 1
-"""
+TINY = Path(__file__).parents[2] / "configs" / "tiny.toml"
+TAUGHT = (
+    "seed=0", "student.name=distilled", "data.labels=cells", "data.labelled=0.5", "trainer.interval=4",
+    "trainer.validate=1", "teacher.name=masks", "teacher.weights=labels:cells",
+    "teacher.options={licence = 'Modified Apache-2.0, non-commercial use only'}",
+    "loss.matching=mse", "loss.boundary=gradient", "loss.weighting=kendall",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +29,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from distill.training.train import fit
 
     folder = tmp_path_factory.mktemp("distilled")
-    (folder / "config.toml").write_text(CONFIG.format(folder=folder.as_posix()))
-    fit(configuration.load(folder / "config.toml"), folder / "distilled")
+    fit(configuration.load(TINY, [*TAUGHT, f"teacher.store={folder / 'store'}"]), folder / "distilled")
     return folder / "distilled"
 
 

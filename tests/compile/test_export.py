@@ -13,7 +13,7 @@ from torch.fx import Interpreter
 from compile.accuracy.verify import reference
 from compile.export import WithSigmoid, check_codes, export, stored_codes
 from compile.layers import layer_name
-from compile.targets.jetson.placement import NARROW, rounded_for_tensorrt
+from compile.targets.jetson.placement import NARROW
 from distill.int8.graph import convolutions, parameter, tensor_name
 from distill.int8.quantize import ACTIVATION_MAX, ACTIVATION_MIN, fake_quantize_weight, quantizers, weight_scales
 from runtime.errors import EdgescopeError, InputError
@@ -209,8 +209,8 @@ def test_the_scheme_s_scales_stand_in_the_graph(variant, make_graph):
 
 
 @pytest.mark.slow
-def test_the_sparse_graph_rounds_only_what_convolutions_read_and_one_side_of_a_sum(make_graph):
-    model = rounded_for_tensorrt(make_graph("mobilenetv3_se"))
+def test_the_sparse_graph_rounds_only_what_convolutions_read_and_one_side_of_a_sum(rounded):
+    model = rounded("mobilenetv3_se")
     made = makers(model)
     gates, sums = 0, 0
     for node in model.graph.node:
@@ -226,8 +226,8 @@ def test_the_sparse_graph_rounds_only_what_convolutions_read_and_one_side_of_a_s
 
 
 @pytest.mark.slow
-def test_every_residual_sum_of_resnet_has_its_skip_rounded_and_its_new_branch_in_float(make_graph):
-    model = rounded_for_tensorrt(make_graph("resnet18"))
+def test_every_residual_sum_of_resnet_has_its_skip_rounded_and_its_new_branch_in_float(rounded):
+    model = rounded("resnet18")
     made = makers(model)
     sums = [node for node in model.graph.node if node.op_type == "Add"]
     assert len(sums) == 8
@@ -238,8 +238,8 @@ def test_every_residual_sum_of_resnet_has_its_skip_rounded_and_its_new_branch_in
 
 
 @pytest.mark.slow
-def test_narrow_convolutions_of_the_sparse_graph_stay_float(variant, make_graph):
-    model = rounded_for_tensorrt(make_graph(variant))
+def test_narrow_convolutions_of_the_sparse_graph_stay_float(variant, rounded):
+    model = rounded(variant)
     made, values = makers(model), constants(model)
     for node in (node for node in model.graph.node if node.op_type == "Conv"):
         maker = made.get(node.input[1])

@@ -13,7 +13,6 @@ from compile.targets.intel.signed import no_signed_convolution
 from compile.targets.intel.unsigned import to_unsigned
 from compile.targets.jetson.half import to_float16
 from compile.targets.jetson.opset17 import to_opset_17
-from compile.targets.jetson.placement import rounded_for_tensorrt
 from compile.targets.jetson.rules import TENSORRT, TENSORRT_8, TENSORRT_10, placement, versions
 from compile.targets.microscope.rules import only_integer_operators
 from runtime.errors import InputError
@@ -381,12 +380,12 @@ def test_a_checked_file_is_named():
 
 
 @pytest.mark.slow
-def test_every_student_is_clean_in_every_form(variant, make_graph):
+def test_every_student_is_clean_in_every_form(variant, make_graph, rounded):
     graph = make_graph(variant)
     lint.check(graph.reference, EVERY, "the graph")
     forms = {
-        "for TensorRT 10": (to_float16(rounded_for_tensorrt(graph)), TENSORRT_10),
-        "for TensorRT 8": (to_opset_17(rounded_for_tensorrt(graph)), TENSORRT_8),
+        "for TensorRT 10": (to_float16(rounded(variant)), TENSORRT_10),
+        "for TensorRT 8": (to_opset_17(rounded(variant)), TENSORRT_8),
         "for OpenVINO": (to_unsigned(graph.reference)[0], OPENVINO),
         "for TFLite": (graph.reference, TFLITE),
     }
@@ -401,8 +400,8 @@ def test_without_the_detour_openvino_s_wrong_convolutions_are_named(make_graph):
 
 
 @pytest.mark.slow
-def test_a_defect_in_a_student_is_named_by_the_student_s_own_tensor(make_graph):
-    sparse = onnx.ModelProto.FromString(rounded_for_tensorrt(make_graph("resnet18")).SerializeToString())
+def test_a_defect_in_a_student_is_named_by_the_student_s_own_tensor(rounded):
+    sparse = onnx.ModelProto.FromString(rounded("resnet18").SerializeToString())
     pairs = [item for item in sparse.graph.node if item.name.startswith("decoder.blocks.1:cat:")]
     sparse.graph.initializer.append(numpy_helper.from_array(np.float32(0.1), "odd"))
     for item in pairs:

@@ -167,29 +167,6 @@ def test_benchmarks_leave_only_the_cache_outside(outside: Callable[..., list[str
     assert [path for path in left if not path.startswith("home/.cache/edgescope/")] == []
 
 
-CONFIG = """
-seed = 3
-[student]
-name = "tiny"
-decoder = [8, 8, 8, 8, 8]
-squeeze_excite = false
-[data]
-train = ["synthetic:6@1?size=64"]
-validation = ["synthetic:6@2?size=64"]
-crop = 64
-[float]
-steps = 4
-batch = 2
-precision = "32-true"
-[qat]
-steps = 4
-batch = 2
-[trainer]
-interval = 2
-validate = 3
-threads = 1
-{teacher}
-"""
 TEACHER = """
 [teacher]
 name = "masks"
@@ -265,8 +242,9 @@ def test_a_command_calls_nobody_and_writes_where_it_was_told(
     report = sorted((ROOT / "benchmarks" / "history").rglob("*.json"))[0]
     places = {"artifact": artifact, "report": str(report), "matrix": str(ROOT / "benchmarks" / "matrix.toml")}
     places["intel"] = str(write_tiny("intel"))
-    (tmp_path / "config.toml").write_text(CONFIG.format(teacher=""))
-    (tmp_path / "taught.toml").write_text(CONFIG.format(teacher=TEACHER))
+    tiny = (ROOT / "configs" / "tiny.toml").read_text()
+    (tmp_path / "config.toml").write_text(tiny)
+    (tmp_path / "taught.toml").write_text(tiny + TEACHER)
     for folder in ("images", "masks"):
         (tmp_path / "labelled" / folder).mkdir(parents=True)
         shutil.copy(image, tmp_path / "labelled" / folder)

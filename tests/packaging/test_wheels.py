@@ -27,7 +27,7 @@ IS_BUNDLED = any(STUDENT.glob("*.safetensors"))
 UV = (sys.executable, "-m", "uv")
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 THIS = f"{sys.version_info.major}.{sys.version_info.minor}"
-PIP = ("-m", "pip", "install", "--quiet")
+PIP = ("-m", "pip", "install", "--quiet", "--no-compile")
 FETCH_S = 300  # for uv to fetch an interpreter
 
 SEGMENT = """
@@ -149,7 +149,7 @@ def test_pip_installs_the_thin_wheel_and_it_segments_beside_numpy_and_openvino_a
     assert ended.returncode == 1
     line = re.search(r"^error: Not installed: openvino, tifffile; run: pip (.*)$", ended.stderr.strip())
     assert line, ended.stderr  # one line, all that is missing, and what to do
-    do(python, "-m", "pip", *shlex.split(line[1]), cwd=tmp_path)
+    do(python, "-m", "pip", *shlex.split(line[1]), "--no-compile", cwd=tmp_path)
     assert "frame.tif -> " in do(*predict, cwd=tmp_path)
 
     printed = json.loads(do(python, "-I", "-c", SEGMENT, artifact.name, cwd=tmp_path).splitlines()[-1])

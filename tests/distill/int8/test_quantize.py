@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from fractions import Fraction
+from functools import cache
 
 import numpy as np
 import pytest
@@ -54,9 +55,15 @@ def family(request) -> str:
 
 
 @pytest.fixture(scope="module")
-def observed(family, build):
+def flat(build):
+    """flat("mobilenetv3") -> its traced graph; for reading alone, as tracing takes seconds."""
+    return cache(lambda family: flatten(build(family), TILE))
+
+
+@pytest.fixture(scope="module")
+def observed(family, flat):
     """A prepared graph that has seen one batch."""
-    graph = prepare(flatten(build(family), TILE))
+    graph = prepare(flat(family))
     with torch.no_grad():
         graph.train()(torch.rand(2, 1, *TILE, generator=torch.Generator().manual_seed(0)))
     return graph.eval()
@@ -249,8 +256,8 @@ def test_tensors_that_meet_share_a_scale(observed, family: str):
         assert len({scales[name] for name in names}) == 1
 
 
-def test_a_sum_before_its_relu_is_not_stored_but_the_relu_is(build):
-    nodes = flatten(build("resnet18"), TILE).graph.nodes
+def test_a_sum_before_its_relu_is_not_stored_but_the_relu_is(flat):
+    nodes = flat("resnet18").graph.nodes
     sums = [node for node in nodes if node.target is aten.add.Tensor]
     assert len(sums) == 8
     for node in sums:
@@ -259,8 +266,8 @@ def test_a_sum_before_its_relu_is_not_stored_but_the_relu_is(build):
         assert is_stored(reader)
 
 
-def test_a_max_pool_has_the_scale_of_what_it_reads(build):
-    graph = flatten(build("resnet18"), TILE)
+def test_a_max_pool_has_the_scale_of_what_it_reads(flat):
+    graph = flat("resnet18")
     groups = tied_tensors(graph)
     (pool,) = (node for node in graph.graph.nodes if node.target is aten.max_pool2d.default)
     assert groups[pool.meta["tensor"]] == groups[pool.args[0].meta["tensor"]]
@@ -283,9 +290,9 @@ def test_training_in_quantised_form_reaches_every_weight(observed):
     assert all(moved)
 
 
-def test_a_scheme_survives_the_round_trip(observed, family, build):
+def test_a_scheme_survives_the_round_trip(observed, family, flat):
     scheme = QuantScheme.from_json(scheme_of(observed).to_json())
-    again = prepare(flatten(build(family), TILE)).eval()
+    again = prepare(flat(family)).eval()
     apply_scheme(again, scheme)
     assert scheme_of(again) == scheme
     tile = torch.rand(1, 1, *TILE, generator=torch.Generator().manual_seed(2))
@@ -298,8 +305,8 @@ def test_applying_a_scheme_ends_the_observation(observed):
     assert not [q for q in quantizers(observed).values() if q.observing]
 
 
-def test_a_scheme_of_another_student_is_refused(build):
-    graph = prepare(flatten(build("mobilenetv3"), TILE))
+def test_a_scheme_of_another_student_is_refused(flat):
+    graph = prepare(flat("mobilenetv3"))
     with pytest.raises(InputError, match="belongs to another student"):
         apply_scheme(graph, QuantScheme(activations={"elsewhere": 0.1}))
 
@@ -341,8 +348,8 @@ def test_a_scheme_of_another_range_is_refused(observed):
         apply_scheme(observed, replace(scheme_of(observed), activation_range=(0, 255)))
 
 
-def test_preparing_leaves_the_graph_as_it_was(build):
-    graph = flatten(build("mobilenetv3"), TILE)
+def test_preparing_leaves_the_graph_as_it_was(flat):
+    graph = flat("mobilenetv3")
     before = len(graph.graph.nodes)
     prepare(graph)
     assert len(graph.graph.nodes) == before

@@ -32,6 +32,16 @@ def test_what_was_saved_is_loaded(student, student_folder: Path):
     assert all(torch.equal(loaded.weights[name], weight) for name, weight in student.weights.items())
 
 
+def test_a_student_of_another_name_and_threshold_is_not_traced_again(student, monkeypatch: pytest.MonkeyPatch):
+    first = student.graph()
+    monkeypatch.setattr(students, "flatten", lambda *_: pytest.fail("traced again"))
+    other = replace(student, spec=replace(student.spec, name="other", threshold=0.3)).graph()
+    image = torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(other(image), first(image))
+    with pytest.raises(pytest.fail.Exception, match="traced again"):
+        replace(student, spec=replace(student.spec, decoder=(4, 4, 4, 4, 4))).graph()
+
+
 def test_probes_travel_with_the_student(student, student_folder: Path):
     ((frame, labels),) = students.load(student_folder).probes
     assert frame.dtype == torch.uint16

@@ -25,34 +25,13 @@ from distill.training.phases import Averaged, Best, WriteCheckpoint, float_phase
 from distill.training.train import fit
 
 ROOT = Path(__file__).parents[3]
-CONFIG = """
-seed = 3
-[student]
-name = "tiny"
-decoder = [8, 8, 8, 8, 8]
-squeeze_excite = false
-[data]
-train = ["synthetic:6@1?size=64"]
-validation = ["synthetic:6@2?size=64"]
-crop = 64
-[float]
-steps = 4
-batch = 4
-precision = "32-true"
-[qat]
-steps = 12
-batch = 4
-[trainer]
-interval = 2
-validate = 6
-threads = 1
-"""
+TINY = ROOT / "configs" / "tiny.toml"
+CHANGES = ("float.batch=4", "qat.batch=4", "qat.steps=12", "trainer.validate=6")
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> Config:
-    (tmp_path / "config.toml").write_text(CONFIG)
-    return configuration.load(tmp_path / "config.toml")
+def config() -> Config:
+    return configuration.load(TINY, CHANGES)
 
 
 def course(work: Path, phase: str, key: str) -> dict[int, float]:
@@ -265,12 +244,13 @@ def test_what_is_kept_is_the_average_of_the_weights_in_an_interrupted_run_as_wel
     assert all(torch.equal(resumed[name], value) for name, value in kept.items())
 
 
-TOGETHER = ("--set", "trainer.devices=2", "--set", "float.batch=2", "--set", "qat.batch=2")
+TOGETHER = (*CHANGES, "trainer.devices=2", "float.batch=2", "qat.batch=2")
 
 
 def start(folder: Path) -> subprocess.Popen[str]:
     """Two processes that train together, in a session of their own."""
-    command = [sys.executable, "-m", "distill", "fit", "config.toml", "--out", "together", *TOGETHER]
+    command = [sys.executable, "-m", "distill", "fit", str(TINY), "--out", "together"]
+    command += [part for setting in TOGETHER for part in ("--set", setting)]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True, **pipes)

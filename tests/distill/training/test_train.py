@@ -23,40 +23,13 @@ from runtime.errors import EdgescopeError, InputError
 from runtime.system.lock import only_run
 
 ROOT = Path(__file__).parents[3]
-CONFIG = """
-seed = 3
-[student]
-name = "tiny"
-decoder = [8, 8, 8, 8, 8]
-squeeze_excite = false
-[data]
-train = ["synthetic:6@1?size=64"]
-validation = ["synthetic:6@2?size=64"]
-crop = 64
-[float]
-steps = 24
-batch = 2
-precision = "32-true"
-[qat]
-steps = 24
-batch = 2
-[trainer]
-interval = 4
-validate = 3
-threads = 1
-"""
+TINY = ROOT / "configs" / "tiny.toml"
+LONGER = ("float.steps=12", "qat.steps=12")
 
 
 @pytest.fixture(scope="module")
-def config_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("config") / "tiny.toml"
-    path.write_text(CONFIG)
-    return path
-
-
-@pytest.fixture(scope="module")
-def config(config_file: Path) -> Config:
-    return configuration.load(config_file)
+def config() -> Config:
+    return configuration.load(TINY, LONGER)
 
 
 @pytest.fixture(scope="module")
@@ -67,9 +40,10 @@ def trained(config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def start(config_file: Path, out: Path) -> subprocess.Popen[str]:
+def start(out: Path) -> subprocess.Popen[str]:
     """The same training as a process of its own."""
-    command = [sys.executable, "-m", "distill", "fit", str(config_file), "--out", str(out)]
+    command = [sys.executable, "-m", "distill", "fit", str(TINY), "--out", str(out)]
+    command += [part for setting in LONGER for part in ("--set", setting)]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
 
@@ -77,7 +51,7 @@ def start(config_file: Path, out: Path) -> subprocess.Popen[str]:
 def stop(process: subprocess.Popen[str], number: signal.Signals, when: Path, after: float = 0.0) -> tuple[int, str]:
     """Send the signal once the file is there; return the exit code and what stood on standard error."""
     while process.poll() is None and not when.exists():
-        time.sleep(0.002)
+        time.sleep(0.01)
     time.sleep(after)
     process.send_signal(number)
     _, said = process.communicate(timeout=600)
@@ -105,22 +79,22 @@ def test_a_device_that_is_not_here_is_said_at_once(config: Config, tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_a_training_that_is_killed_and_resumed_gives_the_same_weights(trained: Path, config_file: Path, tmp_path: Path):
+def test_a_training_that_is_killed_and_resumed_gives_the_same_weights(trained: Path, tmp_path: Path):
     out, work = tmp_path / "student", tmp_path / "student.training"
-    code, _ = stop(start(config_file, out), signal.SIGKILL, work / "float.ckpt")
+    code, _ = stop(start(out), signal.SIGKILL, work / "float.ckpt")
     assert code == -signal.SIGKILL
     assert {path.name for path in tmp_path.iterdir()} == {work.name, ".student.lock"}
 
-    code, said = stop(start(config_file, out), signal.SIGTERM, work / "qat.ckpt")
+    code, said = stop(start(out), signal.SIGTERM, work / "qat.ckpt")
     assert (code, said.splitlines()[-1]) == (130, "error: interrupted; run the same command again to go on")
     assert not out.exists()
 
     moment = random.Random(7).uniform(0, 1)
-    stop(start(config_file, out), signal.SIGKILL, work / "logs" / "qat" / "version_1", moment)
+    stop(start(out), signal.SIGKILL, work / "logs" / "qat" / "version_1", moment)
     assert not out.exists() or students.load(out)
 
     if not out.exists():  # the lock of a killed process is free
-        last = start(config_file, out)
+        last = start(out)
         _, said = last.communicate(timeout=600)
         assert last.returncode == 0, said
     print(f"the random moment was {moment:.3f} s into the third run's phase")
@@ -212,7 +186,7 @@ def test_the_log_of_the_training_covers_both_phases(trained: Path):
     lines = (trained / "training.csv").read_text().splitlines()
     assert lines[0] == "phase,step,loss,loss_supervised,validation_dice"
     steps = [line.split(",")[:2] for line in lines[1:]]
-    assert steps == [[phase, str(step)] for phase in ("float", "qat") for step in range(4, 25, 4)]
+    assert steps == [[phase, str(step)] for phase in ("float", "qat") for step in range(2, 13, 2)]
     assert [bool(line.split(",")[-1]) for line in lines[1:]] == [False, False, True, False, False, True] * 2
 
 

@@ -27,6 +27,7 @@ def test_the_binding_loads_what_is_built():
     assert not build.is_stale()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("ziglang") is None, reason="needs the package ziglang")
 @pytest.mark.parametrize(
     ("name", "magic"), [("linux-aarch64", b"\x7fELF"), ("windows-x86_64", b"MZ"), ("macos-arm64", b"\xcf\xfa\xed\xfe")]

@@ -7,13 +7,12 @@ from onnx import TensorProto, numpy_helper
 
 from compile.accuracy.verify import reference
 from compile.targets.jetson.half import to_float16
-from compile.targets.jetson.placement import rounded_for_tensorrt
 from runtime.errors import InputError
 
 
 @pytest.fixture(scope="module")
-def half(make_graph):
-    return to_float16(rounded_for_tensorrt(make_graph("mobilenetv3")))
+def half(rounded):
+    return to_float16(rounded("mobilenetv3"))
 
 
 def tensor_types(model):
@@ -30,13 +29,13 @@ def test_it_is_half_inside_and_float_at_the_edges(half):
 
 
 @pytest.mark.slow
-def test_scales_are_the_same_numbers_in_half(half, make_graph):
+def test_scales_are_the_same_numbers_in_half(half, rounded):
     def scales(model):
         values = {item.name: numpy_helper.to_array(item) for item in model.graph.initializer}
         pairs = [n for n in model.graph.node if n.op_type in ("QuantizeLinear", "DequantizeLinear")]
         return [values[node.input[1]] for node in pairs]
 
-    narrow, wide = scales(half), scales(rounded_for_tensorrt(make_graph("mobilenetv3")))
+    narrow, wide = scales(half), scales(rounded("mobilenetv3"))
     assert len(narrow) == len(wide) > 60
     for a, b in zip(narrow, wide, strict=True):
         assert a.dtype == np.float16
@@ -44,8 +43,8 @@ def test_scales_are_the_same_numbers_in_half(half, make_graph):
 
 
 @pytest.mark.slow
-def test_onnxruntime_runs_it_and_it_differs_little(half, make_graph, fields):
-    narrow, wide = reference(half), reference(rounded_for_tensorrt(make_graph("mobilenetv3")))
+def test_onnxruntime_runs_it_and_it_differs_little(half, rounded, fields):
+    narrow, wide = reference(half), reference(rounded("mobilenetv3"))
     distance = [np.abs(narrow(tile[None]) - wide(tile[None])).mean() for tile in fields]
     assert max(distance) < 0.005
 

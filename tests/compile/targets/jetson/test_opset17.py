@@ -6,13 +6,12 @@ import pytest
 
 from compile.accuracy.verify import reference
 from compile.targets.jetson.opset17 import to_opset_17
-from compile.targets.jetson.placement import rounded_for_tensorrt
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", ["mobilenetv3", "mobilenetv3_se", "efficientnet_b0", "resnet18"])
-def test_it_is_valid_in_opset_17_and_computes_the_same(variant, make_graph, fields):
-    source = rounded_for_tensorrt(make_graph(variant))
+def test_it_is_valid_in_opset_17_and_computes_the_same(variant, rounded, fields):
+    source = rounded(variant)
     model = to_opset_17(source)
     onnx.checker.check_model(model, full_check=True)
     assert [(item.domain, item.version) for item in model.opset_import] == [("", 17)]
@@ -24,8 +23,8 @@ def test_it_is_valid_in_opset_17_and_computes_the_same(variant, make_graph, fiel
 
 
 @pytest.mark.slow
-def test_the_source_is_left_as_it_was(make_graph):
-    source = rounded_for_tensorrt(make_graph("mobilenetv3"))
+def test_the_source_is_left_as_it_was(rounded):
+    source = rounded("mobilenetv3")
     before = source.SerializeToString(deterministic=True)
     to_opset_17(source)
     assert source.SerializeToString(deterministic=True) == before
