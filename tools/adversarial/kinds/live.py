@@ -385,6 +385,7 @@ def _prepare_soak(policy: Policy, setup: Setup) -> Attempt:
                     msg = f"frames are not settled in {_patience():.0f} s: {live.counters}"
                     raise Wrong(msg)
                 at_end = _held()
+                held = held or at_end
             _judge(live, reader, policy)
         _gone(os.getpid())
         assert held is not None
