@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -111,20 +110,13 @@ class Store:
             return sum(file.stat().st_size for file in partial.rglob("*") if file.is_file())
 
     def _begin(self) -> None:
-        """Make the group, where there is none; sweep what killed processes left. Once for each Store.
-
-        Those of this computer are known to be gone; what others left goes after an hour.
-        """
+        """Make the group, where there is none; sweep what killed processes left. Once for each Store."""
         if self._begun:
             return
         if not (self.path / GROUP).exists():
             group = {"zarr_format": 3, "node_type": "group", "attributes": {"holds": "soft labels of edgescope"}}
             write_bytes(self.path / GROUP, json.dumps(group, indent=2).encode())
-        sweep_folder(self.path)
-        before = time.time() - ABANDONED
-        for entry in self.path.glob(".*"):
-            if _modified(entry) < before:
-                remove(entry)
+        sweep_folder(self.path, ABANDONED)
         self._begun = True
 
     def _damaged(self, key: str, name: str, reason: str) -> Damaged:
@@ -151,13 +143,6 @@ def _fill(folder: Path, values: NDArray[Any], about: Mapping[str, Any]) -> None:
 def _digest(values: NDArray[Any]) -> str:
     head = f"{values.dtype.str} {values.shape} ".encode()
     return hashlib.sha256(head + np.ascontiguousarray(values).tobytes()).hexdigest()
-
-
-def _modified(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except FileNotFoundError:
-        return time.time()
 
 
 def _holds(folder: Path) -> bool:

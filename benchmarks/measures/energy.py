@@ -50,8 +50,8 @@ def _by_file(job: MeasureJob, file: PowerFile) -> Energy:
     with job.open() as segment:
         warm_up(lambda: run_until(segment, frame, job.until))
         idle = time(), (sleep(BY_FILE_S), time())[1]
-        start, frames = time(), 0
-        while time() - start < BY_FILE_S:
+        start, until, frames = time(), monotonic() + BY_FILE_S, 0
+        while monotonic() < until:
             run_until(segment, frame, job.until)
             frames += 1
         end = time()

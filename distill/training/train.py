@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
@@ -34,7 +34,7 @@ from distill.training.phases import float_phase, quantized_phase
 from distill.training.preflight import check_trainer
 from distill.training.probes import choose_probes
 from distill.training.report import write_report
-from runtime.errors import InputError
+from runtime.errors import EdgescopeError, InputError
 from runtime.system.atomic import make_folder, replacing, sweep_folder, write_bytes
 from runtime.system.lock import only_run
 from runtime.system.places import check_writable
@@ -131,6 +131,8 @@ def _check_place(config: Config, out: Path) -> Path:
     """The folder of the running work, next to ``out``; refused if it belongs to another run. Nothing is written yet."""
     work = out.with_name(f"{out.name}.training")
     if out.exists():
+        with suppress(EdgescopeError, OSError), only_run(out):
+            sweep_folder(out.parent)  # what a run left that was killed after its last step
         msg = f"{out} exists; choose another --out, or remove it and {work.name} to train again."
         raise InputError(msg)
     note = work / NOTE

@@ -140,6 +140,8 @@ class Run:
                 ome_zarr.write_group(self.result, "labels", self.layout, {"labels": [image.removeprefix("labels/")]})
             name = image.rpartition("/")[2] or "mask"
             ome_zarr.write_image_metadata(self.result, image, self.layout, name, more)
+        for file in self.result.rglob("*.partial"):  # of zarr, in a run that was killed while it wrote a chunk
+            file.unlink(missing_ok=True)
         ome_zarr.write_attributes(self.result, {ATTRIBUTE: {**made_by, "request": self.request}})
         self.result.rename(self.out)
         shutil.rmtree(self.work, ignore_errors=True)  # what is left is removed by the next call

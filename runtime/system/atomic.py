@@ -1,8 +1,8 @@
 """Files and folders that appear whole or not at all: written to a temporary place, synced, then renamed.
 
 A killed run leaves at most hidden names (`.NAME.partial-OWNER-*`, `.NAME.old-OWNER-*`; the owner is a computer and a
-process on it), which `sweep` and `sweep_folder` remove. Renaming a folder onto another one fails on every system, so
-the old one is moved aside first.
+process on it). The next process that writes in the folder removes them. Renaming a folder onto another one fails on
+every system, so the old one is moved aside first.
 """
 
 from __future__ import annotations
@@ -12,21 +12,24 @@ import os
 import platform
 import re
 import shutil
+import tempfile
 import zlib
 from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Generator
-    from pathlib import Path
 
 
 LEFT = re.compile(
     r"\.(?P<name>.+)\.(?P<kind>partial|old)-(?P<computer>[0-9a-f]{8})\.(?P<process>\d{1,9})-[0-9a-f]{8}", re.DOTALL
 )
 LONGEST = 200  # bytes of a name; with what is added it is under the 255 of most file systems
+_swept: set[Path] = set()  # the folders in which this process has looked for what others left
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # of a disk or a quota: the place is right, and the work failed
 
 
@@ -38,6 +41,7 @@ def replacing(path: Path) -> Generator[Path]:
     file would take the place of a folder.
     """
     make_folder(path.parent)
+    _sweep_once(path.parent)
     partial = hidden(path)
     try:
         yield partial
@@ -107,21 +111,38 @@ def sweep(path: Path) -> None:
             remove(entry)
 
 
-def sweep_folder(folder: Path) -> None:
-    """Remove what processes of this computer that are no more left in a folder; before it is written to.
+def sweep_folder(folder: Path, others_s: float | None = None) -> None:
+    """Remove what processes that are no more left in a folder; before it is written to.
 
     What was moved aside goes back to its place where nothing has taken it.
+    others_s : also remove what other computers left, when it is older; whether their processes live is not known.
+        Both times are those of the folder's file system, whatever the clock of this computer shows
     """
     for entry in list(folder.iterdir()) if folder.is_dir() else ():
         match = LEFT.fullmatch(entry.name)
-        if match is None or match["computer"] != _computer() or _lives(int(match["process"])):
+        if match is None:
             continue
+        own = match["computer"] == _computer()
         with suppress(OSError):  # in use, or not ours: somebody else's business
+            if _lives(int(match["process"])) if own else others_s is None or _age_s(entry) < others_s:
+                continue
             place = folder / match["name"]
             if match["kind"] == "old" and not place.exists() and match["name"] == _short(match["name"]):
                 entry.rename(place)
             else:
                 remove(entry)
+
+
+def _sweep_once(folder: Path) -> None:
+    place = folder.absolute()
+    if place not in _swept:
+        _swept.add(place)
+        sweep_folder(place)
+
+
+def _age_s(entry: Path) -> float:
+    with tempfile.TemporaryFile(dir=entry.parent) as now:
+        return os.fstat(now.fileno()).st_mtime - entry.stat().st_mtime
 
 
 def _move(partial: Path, path: Path) -> None:
@@ -149,8 +170,12 @@ def _short(name: str) -> str:
     return name if len(data) <= LONGEST else f"{zlib.crc32(data):08x}-{len(data)}"
 
 
+@cache
 def _computer() -> str:
-    return f"{zlib.crc32(platform.node().encode(errors='replace')):08x}"
+    """This computer, or the container: two with one name do not see each other's processes."""
+    processes = Path("/proc/self/ns/pid")
+    space = os.readlink(processes) if processes.is_symlink() else ""  # noqa: PTH115
+    return f"{zlib.crc32((platform.node() + space).encode(errors='replace')):08x}"
 
 
 def _lives(process: int) -> bool:

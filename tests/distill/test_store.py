@@ -20,6 +20,7 @@ pytest.importorskip("zarr")
 
 from distill.store import ABANDONED, Damaged, Store
 from runtime.errors import EdgescopeError, InputError
+from runtime.system import atomic
 
 ROOT = Path(__file__).parents[2]
 VALUES = np.random.default_rng(0).integers(0, 256, (70, 33), np.uint8)
@@ -199,15 +200,32 @@ def test_a_writer_that_is_killed_leaves_whole_arrays(store: Store):
         assert np.array_equal(store.read(key, "f"), expected)
 
 
-def test_what_a_killed_writer_left_is_swept_when_it_is_old(store: Store):
+def test_what_a_killed_writer_of_another_computer_left_is_swept_when_it_is_old(store: Store):
     store.write("a", VALUES, {})
-    old, young = store.path / ".b.0123", store.path / ".c.4567"
-    for folder in (old, young):
-        folder.mkdir()
-    os.utime(old, (time.time() - 2 * ABANDONED,) * 2)
+    names = (".b.partial-ffffffff.1-00000000", ".c.partial-ffffffff.1-00000000", ".nfs0001")
+    old, young, foreign = (store.path / name for name in names)
+    for path in (old, young, foreign):
+        path.mkdir()
+    for path in (old, foreign):
+        os.utime(path, (time.time() - 2 * ABANDONED,) * 2)
     Store(store.path).write("d", VALUES, {})
     assert not old.exists()
     assert young.exists()
+    assert foreign.exists()
+
+
+def test_a_clock_that_jumps_sweeps_nothing_of_a_writer_that_lives(store: Store, monkeypatch: pytest.MonkeyPatch):
+    store.write("a", VALUES, {})
+    here = store.path / f".b.partial-{atomic._computer()}.{os.getppid()}-00000000"
+    there = store.path / ".c.partial-ffffffff.1-00000000"
+    for path in (here, there):
+        path.mkdir()
+    os.utime(here, (time.time() - 2 * ABANDONED,) * 2)
+    later = time.time() + 100 * ABANDONED
+    monkeypatch.setattr(time, "time", lambda: later)
+    Store(store.path).write("d", VALUES, {})
+    assert here.exists()
+    assert there.exists()
 
 
 def test_a_folder_that_holds_something_else_is_refused(tmp_path: Path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 import time
 from functools import partial
@@ -12,11 +13,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from runtime.errors import InputError
-from tools.adversarial import damage
+from runtime.errors import EdgescopeError, InputError
+from runtime.system.programs import environment
+from tools.adversarial import clock, damage, restart
 from tools.adversarial.__main__ import app
-from tools.adversarial.bench import Kind, Leftover, Setup, dice_of, one, run
-from tools.adversarial.kinds import KINDS
+from tools.adversarial.bench import (
+    BUDGET_BYTES,
+    HEAD,
+    Answer,
+    Impossible,
+    Killed,
+    Kind,
+    Leftover,
+    Row,
+    Setup,
+    dice_of,
+    one,
+    run,
+)
+from tools.adversarial.kinds import KINDS, live
 
 if sys.platform != "linux":
     pytest.skip("it looks into /proc", allow_module_level=True)
@@ -55,20 +70,36 @@ def test_bombs_are_refused_in_bounded_time_and_memory(setup: Setup):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["kill-predict", "kill-segment", "kill-label"])
+@pytest.mark.parametrize("name", ["predict", "segment-zarr", "serve", "fit"])
 def test_after_kills_nothing_is_half_made_or_left(setup: Setup, name: str):
-    tried(name, setup, range(1))
+    tried(f"kill-{name}", setup, range(1))
 
 
 @pytest.mark.slow
 def test_full_closed_short_and_hostile_worlds_end_in_one_error(setup: Setup):
-    tried("world-predict", setup, range(10))
+    tried("world-predict", setup, range(11))
+
+
+@pytest.mark.slow
+def test_a_clock_that_jumps_disturbs_no_command(setup: Setup):
+    tried("clock-label", setup, range(2))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("policy", ["latest", "block", "stop"])
 def test_live_adds_up_after_kills_of_workers_spares_and_hosts(setup: Setup, policy: str):
     tried(f"live-{policy}", setup, (0, 2))
+
+
+@pytest.mark.slow
+def test_live_works_or_says_why_where_a_thing_is_missing_full_or_closed(setup: Setup):
+    tried("live-world", setup, range(len(live.WORLDS)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("policy", ["latest", "block", "stop"])
+def test_a_short_soak_adds_up_and_does_not_grow(setup: Setup, policy: str):
+    tried(f"soak-{policy}", setup, (0,))
 
 
 # The bench itself
@@ -95,6 +126,78 @@ def test_what_is_thrown_is_an_outcome(tmp_path: Path, error: Exception, outcome:
 def test_a_refusal_is_a_fault_where_nothing_is_spoilt(tmp_path: Path):
     kind = Kind("k", "", lambda _: raising, may_refuse=False)
     assert attempt_of(kind, partial(raising, InputError("no")), tmp_path)["outcome"] == "internal"
+
+
+def test_what_this_system_cannot_make_is_no_fault_and_is_counted(tmp_path: Path):
+    kind = Kind("k", "", lambda _: raising)
+    row = Row(kind)
+    row.add(0, Answer(**attempt_of(kind, partial(raising, Impossible("no root")), tmp_path)))
+    assert row.counts == {"not here": 1}
+    assert row.faults == {}
+
+
+def test_kills_are_counted_over_all_tries(tmp_path: Path):
+    kind = Kind("k", "", lambda _: raising)
+    row = Row(kind)
+    for kills in (5, 3):
+        row.add(kills, Answer(**attempt_of(kind, lambda _folder, _number, n=kills: Killed("equal", n), tmp_path)))
+    assert dict(zip(HEAD, row.cells(), strict=True)) | {"slowest s": "", "peak MiB": ""} == {
+        "kind": "k", "tries": "2", "kills": "8", "refused": "0", "equal": "2", "different": "0", "not here": "0",
+        "internal": "0", "crash": "0", "hang": "0", "memory": "0", "left over": "0", "slowest s": "", "limit s": "5",
+        "peak MiB": "",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("judged", [True, False])
+def test_a_try_over_the_memory_budget_is_a_fault_where_memory_is_judged(judged: bool):
+    row = Row(Kind("k", "", lambda _: raising, judges_memory=judged))
+    row.add(0, Answer("equal", "", peak=BUDGET_BYTES + 1))
+    assert bool(row.faults) is judged
+
+
+def test_a_process_that_outlives_its_killed_parent_is_told(tmp_path: Path):
+    """In a process of its own, which adopts what its forks leave."""
+    program = (
+        "import subprocess, sys\n"
+        "from pathlib import Path\n"
+        "from tools.adversarial import forks\n"
+        "forks.ORPHANS_S = 0.5\n"
+        "def do(): subprocess.run([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
+        "try: f = forks.Forks(); f.wait(f.start(do, Path(sys.argv[1])), after_s=1.0)\n"
+        "except forks.Leftover as error: print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, env=environment(), check=True
+    )
+    assert "time.sleep(60)" in done.stdout
+
+
+def test_the_clock_of_a_child_steps_and_its_waits_do_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    try:
+        variables = clock.environment(tmp_path)
+    except EdgescopeError as error:
+        pytest.skip(str(error))
+    monkeypatch.setenv(clock.VARIABLE, variables[clock.VARIABLE])
+    by = clock.step(dice_of("clock", 1, 1))
+    program = (
+        "import time, threading\n"
+        "start = time.monotonic(); threading.Event().wait(0.1); waited = time.monotonic() - start\n"
+        "print(time.time(), waited)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=os.environ | variables, check=True
+    )
+    shown, waited = map(float, done.stdout.split())
+    assert abs(shown - time.time() - by) < 60
+    assert 0.1 <= waited < 30
+
+
+def test_the_table_of_restarts_compares_with_an_empty_process():
+    lines = restart.table({"python -c pass": [0.02, 0.01, 0.03], "restart": [0.5, 0.4, 0.9]})
+    assert lines[2:] == [
+        "| python -c pass | 0.020 | 0.010 | 0.030 | 1.0 |",
+        "| restart | 0.500 | 0.400 | 0.900 | 25.0 |",
+    ]
 
 
 def test_what_is_left_in_the_folder_for_temporary_files_is_told(tmp_path: Path):
@@ -141,6 +244,12 @@ def test_crashes_and_hangs_are_told_and_the_child_is_replaced(setup: Setup, monk
     assert row.faults[1].startswith("crash: SIGSEGV")
     assert row.faults[2].startswith("hang: ")
     assert list(setup.folder.glob("try-*")) == []
+
+
+def test_a_kind_that_cannot_be_prepared_is_a_fault(setup: Setup):
+    row = run(Kind("nothing", "", lambda _: raising), SEED, range(3), setup, 1, time.monotonic() + 300)
+    assert row.counts == {"internal": 1}
+    assert "could not be prepared" in row.faults[0]
 
 
 def test_one_try_is_made_again_and_an_unknown_kind_is_named(setup: Setup, capsys: pytest.CaptureFixture[str]):

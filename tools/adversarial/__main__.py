@@ -18,7 +18,7 @@ from runtime.commands import command_line
 from runtime.commands.output import write_text
 from runtime.errors import InputError
 from runtime.system.processor import cpu_model, usable_cores
-from tools.adversarial.bench import OUTCOMES, Row, Setup, run
+from tools.adversarial.bench import HEAD, Row, Setup, run
 from tools.adversarial.kinds import KINDS
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -76,8 +76,7 @@ def _tell(row: Row, seed: int, *, every: bool) -> None:
 
 
 def _table(rows: list[Row]) -> str:
-    head = ["kind", "tries", *OUTCOMES, "slowest s"]
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *(row.cells() for row in rows)]
+    lines = [HEAD, ["---", *["---:"] * (len(HEAD) - 1)], *(row.cells() for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from time import monotonic
+from time import monotonic, process_time
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,17 +24,38 @@ from numpy.random import Generator
 from runtime.errors import EdgescopeError
 from runtime.system.child import name_signal, quiet_output
 from runtime.system.programs import ROOT, environment
+from tools.adversarial import clock
 
 REFUSED, EQUAL, DIFFERENT = "refused", "equal", "different"  # what an attempt may return
+IMPOSSIBLE = "not here"  # this system or user cannot make it
 INTERNAL, CRASH, HANG, MEMORY, LEFT = "internal", "crash", "hang", "memory", "left over"
-OUTCOMES = (REFUSED, EQUAL, DIFFERENT, INTERNAL, CRASH, HANG, MEMORY, LEFT)
+OUTCOMES = (REFUSED, EQUAL, DIFFERENT, IMPOSSIBLE, INTERNAL, CRASH, HANG, MEMORY, LEFT)
+FINE = (REFUSED, EQUAL, DIFFERENT, IMPOSSIBLE)
 IMAGE_BYTES = 128 << 20  # EDGESCOPE_MAX_MEMORY of the children
 BUDGET_BYTES = 4 * IMAGE_BYTES  # that one try may add: the planes, what is decoded on the way, and results
 PREPARE_S = 600.0
 BLOCKED = 6  # times the limit that a try may wait without computing, on a busy machine
 LOOK_S = 0.05
+START = "from tools.adversarial.bench import main; main()"
+HEAD = ("kind", "tries", "kills", *OUTCOMES, "slowest s", "limit s", "peak MiB")
 
-Attempt = Callable[[Generator, Path, int], str]
+
+class Killed(NamedTuple):
+    """What an attempt that kills processes returns: the outcome, and how many it killed."""
+
+    outcome: str
+    kills: int
+
+
+Attempt = Callable[[Generator, Path, int], "str | Killed"]
+
+
+class Impossible(Exception):
+    """This try cannot be made on this system, or not by this user."""
+
+
+class Unprepared(Exception):
+    """A child could not prepare its tries."""
 
 
 class Leftover(Exception):
@@ -72,11 +93,14 @@ class Setup(NamedTuple):
 class Kind:
     """One sort of tries.
 
-    prepare : called once in each child; returns attempt(dice, folder, number) -> REFUSED, EQUAL or DIFFERENT, which
-        may raise EdgescopeError (refused), Leftover, and whatever else (internal). The folder is for this try alone
+    prepare : called once in each child; returns attempt(dice, folder, number) -> REFUSED, EQUAL or DIFFERENT, or a
+        Killed. It may raise EdgescopeError (refused), Impossible, Leftover, and whatever else (internal). The folder
+        is for this try alone
     share : of the tries that were asked for, as some kinds cost more than others; most : as many as there are
     limit_s : of processor time a try; may_differ : what has no checksum may be read as something else
     may_refuse : an EdgescopeError is a refusal, and no fault
+    clock : its children have a clock that steps, see tools.adversarial.clock
+    judges_memory : a try may take no more than BUDGET_BYTES; not where models are opened for long, or commands run
     """
 
     name: str
@@ -87,6 +111,8 @@ class Kind:
     limit_s: float = 5.0
     may_differ: bool = False
     may_refuse: bool = True
+    clock: bool = False
+    judges_memory: bool = True
 
     def tries(self, asked: int) -> int:
         """Of the number that was asked for."""
@@ -95,7 +121,7 @@ class Kind:
 
 @dataclass
 class Row:
-    """What came of one kind. faults : number of a try to what happened"""
+    """What came of one kind. faults : number of a try to what happened; kills : of processes, in all tries"""
 
     kind: Kind
     counts: Counter[str] = field(default_factory=Counter)
@@ -103,21 +129,38 @@ class Row:
     seconds: float = 0.0
     slowest_s: float = 0.0
     peak_bytes: int = 0
+    kills: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def add(self, number: int, outcome: str, detail: str, seconds: float, peak: int) -> None:
+    def add(self, number: int, answer: "Answer") -> None:
+        outcome, detail = answer.outcome, answer.detail
         with self.lock:
-            if peak > BUDGET_BYTES and outcome in (REFUSED, EQUAL, DIFFERENT):
-                outcome, detail = MEMORY, f"{peak >> 20} MiB; {detail}"
+            if self.kind.judges_memory and answer.peak > BUDGET_BYTES and outcome in FINE:
+                outcome, detail = MEMORY, f"{answer.peak >> 20} MiB; {detail}"
             self.counts[outcome] += 1
-            self.slowest_s, self.peak_bytes = max(self.slowest_s, seconds), max(self.peak_bytes, peak)
-            if outcome not in (REFUSED, EQUAL, *((DIFFERENT,) if self.kind.may_differ else ())):
+            self.kills += answer.kills
+            self.slowest_s = max(self.slowest_s, answer.seconds)
+            self.peak_bytes = max(self.peak_bytes, answer.peak)
+            if outcome not in FINE or (outcome == DIFFERENT and not self.kind.may_differ):
                 self.faults[number] = f"{outcome}: {detail}"
 
     def cells(self) -> list[str]:
-        """Of the table: kind, tries, a count for each of OUTCOMES, seconds of the slowest try."""
+        """Of the table; see HEAD."""
         counts = [str(self.counts[outcome]) for outcome in OUTCOMES]
-        return [self.kind.name, str(self.counts.total()), *counts, f"{self.slowest_s:.1f}"]
+        peak = f"{self.peak_bytes / (1 << 20):.0f}" if self.kind.judges_memory else "-"
+        kills = str(self.kills) if self.kills else "-"
+        limit = f"{self.kind.limit_s:g}"
+        return [self.kind.name, str(self.counts.total()), kills, *counts, f"{self.slowest_s:.1f}", limit, peak]
+
+
+class Answer(NamedTuple):
+    """Of one try. seconds : that it computed, or the whole of it where other processes did; peak : bytes it added"""
+
+    outcome: str
+    detail: str
+    seconds: float = 0.0
+    peak: int = 0
+    kills: int = 0
 
 
 def dice_of(kind: str, seed: int, number: int) -> Generator:
@@ -142,6 +185,13 @@ def run(kind: Kind, seed: int, numbers: Iterable[int], setup: Setup, jobs: int, 
     """Make the tries of a kind, in so many children at a time, until `until` of time.monotonic()."""
     row, start = Row(kind), monotonic()
     waiting, lock = iter(numbers), threading.Lock()
+    if kind.clock:
+        try:
+            clock.compiler()
+        except EdgescopeError as error:
+            row.counts[IMPOSSIBLE] += len(list(numbers))
+            print(f"{kind.name}: {error}", file=sys.stderr)
+            return row
 
     def work() -> None:
         child: _Child | None = None
@@ -150,9 +200,12 @@ def run(kind: Kind, seed: int, numbers: Iterable[int], setup: Setup, jobs: int, 
                 number = next(waiting, None)
             if number is None:
                 break
-            child = child or _Child(kind, seed, setup)
-            answer = child.ask(number)
-            row.add(number, *answer)
+            try:
+                child = child or _Child(kind, seed, setup)
+            except Unprepared as error:
+                row.add(number, Answer(INTERNAL, str(error)))
+                break
+            row.add(number, child.ask(number))
             if child.gone:
                 child = None
         if child is not None:
@@ -178,6 +231,7 @@ class _Child:
         self._place.mkdir(parents=True)
         temporary = self._place / "tmp"
         temporary.mkdir()
+        clock_too = clock.environment(setup.folder) if kind.clock else {}
         more = {
             "EDGESCOPE_MAX_MEMORY": str(IMAGE_BYTES),
             "EDGESCOPE_CACHE": str(setup.folder / "cache"),
@@ -185,31 +239,32 @@ class _Child:
             "TMPDIR": str(temporary),
             "PYTHONFAULTHANDLER": "1",
             "PYTHONWARNINGS": "ignore",
+            **clock_too,
         }
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tools.adversarial.bench", kind.name, str(seed), str(self._place)],
+            [sys.executable, "-c", START, kind.name, str(seed), str(self._place)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said, cwd=ROOT, env=environment() | more,
             start_new_session=True,
         )  # fmt: skip
         self._say(setup.to_json())
         ready = self._hear(PREPARE_S)
         if ready != {"ready": True}:
-            msg = f"{kind.name} could not be prepared: {ready} {self._last_words()}"
+            msg = f"it could not be prepared: {ready} {self._last_words()}"
             self.end()
-            raise RuntimeError(msg)
+            raise Unprepared(msg)
 
-    def ask(self, number: int) -> tuple[str, str, float, int]:
-        """Outcome, in words, seconds and bytes of one try."""
+    def ask(self, number: int) -> Answer:
+        """Make one try."""
         start = monotonic()
         self._say({"number": number})
         answer = self._hear(self._kind.limit_s)
-        seconds = monotonic() - start
         if "outcome" in answer:
-            return answer["outcome"], answer["detail"], seconds, answer["peak"]
+            return Answer(**answer)
         self.gone = True
         words = self._last_words()
         self.end()
-        return answer["ended"], f"{answer['why']} {words}".strip(), seconds, answer.get("peak", 0)
+        told = f"{answer['why']} {words}".strip()
+        return Answer(answer["ended"], told, monotonic() - start, answer.get("peak", 0))
 
     def end(self) -> None:
         """Kill it and what it started."""
@@ -283,27 +338,34 @@ def main() -> None:
         say(one(kind, partial(attempt, dice_of(name, seed, number)), place, number))
 
 
-def one(kind: Kind, attempt: Callable[[Path, int], str], place: Path, number: int) -> dict[str, Any]:
-    """One try: its outcome, in words, and how many bytes it took at most."""
+def one(kind: Kind, attempt: Callable[[Path, int], "str | Killed"], place: Path, number: int) -> dict[str, Any]:
+    """One try: the fields of its Answer."""
     folder = place / "try"
     folder.mkdir()
-    before = _memory("VmRSS")
+    seconds_now = process_time if kind.judges_memory else monotonic  # other processes compute where commands run
+    before, start, kills, detail = _memory("VmRSS"), seconds_now(), 0, ""
     _forget_peak()
     try:
-        outcome, detail = attempt(folder, number), ""
+        outcome = attempt(folder, number)
+        if isinstance(outcome, Killed):
+            outcome, kills = outcome
     except Leftover as error:
         outcome, detail = LEFT, str(error)
+    except Impossible as error:
+        outcome, detail = IMPOSSIBLE, str(error)
     except EdgescopeError as error:
         outcome, detail = REFUSED if kind.may_refuse else INTERNAL, f"{type(error).__name__}: {error}"
     except Exception as error:
         last = [f"{Path(f.filename).name}:{f.lineno}" for f in traceback.extract_tb(error.__traceback__)][-4:]
         outcome, detail = INTERNAL, f"{type(error).__name__}: {error} ({' '.join(last)})"
-    peak = max(0, _memory("VmHWM") - before)
-    if outcome in (REFUSED, EQUAL, DIFFERENT) and (left := _files(place / "tmp")):
+    if kind.clock:
+        clock.set_right()
+    peak, seconds = max(0, _memory("VmHWM") - before), seconds_now() - start
+    if outcome in FINE and (left := _files(place / "tmp")):
         outcome, detail = LEFT, f"in TMPDIR: {', '.join(left)}"
     for path in (folder, *(place / "tmp").iterdir()):
         shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
-    return {"outcome": outcome, "detail": detail[:400], "peak": peak}
+    return Answer(outcome, detail[:400], seconds, peak, kills)._asdict()
 
 
 def _files(folder: Path) -> list[str]:
@@ -330,7 +392,3 @@ def _forget_peak() -> None:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
         pass
-
-
-if __name__ == "__main__":
-    main()

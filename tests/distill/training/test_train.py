@@ -212,6 +212,14 @@ def test_a_folder_that_exists_is_refused(config: Config, tmp_path: Path):
         fit(config, tmp_path / "tiny")
 
 
+def test_what_a_run_left_that_was_killed_after_its_last_step_is_removed(config: Config, tmp_path: Path):
+    (tmp_path / "tiny").mkdir()
+    (tmp_path / ".tiny.lock").touch()
+    with pytest.raises(InputError, match="exists"):
+        fit(config, tmp_path / "tiny")
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny"]
+
+
 def test_a_place_below_a_file_is_refused(config: Config, tmp_path: Path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="cannot be written"):

@@ -117,6 +117,17 @@ def test_what_a_dead_process_had_moved_aside_goes_back_to_its_place(tmp_path: Pa
     assert (tmp_path / "a" / "whole").exists()
 
 
+@pytest.mark.skipif(os.name != "posix", reason="processes are asked for on POSIX alone")
+def test_the_next_process_that_writes_in_a_folder_removes_what_dead_ones_left(tmp_path: Path):
+    left = tmp_path / f".other.json.partial-{atomic._computer()}.{dead_process()}-00000000"
+    left.touch()
+    atomic.write_bytes(tmp_path / "a.json", b"{}")
+    assert names(tmp_path) == ["a.json"]
+    left.touch()
+    atomic.write_bytes(tmp_path / "a.json", b"{}")  # looked for once: a folder may hold many files
+    assert left.exists()
+
+
 def test_a_long_name_is_written(tmp_path: Path):
     path = tmp_path / ("x" * 250)
     atomic.write_bytes(path, b"1")

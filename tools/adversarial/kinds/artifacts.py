@@ -155,7 +155,7 @@ def _spoilt_probes(probes: ProbeSet, dice: Generator) -> bytes:
 
 KINDS = (
     Kind("artifact", "an artefact's files or its zip, sums kept", _prepare_kept),
-    Kind("manifest", "fields of a manifest, sums made anew", partial(_prepare_anew, "manifest"), share=0.3, limit_s=15),
-    Kind("payload", "the model file, sums made anew", partial(_prepare_anew, "payload"), share=0.15, limit_s=15),
-    Kind("probes", "probes, sums made anew", partial(_prepare_anew, "probes"), share=0.15, limit_s=15),
+    Kind("manifest", "fields of a manifest, sums made anew", partial(_prepare_anew, "manifest"), share=0.3),
+    Kind("payload", "the model file, sums made anew", partial(_prepare_anew, "payload"), share=0.15),
+    Kind("probes", "probes, sums made anew", partial(_prepare_anew, "probes"), share=0.15),
 )
