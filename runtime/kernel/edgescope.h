@@ -71,7 +71,7 @@ EDGESCOPE_API const char *edgescope_message(int32_t code);
  * threads: at most so many work at the same time, this one among them; the labels are the same with any number.
  * labels: all zeros when the function is called. Returns the number of objects, or an error.
  * Needs at most 12 bytes for each pixel of the bounding box of the largest connected part, in each thread but for no
- * more than the frame's pixels in all, and 20 for each horizontal run. */
+ * more than the frame's pixels in all, and 40 for each horizontal run. */
 EDGESCOPE_API int32_t edgescope_label(const float *probability, const float *core, int32_t height, int32_t width,
                                       const edgescope_rule *rule, int32_t threads, int32_t *labels);
 

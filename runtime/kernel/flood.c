@@ -26,6 +26,7 @@
 #define LEVELS 4095        /* a core of 1; half-levels take up the rounding of the diffusion */
 #define MAX_DISTANCE 46340 /* its square is under 2^31; larger distances count as equal */
 #define LEAST_SHARE 16384  /* pixels of the mask that are worth a thread of their own */
+#define LEAST_BAND 262144  /* pixels of the frame that are */
 #define QUEUED 0x80000000u /* in `height`: the pixel is in the queue; the other bits are the next one's position */
 
 typedef struct {
@@ -109,15 +110,65 @@ static void join_rows(Run *runs, int32_t first, int32_t middle, int32_t stop) {
     }
 }
 
-static int find_runs(Runs *runs, const float *probability, int32_t height, int32_t width, float threshold) {
-    int32_t first = 0;
-    for (int32_t y = 0; y < height; y++) {
-        const int32_t middle = runs->count;
-        if (!find_runs_of_row(runs, probability + (size_t)y * (size_t)width, y, width, threshold)) return 0;
-        join_rows(runs->at, first, middle, runs->count);
-        first = middle;
+/* Rows whose runs one thread finds. */
+typedef struct {
+    const float *probability;
+    int32_t first, stop, width; /* rows first to stop - 1 */
+    float threshold;
+    Runs runs;
+    int32_t in_first, in_last; /* runs in the first row and in the last one */
+    int ok;                    /* there was memory */
+} Band;
+
+static void find_runs_of_band(void *given) {
+    Band *band = given;
+    int32_t before = 0;
+    band->ok = 1;
+    for (int32_t y = band->first; band->ok && y < band->stop; y++) {
+        const int32_t middle = band->runs.count;
+        const float *row = band->probability + (size_t)y * (size_t)band->width;
+        band->ok = find_runs_of_row(&band->runs, row, y, band->width, band->threshold);
+        join_rows(band->runs.at, before, middle, band->runs.count);
+        before = middle, band->in_last = band->runs.count - middle;
+        if (y == band->first) band->in_first = band->in_last;
     }
+}
+
+/* Add the runs of the next band, and join those of the two rows that meet. */
+static int add_band(Runs *runs, int32_t in_last, const Band *band) {
+    const int32_t count = runs->count, more = band->runs.count;
+    Run *all = realloc(runs->at, sizeof(Run) * ((size_t)count + (size_t)more + 1));
+    if (!all) return 0;
+    runs->at = all, runs->capacity = count + more + 1, runs->count = count + more;
+    for (int32_t i = 0; i < more; i++) {
+        all[count + i] = band->runs.at[i];
+        all[count + i].part += count;
+    }
+    join_rows(all, count - in_last, count, count + band->in_first);
     return 1;
+}
+
+static int find_runs(Runs *runs, const float *probability, int32_t height, int32_t width, float threshold,
+                     int32_t threads) {
+    Band bands[MOST_THREADS];
+    Work work[MOST_THREADS];
+    const int32_t fit = (int32_t)((int64_t)height * width / LEAST_BAND) + 1;
+    threads = fit < threads ? fit : threads;
+    threads = height < threads ? height : threads;
+    for (int32_t k = 0; k < threads; k++) {
+        const int32_t first = (int32_t)((int64_t)height * k / threads);
+        const int32_t stop = (int32_t)((int64_t)height * (k + 1) / threads);
+        bands[k] = (Band){probability, first, stop, width, threshold, {0}, 0, 0, 0};
+        work[k] = (Work){find_runs_of_band, bands + k};
+    }
+    do_all(work, threads, 1);
+    int ok = bands[0].ok;
+    *runs = bands[0].runs;
+    for (int32_t k = 1; k < threads; k++) {
+        ok = ok && bands[k].ok && add_band(runs, bands[k - 1].in_last, bands + k);
+        free(bands[k].runs.at);
+    }
+    return ok;
 }
 
 /* Number the parts in the order of their first runs. Returns a list of all runs, part by part, or NULL. */
@@ -636,12 +687,13 @@ int32_t edgescope_label(const float *probability, const float *core, int32_t hei
 
     Frame frame = {core, height, width, &rule, {0}, NULL, labels};
     int32_t count = EDGESCOPE_NO_MEMORY;
-    if (find_runs(&frame.runs, probability, height, width, (float)given->threshold) &&
+    threads = threads < MOST_THREADS ? threads : MOST_THREADS;
+    if (find_runs(&frame.runs, probability, height, width, (float)given->threshold, threads) &&
         (frame.members = list_parts(&frame.runs))) {
         Share shares[MOST_THREADS];
         Work work[MOST_THREADS];
         int ok = 1;
-        threads = share_out(&frame, threads < MOST_THREADS ? threads : MOST_THREADS, shares);
+        threads = share_out(&frame, threads, shares);
         for (int32_t k = 0; k < threads; k++) work[k] = (Work){label_share, shares + k};
         do_all(work, threads, 1);
         for (int32_t k = 0; k < threads; k++) ok = ok && shares[k].ok;

@@ -276,8 +276,12 @@ def test_a_run_that_was_killed_goes_on_where_it_was(source: Path, artifact_path:
     with pytest.raises(KeyboardInterrupt):
         segment_image(source, out, wanted, stop)
     assert not out.exists()
+    result = tmp_path / ".out.zarr.segment" / "result"
+    chunk = next(path for path in result.rglob("*") if path.is_file() and path.name.isdigit())
+    chunk.with_name(f"{chunk.name}.1234.partial").write_bytes(b"half")  # as zarr leaves it when it is killed
     assert 8 <= segment_image(source, out, wanted, nothing)["found_done"] < 24
     assert_as_a_segmenter_gives(out, frames(), artifact_path, 0.25)
+    assert not list(out.rglob("*.partial"))
 
 
 def test_a_run_with_other_options_does_not_take_it_up(source: Path, artifact_path: Path, tmp_path: Path):

@@ -212,6 +212,18 @@ def test_any_number_of_threads_gives_the_same_labels(parts: str, has_core: bool)
         assert found == count
 
 
+def test_parts_that_cross_the_bands_of_several_threads_stay_whole():
+    """Rows are searched in bands, one for each 512x512 pixels: combs that cross all of them join at one end alone."""
+    maps = np.zeros((1200, 900), np.float32)
+    maps[:, ::3] = 1
+    maps[-1, :448] = maps[0, 450:] = 1
+    rule = kernel.Rule(0.5, 0.5, 0, 0, 0)
+    alone, count = kernel.label(maps, maps, rule)
+    assert count == 2
+    for threads in (2, 3, 5):
+        np.testing.assert_array_equal(kernel.label(maps, maps, rule, threads)[0], alone)
+
+
 def test_no_thread_at_all_is_refused():
     frame = np.ones((2, 2), np.float32)
     with pytest.raises(InputError, match="an argument is out of its range"):
