@@ -20,6 +20,7 @@ import numpy as np
 
 from ..errors import EdgescopeError
 from ..records import Record
+from .recycling import RecycledMemory
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
@@ -73,6 +74,7 @@ class SharedBlock:
         self.handle = handle
         self._owner = owner
         self._map: mmap.mmap | None = None
+        self._copies = RecycledMemory()
 
     @classmethod
     def create(cls) -> SharedBlock:
@@ -128,7 +130,7 @@ class SharedBlock:
         the thread that takes frames from the camera waits for the same processor.
         """
         source = self.array(offset, (int(np.prod(shape)),), dtype)
-        copy = np.empty_like(source)
+        copy = self._copies.empty(source.shape, source.dtype)
         step = PIECE_BYTES // source.itemsize
         for start in range(0, source.size, step):
             if start:
@@ -145,6 +147,7 @@ class SharedBlock:
     def close(self) -> None:
         """Let go of it. The memory is free when no process and no view holds it any more."""
         self._map = None
+        self._copies.close()
         if isinstance(self.handle, int) and self._owner:
             os.close(self.handle)
             self._owner = False

@@ -21,6 +21,7 @@ from .. import backends
 from ..errors import InputError
 from ..records import OPTIONAL, Record
 from ..system import child
+from ..system.scheduling import step_back
 from .result import now_ns
 
 if TYPE_CHECKING:
@@ -117,6 +118,8 @@ class Worker:
             pass_fds=block.inherited,
             creationflags=_creation_flags(),
         )
+        if not options["first"]:
+            step_back(self._process.pid)
         self._thread = threading.Thread(target=self._listen, name="edgescope-live-ear", daemon=True)
         try:
             self._thread.start()

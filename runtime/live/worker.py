@@ -32,6 +32,7 @@ from ..objects.rule import RuleChange
 from ..objects.tracks import Tracks
 from ..segmenter import Segmenter
 from ..system.child import quiet_output
+from ..system.scheduling import NICENESS
 from .memory import RingLayout, SharedBlock
 from .result import ResultLayout, now_ns
 
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
     from ..backend import Session
     from .result import Until
 
-NICENESS = 19  # a frame that comes later is a loss of one frame; a camera that waits may be the loss of the experiment
 GRACE_S = 1.0  # to release the model when the host is gone
 ORPHAN_S = 2.0  # how often to look whether the parent is still there, where a fork of it keeps the pipe open
 LAST_RESORT = 3.0  # times hang_s: then the worker ends itself, also when native code holds the interpreter

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.system.scheduling import longest_wait_s, waits
+from runtime.system.scheduling import NICENESS, longest_wait_s, step_back, waits
 
 SPIN = "while True:\n    pass"
 
@@ -49,3 +49,14 @@ def test_two_that_share_a_processor_wait_and_a_sleeper_does_not():
         for process in running:
             process.kill()
             process.wait()
+
+
+@pytest.mark.skipif(not hasattr(os, "setpriority"), reason="priorities of processes are those of POSIX")
+def test_a_process_that_began_steps_back():
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        step_back(process.pid)
+        assert os.getpriority(os.PRIO_PROCESS, process.pid) == NICENESS
+    finally:
+        process.communicate(b"\n")
+    step_back(process.pid)  # it is gone: no error
