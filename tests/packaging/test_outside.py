@@ -212,6 +212,7 @@ COMMANDS = {  # a command that makes what later ones read comes before them
 MAY_FAIL = {  # for want of a broker, weights, labels for training, a host, files or speed; watched all the same
     "runtime serve", "distill head", "distill adapt", "distill study", "benchmarks ssh", "benchmarks predict",
     "benchmarks choose", "benchmarks live", "benchmarks devices",
+    "benchmarks soak",  # 200 frames say little about growth
 }  # fmt: skip
 
 
