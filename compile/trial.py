@@ -80,11 +80,7 @@ def _draft(
         msg = f"Target {target.name} refuses {graph.student.spec.name}: {reason}"
         raise InputError(msg)
     step(f"lower to {target.name}")
-    lowered = target.lower(graph, request.options.get(target.name, {}))
-    files = {**lowered.files, "probes.npz": probes.to_bytes()}
-    manifest = manifest_of(graph, target.name, lowered, len(probes))
-    artifact = write_artifact(folder / target.name, manifest, files)
-    return Draft(target, manifest, files, artifact, replay(artifact, probes), lowered.variants)
+    return Draft.of(graph, target, target.lower(graph, request.options.get(target.name, {})), probes, folder)
 
 
 @dataclass
@@ -132,6 +128,14 @@ class Draft:
     artifact: Artifact
     outputs: NDArray[np.float32]
     variants: Mapping[str, str]
+
+    @classmethod
+    def of(cls, graph: QuantizedGraph, target: Target, lowered: Lowered, probes: ProbeSet, folder: Path) -> Draft:
+        """Write a first version and run it on the probes."""
+        files = {**lowered.files, "probes.npz": probes.to_bytes()}
+        manifest = manifest_of(graph, target.name, lowered, len(probes))
+        artifact = write_artifact(folder / target.name, manifest, files)
+        return cls(target, manifest, files, artifact, replay(artifact, probes), lowered.variants)
 
     @property
     def name(self) -> str:

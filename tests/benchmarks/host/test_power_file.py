@@ -65,8 +65,10 @@ def test_what_is_no_meters_file_is_refused_before_anything_is_measured(tmp_path:
 
 
 def test_the_energy_of_a_frame_is_what_the_meter_saw_beyond_idling(tmp_path: Path, monkeypatch):
-    clock = iter([100.0, 115.0, 120.0, 121.0, 126.0, 131.0, 135.0, 135.0])  # idle; then three frames in 15 s
+    clock = iter([100.0, 115.0, 120.0, 135.0])  # of the meter: idle from 100 to 115, busy from 120 to 135
+    ours = iter([0.0, 1.0, 6.0, 11.0, 15.0])  # three frames in 15 s
     monkeypatch.setattr(energy, "time", lambda: next(clock))
+    monkeypatch.setattr(energy, "monotonic", lambda: next(ours))
     monkeypatch.setattr(energy, "sleep", lambda _: None)
     monkeypatch.setattr(energy, "warm_up", lambda _: None)
     monkeypatch.setattr(energy, "run_until", lambda *_: None)
