@@ -20,15 +20,15 @@ import numpy as np
 
 from ..errors import EdgescopeError
 from ..records import Record
-from .recycling import RecycledMemory
+from .recycling import PAUSE_S, PIECE_BYTES, RecycledMemory
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import DTypeLike, NDArray
 
 PAGE = 4096  # slots begin at multiples of it
 HEADER = PAGE  # holds the heartbeat, a count of tiles
-PIECE_BYTES = 1 << 20  # copied at once by copy_out, a few tenths of a millisecond
-PAUSE_S = 5e-5  # between two pieces: long enough for another thread to be let in
 
 
 @dataclass(frozen=True)
@@ -122,6 +122,10 @@ class SharedBlock:
         count = int(np.prod(shape))
         flat: NDArray[Any] = np.frombuffer(self._map, dtype, count, offset)
         return np.reshape(flat, shape)
+
+    def prepare_copies(self, sizes: Sequence[int]) -> None:
+        """Have memory ready for two results whose arrays have these sizes in bytes: one is read, the next one comes."""
+        self._copies.prepare([*sizes, *sizes])
 
     def copy_out(self, offset: int, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
         """A copy of a part of the block, made piece by piece.

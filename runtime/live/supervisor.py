@@ -90,6 +90,7 @@ class Supervisor:
         tracked: bool = False,
     ) -> None:
         self.opened: Future[None] = Future()
+        self._prepared = 0  # pixels of the frames for whose results there is memory
         self.layout: RingLayout | None = None  # set before the first frame is committed
         self.gave_up: str | None = None
         self._chain = list(chain)
@@ -262,6 +263,10 @@ class Supervisor:
                 "layout": self.layout.to_dict(),
             }
         )
+        if picture.shape[0] * picture.shape[1] != self._prepared:  # while the worker computes
+            self._prepared = picture.shape[0] * picture.shape[1]
+            maps, labels = len(worker.link.manifest.channels) * self._prepared * 4, self._prepared * 4
+            self._block.prepare_copies([maps] if self._until == "mask" else [maps, labels])
 
     def _next_ticket(self) -> Ticket | None:
         ticket, self._returned = self._returned, None

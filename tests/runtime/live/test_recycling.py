@@ -66,7 +66,7 @@ def test_threads_never_share_memory():
     memory, wrong = RecycledMemory(), []
 
     def use(number: int) -> None:
-        for _ in range(200):
+        for _ in range(40):
             array = memory.empty(SHAPE, np.float32)
             array[0, ::4096] = number
             if not np.all(array[0, ::4096] == number):
@@ -80,3 +80,11 @@ def test_threads_never_share_memory():
         thread.join()
     gc.collect()
     assert not wrong
+
+
+def test_what_was_prepared_is_used_first():
+    memory = RecycledMemory()
+    memory.prepare([4 * LEAST_BYTES, 100, LEAST_BYTES])
+    assert [len(piece) for piece in memory._free] == [4 * LEAST_BYTES, LEAST_BYTES]
+    assert memory.empty((LEAST_BYTES,), np.float32).nbytes == 4 * LEAST_BYTES
+    assert [len(piece) for piece in memory._free] == [LEAST_BYTES, 4 * LEAST_BYTES]  # and back again
