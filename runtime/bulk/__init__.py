@@ -22,7 +22,7 @@ from ..images.planes import EVERYTHING, PlaneChoice
 from ..objects.rule import UNCHANGED, RuleChange
 from ..objects.stitching import MARGIN, join
 from ..system import extras
-from ..system.lock import only_run
+from ..system.lock import only_run, tidy
 from . import tasks
 from .run import Run, chunk_of, component, name_of
 from .source import Source, open_source
@@ -75,6 +75,7 @@ def segment_image(path: Path, out: Path, wanted: Wanted, tell: Tell) -> dict[str
     host.check_array(source.array.shape, source.array.dtype, wanted.block)
     run = Run(out, _request(path, source, wanted, model), source, wanted.block, wanted.margin, _images(wanted), tell)
     if (made_by := run.finished()) is not None:
+        tidy(out)
         return _as_found(made_by)
     with only_run(out), host.scheduler(wanted.scheduler, wanted.workers) as run.width:
         if (made_by := run.finished()) is not None:  # by another process, until a moment ago

@@ -39,6 +39,13 @@ def only_run(out: Path) -> Generator[None]:
         _give_back(path, handle)
 
 
+def tidy(out: Path) -> None:
+    """Remove the lock file of a run that was killed when `out` was complete; that of one at work stays."""
+    if out.with_name(f".{out.name}.lock").exists():
+        with suppress(EdgescopeError, OSError), only_run(out):
+            pass
+
+
 @contextmanager
 def in_turn(out: Path, waiting: Callable[[float], None], limit_s: float) -> Generator[None]:
     """As `only_run`, but wait until the other process is done: waiting(seconds so far) is called all the while.

@@ -318,6 +318,15 @@ def test_two_runs_at_once_do_not_make_the_same_out(source: Path, artifact_path: 
     assert [entry.name for entry in out.parent.iterdir()] == ["out.zarr"]
 
 
+def test_a_run_that_was_killed_when_all_was_done_leaves_no_lock(source: Path, artifact_path: Path, tmp_path: Path):
+    out = tmp_path / "out.zarr"
+    wanted = Wanted(artifact_path, choice=PlaneChoice(1), scheduler="synchronous")
+    made = segment_image(source, out, wanted, nothing)
+    (tmp_path / ".out.zarr.lock").touch()  # the last thing that a run removes
+    assert segment_image(source, out, wanted, nothing)["objects"] == made["objects"]
+    assert not (tmp_path / ".out.zarr.lock").exists()
+
+
 def test_the_lock_of_a_killed_process_is_free(tmp_path: Path):
     code = "import sys, time, pathlib; from runtime.system.lock import only_run\n"
     code += "with only_run(pathlib.Path(sys.argv[1])): print('taken', flush=True); time.sleep(1e6)"
