@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
@@ -34,9 +34,9 @@ from distill.training.phases import float_phase, quantized_phase
 from distill.training.preflight import check_trainer
 from distill.training.probes import choose_probes
 from distill.training.report import write_report
-from runtime.errors import EdgescopeError, InputError
+from runtime.errors import InputError
 from runtime.system.atomic import make_folder, replacing, sweep_folder, write_bytes
-from runtime.system.lock import only_run
+from runtime.system.lock import only_run, tidy
 from runtime.system.places import check_writable
 
 if TYPE_CHECKING:
@@ -131,8 +131,7 @@ def _check_place(config: Config, out: Path) -> Path:
     """The folder of the running work, next to ``out``; refused if it belongs to another run. Nothing is written yet."""
     work = out.with_name(f"{out.name}.training")
     if out.exists():
-        with suppress(EdgescopeError, OSError), only_run(out):
-            sweep_folder(out.parent)  # what a run left that was killed after its last step
+        tidy(out)
         msg = f"{out} exists; choose another --out, or remove it and {work.name} to train again."
         raise InputError(msg)
     note = work / NOTE

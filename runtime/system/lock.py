@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from ..errors import EdgescopeError, InputError
-from .atomic import make_folder
+from .atomic import make_folder, sweep_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -40,10 +40,10 @@ def only_run(out: Path) -> Generator[None]:
 
 
 def tidy(out: Path) -> None:
-    """Remove the lock file of a run that was killed when `out` was complete; that of one at work stays."""
+    """Remove what a run that was killed with `out` complete left beside it, also its lock; not of one at work."""
     if out.with_name(f".{out.name}.lock").exists():
         with suppress(EdgescopeError, OSError), only_run(out):
-            pass
+            sweep_folder(out.parent)
 
 
 @contextmanager
