@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import sys
 import traceback
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Generator, Iterable
 
 INTERRUPTED = 130  # the exit code of Ctrl-C everywhere, as shells have it: 128 + SIGINT
 UNREAD = 141  # of a command whose reader went away (`| head`): 128 + SIGPIPE
@@ -42,6 +42,26 @@ class Interrupted(EdgescopeError):
 
 class BackendFailed(EdgescopeError):
     """A backend that is installed cannot make an artefact run on this device; another backend may. Exit code 1."""
+
+
+def shortage(error: BaseException) -> str:
+    """What a MemoryError says, which often is nothing."""
+    return str(error) or "none was left"
+
+
+@contextmanager
+def enough_memory(what: str) -> Generator[None]:
+    """A MemoryError inside is told as an EdgescopeError, and so is a thread that could not be started.
+
+    what : that was to be done, as in "to open NAME"
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "new thread" not in str(error):  # CPython has no class for it
+            raise
+        msg = f"There is not enough memory {what}: {shortage(error)}."
+        raise EdgescopeError(msg) from error
 
 
 def listed(names: Iterable[str], most: int = 8) -> str:
@@ -78,6 +98,8 @@ def _describe(error: BaseException) -> str:
         return str(error)
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
+    if isinstance(error, MemoryError):
+        return f"There was not enough memory: {shortage(error)}."
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     return f"internal: {type(error).__name__}: {error}; run again with --debug"

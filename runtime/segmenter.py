@@ -18,7 +18,7 @@ import numpy as np
 from . import backend as backends
 from .artifact.artifact import open_artifact
 from .artifact.probes import check_one
-from .errors import EdgescopeError, InputError
+from .errors import EdgescopeError, InputError, enough_memory
 from .execution import DEFAULT, Execution
 from .frames.flags import PIXEL_SIZE
 from .frames.scale import DiameterRequest
@@ -131,7 +131,8 @@ class Segmenter:
         probe: bool = True,
     ) -> Segmenter:
         """Load an artefact that is already open; see Segmenter.open."""
-        name, session = backends.open_session(artifact, execution)
+        with enough_memory(f"to load the model of {artifact.path}"):
+            name, session = backends.open_session(artifact, execution)
         segmenter = cls(artifact.manifest, name, session, diameter=diameter, change=change, threads=execution.threads)
         try:
             seen = segmenter._probe(artifact, execution) if probe and os.environ.get(PROBE) != "off" else "off"

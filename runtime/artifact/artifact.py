@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import InputError, listed
+from ..errors import InputError, enough_memory, listed
 from ..system import atomic, memory
 from ..system.lock import in_turn
 from . import installed, signature
@@ -82,7 +82,7 @@ def open_artifact(path: Path, trust: Path | None = None) -> Artifact:
 
 def _open(path: Path, trust: Path | None) -> Artifact:
     try:
-        with open_container(path) as container:
+        with enough_memory(f"to open the artefact {path}"), open_container(path) as container:
             manifest, files = _read_verified(container)
         if trust is not None:
             signature.check(files[SUMS], files.get(SIGNATURE), trust)

@@ -73,8 +73,8 @@ class FolderContainer:
 
     def read(self, name: str, limit: int) -> bytes:
         """See Container."""
-        with (self.path / name).open("rb") as file:
-            return _limited(name, file.read(limit + 1), limit)
+        with (self.path / name).open("rb") as file:  # read() takes memory for all it is asked for
+            return _limited(name, file.read(min(self.size(name), limit) + 1), limit)
 
 
 @dataclass(frozen=True)

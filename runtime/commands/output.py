@@ -76,7 +76,8 @@ def told_each_minute(title: str, total: int, every_s: float = EVERY_S) -> Genera
                 sys.stderr.flush()
 
     if not sys.stderr.isatty():
-        threading.Thread(target=lines, name="progress", daemon=True).start()
+        with suppress(RuntimeError):  # no thread could be started
+            threading.Thread(target=lines, name="progress", daemon=True).start()
     try:
         yield tell
     finally:

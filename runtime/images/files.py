@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from ..errors import EdgescopeError, InputError
+from ..errors import EdgescopeError, InputError, shortage
 from ..system.places import is_litter
 from .formats import czi, lif, nd2, png, tiff, zarr
 from .ome_zarr import METADATA
@@ -144,7 +144,7 @@ class foreign:
         if error is None or isinstance(error, EdgescopeError) or not isinstance(error, Exception):
             return
         if isinstance(error, MemoryError):
-            msg = f"{self._name} does not fit the memory ({error or 'none was left'}); cut it into smaller images."
+            msg = f"{self._name} does not fit the memory ({shortage(error)}); cut it into smaller images."
         elif isinstance(error, OSError) and error.errno is not None:
             msg = f"{self._name} cannot be read: {error.strerror}."
         else:  # of many kinds, among them those of the codecs

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
-from ..errors import EdgescopeError, InputError
+from ..errors import EdgescopeError, InputError, enough_memory
 from ..frames.normalize import check_form
 from ..frames.scale import DiameterRequest, check_pixel_size
 from ..objects.rule import RuleChange
@@ -154,13 +154,15 @@ class LiveSegmenter:
             tracked=track is not None,
         )
         overtaken = self._ledger.overtake if policy == "latest" else None
-        self._outbox = Outbox(on_result, queue, backlog_bytes, self._supervisor.wake, overtaken)
+        with enough_memory("to segment live"):
+            self._outbox = Outbox(on_result, queue, backlog_bytes, self._supervisor.wake, overtaken)
         self._at_exit = _abort_at_exit(self)
         try:
             if max_frame_bytes is not None:
                 self._lay_out(max_frame_bytes, pixels=max_frame_bytes)
                 self._reserve()
-            self._supervisor.start(self._outbox)
+            with enough_memory("to segment live"):
+                self._supervisor.start(self._outbox)
             self._supervisor.opened.result()
         except BaseException:
             self.abort()
@@ -323,7 +325,10 @@ class LiveSegmenter:
             if self._unreserved:
                 self._unreserved = False
                 self._reserving = threading.Thread(target=self._reserve, name="edgescope-live-reserve", daemon=True)
-                self._reserving.start()
+                try:
+                    self._reserving.start()
+                except RuntimeError:  # no thread could be started: the pages come with the frames
+                    self._reserving = None
 
     def _reserve(self) -> None:
         assert self._layout is not None

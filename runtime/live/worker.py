@@ -24,7 +24,7 @@ import numpy as np
 from .. import backend as known
 from .. import backends
 from ..artifact.artifact import open_artifact
-from ..errors import BackendFailed, EdgescopeError, InputError
+from ..errors import BackendFailed, EdgescopeError, InputError, shortage
 from ..execution import Execution
 from ..frames.scale import Scale
 from ..objects.measure import TABLE
@@ -215,5 +215,5 @@ def _describe(error: Exception) -> str:
     if isinstance(error, EdgescopeError):
         return str(error)
     if isinstance(error, MemoryError):
-        return f"there was not enough memory: {error or 'none was left'}"
+        return f"there was not enough memory: {shortage(error)}"
     return f"{type(error).__name__}: {error}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runtime.errors import BudgetMissed, EdgescopeError, InputError, Interrupted, did_you_mean, report
+from runtime.errors import BudgetMissed, EdgescopeError, InputError, Interrupted, did_you_mean, enough_memory, report
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,8 @@ from runtime.errors import BudgetMissed, EdgescopeError, InputError, Interrupted
         (KeyboardInterrupt(), 130, "error: interrupted\n"),
         (PermissionError(13, "Permission denied", "a.tif"), 1, "error: Permission denied: a.tif\n"),
         (OSError(28, "No space left on device"), 1, "error: No space left on device\n"),
+        (MemoryError(), 1, "error: There was not enough memory: none was left.\n"),
+        (MemoryError("Unable to allocate 9 GiB"), 1, "error: There was not enough memory: Unable to allocate 9 GiB.\n"),
         (KeyError("x"), 1, "error: internal: KeyError: 'x'; run again with --debug\n"),
     ],
 )
@@ -44,3 +46,15 @@ def test_a_wrong_input_is_a_value_error_to_callers():
 def test_the_nearest_name_is_proposed_and_none_that_is_far():
     assert did_you_mean("nuclei-fst", ["nuclei-fast", "tissue"]) == " Did you mean 'nuclei-fast'?"
     assert did_you_mean("xyz", ["nuclei-fast", "tissue"]) == ""
+
+
+def test_only_missing_memory_and_threads_are_told_as_such():
+    for error in (MemoryError("x"), RuntimeError("can't start new thread")):
+        with (
+            pytest.raises(EdgescopeError, match=f"There is not enough memory to do it: {error}."),
+            enough_memory("to do it"),
+        ):
+            raise error
+    with pytest.raises(RuntimeError, match=r"^another$"), enough_memory("to do it"):
+        msg = "another"
+        raise RuntimeError(msg)

@@ -365,7 +365,8 @@ def one(kind: Kind, attempt: Callable[[Path, int], "str | Killed"], place: Path,
         outcome, detail = LEFT, f"in TMPDIR: {', '.join(left)}"
     for path in (folder, *(place / "tmp").iterdir()):
         shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
-    return Answer(outcome, detail[:400], seconds, peak, kills)._asdict()
+    short = detail if len(detail) < 800 else f"{detail[:200]} ... {detail[-500:]}"  # a traceback says most at its end
+    return Answer(outcome, short, seconds, peak, kills)._asdict()
 
 
 def _files(folder: Path) -> list[str]:

@@ -10,6 +10,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tracemalloc
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -17,15 +18,16 @@ from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from time import sleep
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runtime import InputError
+from runtime import EdgescopeError, InputError
 from runtime.artifact.artifact import MANIFEST, SUMS, check_place, open_artifact, write_artifact
+from runtime.artifact.containers import FolderContainer
 from runtime.artifact.manifest import FileEntry
 from runtime.artifact.probes import ProbeSet
 
@@ -206,6 +208,25 @@ def test_a_file_of_another_size_is_refused_before_it_is_read(artifact_path: Path
         file.truncate(1 << 40)  # takes no room on the disk
     with pytest.raises(InputError, match=rf"{name} has {1 << 40} bytes, and was written with"):
         open_artifact(artifact_path)
+
+
+def test_where_memory_ends_it_is_said_in_words(artifact_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def refuse(*_: Any) -> bytes:
+        raise MemoryError
+
+    monkeypatch.setattr(FolderContainer, "read", refuse)
+    with pytest.raises(EdgescopeError, match=f"not enough memory to open the artefact {artifact_path}: none was left"):
+        open_artifact(artifact_path)
+
+
+def test_a_small_file_takes_little_memory_whatever_its_limit(tmp_path: Path):
+    (tmp_path / "small").write_bytes(b"abc")
+    tracemalloc.start()
+    try:
+        assert FolderContainer(tmp_path, ("small",)).read("small", 1 << 30) == b"abc"
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_an_extra_folder_is_refused(artifact_path: Path):

@@ -154,6 +154,34 @@ def test_whatever_keeps_a_worker_from_starting_is_said_at_open(live, monkeypatch
         live()
 
 
+def refuse_thread(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """The system has none left for it."""
+    start = threading.Thread.start
+
+    def refuse(self: threading.Thread) -> None:
+        if self.name == name:
+            msg = "can't start new thread"
+            raise RuntimeError(msg)
+        start(self)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+
+
+@pytest.mark.parametrize("name", ["edgescope-live-delivery", "edgescope-live-supervisor"])
+def test_a_system_without_a_thread_for_it_is_told_in_words(live, monkeypatch: pytest.MonkeyPatch, name: str):
+    refuse_thread(monkeypatch, name)
+    with pytest.raises(EdgescopeError, match="not enough memory to segment live: can't start new thread"):
+        live()
+
+
+def test_without_a_thread_to_set_memory_aside_frames_are_segmented(live, spots, monkeypatch: pytest.MonkeyPatch):
+    refuse_thread(monkeypatch, "edgescope-live-reserve")
+    with live(policy="block") as segmenter:
+        segmenter.submit(spots())
+        assert segmenter.drain(60)
+        assert next(segmenter.results()).error is None
+
+
 def test_numbers_of_numpy_are_numbers(live, spots):
     with live(threads=np.int64(1), hang_s=np.float32(20.0), policy="block") as segmenter:
         segmenter.submit(spots(), pixel_size_um=np.float32(0.5))
