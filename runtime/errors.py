@@ -44,23 +44,27 @@ class BackendFailed(EdgescopeError):
     """A backend that is installed cannot make an artefact run on this device; another backend may. Exit code 1."""
 
 
-def shortage(error: BaseException) -> str:
-    """What a MemoryError says, which often is nothing."""
-    return str(error) or "none was left"
+def shortage(error: BaseException) -> str | None:
+    """What is missing, where the system had no memory or no thread left; None for another error."""
+    if isinstance(error, MemoryError):
+        return str(error) or "none was left"
+    if isinstance(error, RuntimeError) and "new thread" in str(error):  # CPython has no class for it
+        return str(error)
+    return None
 
 
 @contextmanager
 def enough_memory(what: str) -> Generator[None]:
-    """A MemoryError inside is told as an EdgescopeError, and so is a thread that could not be started.
+    """An error of missing memory or threads inside is told as an EdgescopeError.
 
     what : that was to be done, as in "to open NAME"
     """
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "new thread" not in str(error):  # CPython has no class for it
+        if (missing := shortage(error)) is None:
             raise
-        msg = f"There is not enough memory {what}: {shortage(error)}."
+        msg = f"There is not enough memory {what}: {missing}."
         raise EdgescopeError(msg) from error
 
 
@@ -98,8 +102,10 @@ def _describe(error: BaseException) -> str:
         return str(error)
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
-    if isinstance(error, MemoryError):
-        return f"There was not enough memory: {shortage(error)}."
-    if isinstance(error, OSError) and error.strerror:
+    if missing := shortage(error):
+        return f"There was not enough memory: {missing}."
+    if isinstance(error, OSError):
+        if not error.strerror:  # numpy's, of a file that was cut off
+            return f"a file could not be read or written in full: {error}"
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     return f"internal: {type(error).__name__}: {error}; run again with --debug"

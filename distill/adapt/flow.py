@@ -115,7 +115,7 @@ def adapt(survey: Survey, settings: Settings, out: Path, say: Callable[[str], No
     start = perf_counter()
     survey = with_reference(survey)
     begin = description.describe(settings.student)
-    validation = plans.validation_of(len(survey.of("labelled")))
+    validation = plans.validation_of(survey)
     this = AdaptRound(begin, settings, out, settings.name or name_of(settings.student, out), survey, validation)
     check_place(out)
     with only_run(out):

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from distill.adapt.survey import Survey
     from distill.student.description import Description
 
 FOLDS = 3
@@ -60,15 +61,17 @@ class ValidationPlan:
         )
 
 
-def validation_of(images: int) -> ValidationPlan:
-    """What suits so many images with labels; InputError for fewer than two."""
-    if images < FEWEST:
+def validation_of(survey: Survey) -> ValidationPlan:
+    """What suits the images with labels; InputError where fewer than two of them hold an object."""
+    images = len(survey.of("labelled"))
+    with_objects = sum(one.objects > 0 for one in survey.of("labelled"))
+    if with_objects < FEWEST:
         msg = (
-            f"{images} image(s) with labels cannot say whether a student gets better; label at least {FEWEST} images, "
-            f"better {FEW}."
+            f"{with_objects} image(s) with labels that hold objects cannot say whether a student gets better; label at "
+            f"least {FEWEST} images, better {FEW}."
         )
         raise InputError(msg)
-    folds = min(FOLDS, images)
+    folds = min(FOLDS, with_objects)
     return ValidationPlan(images, folds, folds if images < HOLD_OUT_FROM else 1)
 
 

@@ -76,7 +76,7 @@ def adapt(
         msg = f"{settings.student} sees {len(begin.spec.channels)} channels; begin with a student that sees one."
         raise InputError(msg)
     found = flow.with_reference(survey.survey(images, labels, masks, channel, begin.trained_on))
-    scheme = plan.validation_of(len(found.of("labelled")))
+    scheme = plan.validation_of(found)
     rounded = plan.check_steps(requested)
     for line in survey_lines(found):
         print(line, flush=True)

@@ -5,7 +5,7 @@ of files, of the platform and of random generators, and one more image moves har
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from itertools import groupby
 
 SPLITS = ("all", "train", "val", "test")
@@ -25,11 +25,12 @@ def choose(strata: Mapping[str, tuple[int, ...]], split: str) -> tuple[str, ...]
     return tuple(sorted(name for name in strata if (name in validation) == (split == "val")))
 
 
-def fold(names: Iterable[str], number: int, count: int) -> tuple[str, ...]:
+def fold(strata: Mapping[str, bool], number: int, count: int) -> tuple[str, ...]:
     """The names of part `number` (from 0) of `count` parts, sorted; the parts are disjoint and make up everything.
 
-    Parts differ by one name at most, and depend on the names alone."""
-    return tuple(sorted(sorted(names, key=_rank)[number::count]))
+    strata : name -> of which of two kinds the image is, as with and without objects
+    Parts differ by one name at most, and so do they for each kind. They depend on names and kinds alone."""
+    return tuple(sorted(sorted(strata, key=lambda name: (strata[name], _rank(name)))[number::count]))
 
 
 def _validation(strata: Mapping[str, tuple[int, ...]]) -> set[str]:

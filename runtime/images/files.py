@@ -143,8 +143,8 @@ class foreign:
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if error is None or isinstance(error, EdgescopeError) or not isinstance(error, Exception):
             return
-        if isinstance(error, MemoryError):
-            msg = f"{self._name} does not fit the memory ({shortage(error)}); cut it into smaller images."
+        if missing := shortage(error):
+            msg = f"{self._name} does not fit the memory ({missing}); cut it into smaller images."
         elif isinstance(error, OSError) and error.errno is not None:
             msg = f"{self._name} cannot be read: {error.strerror}."
         else:  # of many kinds, among them those of the codecs

@@ -214,6 +214,6 @@ def _step_back() -> None:
 def _describe(error: Exception) -> str:
     if isinstance(error, EdgescopeError):
         return str(error)
-    if isinstance(error, MemoryError):
-        return f"there was not enough memory: {shortage(error)}"
+    if missing := shortage(error):
+        return f"there was not enough memory: {missing}"
     return f"{type(error).__name__}: {error}"

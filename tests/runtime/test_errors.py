@@ -20,6 +20,12 @@ from runtime.errors import BudgetMissed, EdgescopeError, InputError, Interrupted
         (OSError(28, "No space left on device"), 1, "error: No space left on device\n"),
         (MemoryError(), 1, "error: There was not enough memory: none was left.\n"),
         (MemoryError("Unable to allocate 9 GiB"), 1, "error: There was not enough memory: Unable to allocate 9 GiB.\n"),
+        (RuntimeError("can't start new thread"), 1, "error: There was not enough memory: can't start new thread.\n"),
+        (
+            OSError("9 requested and 2 written"),
+            1,
+            "error: a file could not be read or written in full: 9 requested and 2 written\n",
+        ),
         (KeyError("x"), 1, "error: internal: KeyError: 'x'; run again with --debug\n"),
     ],
 )

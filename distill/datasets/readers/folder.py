@@ -43,7 +43,12 @@ class FolderImages:
         labels = {} if file is None else {self.kind: read_labels(file, shape, member).labels}
         return Sample(name, image, _channels(channels), labels)
 
-    def size(self, name: str) -> tuple[int, ...]:
+    def has_objects(self, name: str) -> bool:
+        """Whether the label file of an image, which must have one, holds any."""
+        height, width = self.size(name)
+        return bool(read_labels(self.layout.labels[name], (height, width), self.layout.images[name]).labels.any())
+
+    def size(self, name: str) -> tuple[int, int]:
         """Height and width, from the header."""
         member = self.layout.images[name]
         if PurePosixPath(member).suffix.lower() in PNG:
@@ -56,7 +61,8 @@ def open_folder(argument: str, split: str) -> Dataset:
     """argument : "PATH" or "PATH?labels=cells&from=DIR&fold=KofN&part=val&channel=NAME".
 
     labels : nuclei or cells, what the label images hold; from : the folder or zip of the label files
-    fold : "val" is part K (from 0) of N, "train" is the others, in place of every fifth image
+    fold : "val" is part K (from 0) of N, "train" is the others, in place of every fifth image; images with and without
+        objects are divided evenly
     part : all, train or val, whatever split is asked for
     channel : the nuclear channel of the images, from 0 or by name, where their names leave it open
 
@@ -108,7 +114,7 @@ def _chosen(layout: Layout, read: FolderImages, split: str, part: str | None) ->
         names = choose({name: () if split in WHOLE else read.size(name) for name in layout.labels}, split)
     else:
         number, count = map(int, part.split("of"))
-        held_out = fold(layout.labels, number, count)
+        held_out = fold({name: read.has_objects(name) for name in layout.labels}, number, count)
         names = held_out if split == "val" else tuple(sorted(set(layout.labels) - set(held_out)))
     return tuple(sorted((*names, *layout.unlabelled))) if split == "train" else names
 

@@ -10,11 +10,19 @@ from distill.student.description import describe
 from runtime.errors import InputError
 
 
+def survey_of(images: int, empty: int = 0) -> Survey:
+    fields = tuple(
+        LabField(f"i{number}", "labelled", f"{number}", "d", 3 * (number < images), 12.0)
+        for number in range(images + empty)
+    )
+    return Survey(fields, (), None)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("images", "folds", "rounds", "trainings"), [(2, 2, 2, 3), (8, 3, 3, 4), (29, 3, 3, 4), (30, 3, 1, 1)]
 )
 def test_few_images_are_cross_validated(images, folds, rounds, trainings):
-    found = plan.validation_of(images)
+    found = plan.validation_of(survey_of(images))
     assert (found.folds, found.rounds, found.trainings) == (folds, rounds, trainings)
     assert ("cross-validation" in str(found)) == (images < plan.HOLD_OUT_FROM)
 
@@ -22,7 +30,13 @@ def test_few_images_are_cross_validated(images, folds, rounds, trainings):
 @pytest.mark.parametrize("images", [0, 1])
 def test_one_image_cannot_say_whether_it_got_better(images):
     with pytest.raises(InputError, match=f"{images} image.*label at least 2 images"):
-        plan.validation_of(images)
+        plan.validation_of(survey_of(images))
+
+
+def test_images_without_objects_cannot_say_it_either():
+    with pytest.raises(InputError, match=r"1 image.*that hold objects"):
+        plan.validation_of(survey_of(1, empty=9))
+    assert plan.validation_of(survey_of(2, empty=9)).folds == 2
 
 
 def test_a_training_takes_over_what_the_student_is():
@@ -50,10 +64,9 @@ def test_no_steps_are_refused():
 
 
 def round_of(out: Path, images: int, **settings) -> flow.AdaptRound:
-    fields = tuple(LabField(f"i{number}", "labelled", f"{number}", "d", 3, 12.0) for number in range(images))
-    found = Survey(fields, (), None)  # type: ignore[arg-type]
+    found = survey_of(images)
     begin = describe("nuclei-fast")
-    return flow.AdaptRound(begin, flow.Settings(**settings), out, "mine", found, plan.validation_of(images))
+    return flow.AdaptRound(begin, flow.Settings(**settings), out, "mine", found, plan.validation_of(found))
 
 
 @pytest.mark.parametrize(

@@ -192,7 +192,7 @@ COMMANDS = {
     "verify": Command("runtime", RUNTIME, _verify),
     "evaluate": Command("distill", SCORING, _evaluate),
     "gallery": Command("distill", (*SCORING, "distill.evaluation.gallery.flow"), _gallery),
-    "tune": Command("distill", (*SCORING, "distill.adapt.tune"), _tune, at_once=True),
+    "tune": Command("distill", (*SCORING, "distill.adapt.tune"), _tune, at_once=True, again=2),
     "run": Command("benchmarks", ("benchmarks.commands.app", "benchmarks.campaign.campaign"), _run),
 }  # fmt: skip
 TEXTS = (".csv", ".onnx", ".npz", ".safetensors", ".toml")

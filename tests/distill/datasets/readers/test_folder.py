@@ -203,6 +203,16 @@ def test_folds_are_disjoint_and_make_up_everything(root):
     assert sorted((*train, *held_out[1])) == sorted(name for names in held_out for name in names)
 
 
+def test_images_without_objects_are_divided_evenly_among_folds(root):
+    for number in range(8):
+        write(root / "images" / f"b{number}.png", FRAME.astype(np.uint8))
+        write(root / "labels" / f"b{number}.tif", LABELS * (number < 2))
+    for number in range(3):
+        held_out = datasets.open(f"folder:{root}?fold={number}of3", "val")
+        assert sum(bool(sample.labels["nuclei"].any()) for sample in held_out) == 1
+        assert len(held_out) == 3
+
+
 def test_a_part_may_be_fixed(root):
     assert datasets.open(f"folder:{root}?part=all", "val").names == ("a",)
 
