@@ -213,7 +213,7 @@ class Validation:
         return samples, "the student's recorded tiles (give --validate for your own images)"
 
     def _labelled(self, spec: str) -> tuple[Sequence[Sample], str]:
-        samples = datasets.unseen(datasets.open(spec), frozenset(self.student.lineage.trained_on))
+        samples = datasets.unseen(datasets.open(spec), frozenset(self.student.lineage.trained_on)).kept()
         left_out = samples.left_out.get(datasets.SEEN, 0)
         if not len(samples):
             msg = f"{spec} holds no images that the student was not trained on; give other images to --validate."

@@ -18,6 +18,7 @@ from runtime.errors import InputError
 NUCLEUS = "nucleus"
 MEMBRANE = "membrane"
 SEEN = "seen in training"  # why an image was left out
+KEPT_BYTES = 256 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +70,8 @@ class Dataset(Sequence[Sample]):
 
     left_out : how many images were found and not taken, by reason
     read : reads one sample by its name; must survive a fork and pickling, for worker processes
-    origins : names of samples -> the larger frames that they are parts of: whoever saw a part has seen the frame"""
+    origins : names of samples -> the larger frames that they are parts of: whoever saw a part has seen the frame
+    frame : reads a sample's frame alone, where that is quicker"""
 
     names: tuple[str, ...]
     read: Callable[[str], Sample]
@@ -77,6 +79,7 @@ class Dataset(Sequence[Sample]):
     description: str
     left_out: Mapping[str, int] = field(default_factory=dict)
     origins: Callable[[Sequence[str]], Iterable[NDArray]] = _whole
+    frame: Callable[[str], NDArray] | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -96,6 +99,36 @@ class Dataset(Sequence[Sample]):
     def subset(self, names: Sequence[str]) -> "Dataset":
         """The same data with these names alone, in this order."""
         return replace(self, names=tuple(names))
+
+    def fingerprints(self) -> Iterator[str]:
+        """Of the frames, in the order of the names; see frame_fingerprint. Reads each once, and few labels."""
+        for name in self.names:
+            yield frame_fingerprint(self.read(name).frame if self.frame is None else self.frame(name))
+
+    def kept(self) -> "Dataset":
+        """The same data for whoever goes through them several times: the first KEPT_BYTES are read once, and shared."""
+        return replace(self, read=Kept(self.read))
+
+
+class Kept:
+    """Reads a sample, and keeps it while there is room. Its arrays are read-only."""
+
+    def __init__(self, read: Callable[[str], Sample]) -> None:
+        self._read, self._bytes = read, 0
+        self._samples: dict[str, Sample] = {}
+
+    def __call__(self, name: str) -> Sample:
+        if name in self._samples:
+            return self._samples[name]
+        sample = self._read(name)
+        arrays = (sample.image, *sample.labels.values())
+        size = sum(array.nbytes for array in arrays)
+        if self._bytes + size <= KEPT_BYTES:
+            for array in arrays:
+                array.setflags(write=False)
+            self._samples[name] = sample
+            self._bytes += size
+        return sample
 
 
 @dataclass(frozen=True)
@@ -130,10 +163,11 @@ def frame_fingerprint(frame: NDArray) -> str:
 def unseen(data: Dataset, trained_on: Set[str]) -> Dataset:
     """The part of `data` that is not in `trained_on` (fingerprints, as in a Lineage); `left_out[SEEN]` counts the rest.
 
-    Images are known by their content, whatever their files are called. Reads every image once, unless there is nothing
+    Images are known by their content, whatever their files are called. Reads every frame once, unless there is nothing
     to look for."""
     if not trained_on:
         return data
-    names = tuple(sample.name for sample in data if fingerprint(sample) not in trained_on)
+    known = zip(data.names, data.fingerprints(), strict=True)
+    names = tuple(name for name, fingerprint in known if fingerprint not in trained_on)
     left_out = dict(data.left_out) | {SEEN: len(data) - len(names)}
     return replace(data, names=names, left_out=left_out)

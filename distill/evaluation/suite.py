@@ -173,7 +173,7 @@ def evaluate_suite(
         for name, samples in sources.items():
             if count := samples.left_out.get(datasets.SEEN, 0):
                 left_out.append(f"{name}: {count} images were {datasets.SEEN}")
-            rows += _rows_of(name, samples, kind, segment, scales, left_out, step)
+            rows += _rows_of(name, samples.kept(), kind, segment, scales, left_out, step)
     if not rows:
         msg = f"No image is left to score: {'; '.join(left_out) or 'the sources are empty'}; give others."
         raise InputError(msg)

@@ -81,7 +81,7 @@ def _seen(config: Config, train: Sequence[Dataset]) -> set[str]:
     found: set[str] = set()
     for spec, data in zip(config.data.train, train, strict=True):
         if config.data.fold or not datasets.is_generated(spec):
-            found.update(datasets.fingerprint(sample) for sample in data)
+            found.update(data.fingerprints())
             found.update(datasets.frame_fingerprint(frame) for frame in data.origins(data.names))
     return found
 

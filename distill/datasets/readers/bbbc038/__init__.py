@@ -45,9 +45,13 @@ class Bbbc038:
 
     def __call__(self, name: str) -> Sample:
         entry = self.entries[name]
-        frame, _ = self.grey(entry)
+        frame = self.frame(name)
         labels = self.labels(entry, frame.shape)
         return Sample(name, frame[None], (NUCLEUS,), {"nuclei": labels})
+
+    def frame(self, name: str) -> NDArray[np.uint8]:
+        """The picture alone, uint8 (H, W): an image has a file for each of its objects."""
+        return self.grey(self.entries[name])[0]
 
     def grey(self, entry: ImageMembers) -> tuple[NDArray[np.uint8], float]:
         """The picture as uint8 (H, W), and how coloured it was (mean spread of the channels, 0 to 255)."""
@@ -128,7 +132,7 @@ def open_bbbc038(argument: str, split: str) -> Dataset:
         raise InputError(msg)
     description = f"BBBC038 stage 1, nuclei, {len(sizes)} fluorescence images; left out: {_counts(left_out)}"
     names = groups.choose(looks, split) if by_groups else choose(sizes, split)
-    return Dataset(names, read, LICENCE, description, left_out)
+    return Dataset(names, read, LICENCE, description, left_out, frame=read.frame)
 
 
 def _parse(argument: str) -> tuple[str, bool]:
