@@ -40,6 +40,11 @@ def flatten(student: nn.Module, tile: tuple[int, int], channels: int = 1) -> Gra
     Returns a trainable GraphModule for any N, whose ``state_dict`` keys are those of the student
     (``...weight`` and ``...bias`` of every convolution; no batch-norm entries).
     """
+    return fold(trace(student, tile, channels))
+
+
+def trace(student: nn.Module, tile: tuple[int, int], channels: int = 1) -> GraphModule:
+    """The flat graph with its batch normalisation: all of the student's entries, by their names. It takes seconds."""
     example = torch.zeros(2, channels, *tile)
     with torch.no_grad():
         student.eval()(example)  # a student may fit itself to the size of its tiles; it must not while it is traced
@@ -50,6 +55,11 @@ def flatten(student: nn.Module, tile: tuple[int, int], channels: int = 1) -> Gra
     graph = GraphModule(exported, exported.graph)  # a plain one: the exported one refuses train() and eval()
     _make_functional(graph)
     _drop_empty_parts(graph)
+    return graph
+
+
+def fold(graph: GraphModule) -> GraphModule:
+    """Fold the batch normalisation of a traced graph, in place, by the weights that it has now."""
     _fold_batch_norm(graph)
     _name_tensors(graph)
     graph.graph.eliminate_dead_code()

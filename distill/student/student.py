@@ -13,7 +13,7 @@ import safetensors.torch
 import torch
 
 from distill import students
-from distill.int8.graph import flatten
+from distill.int8.graph import fold, trace
 from distill.int8.quantize import apply_scheme, copy_of, prepare
 from distill.networks.spec import StudentSpec
 from distill.student import validation
@@ -66,7 +66,7 @@ class Student:
                 f"try {nearest[0]}x{nearest[1]}."
             )
             raise InputError(msg)
-        graph = copy_of(_traced(_network_of(self.spec), (height, width)))
+        graph = copy_of(_folded(_network_of(self.spec), (height, width)))
         _load_weights(graph, self.weights)
         return graph
 
@@ -91,11 +91,28 @@ def _network_of(spec: StudentSpec) -> StudentSpec:
     )  # fmt: skip
 
 
-@lru_cache(maxsize=2)
+def flat(network: nn.Module, spec: StudentSpec) -> GraphModule:
+    """The flat graph of a network that a spec describes, for the spec's tiles; see distill.int8.graph.
+
+    As `flatten` gives it, bit for bit. Networks of one kind are traced once in a process, which takes seconds.
+    """
+    graph = copy_of(_traced(_network_of(spec), spec.tile))
+    values = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+    graph.load_state_dict({name: values[name] for name in graph.state_dict()})
+    return fold(graph)
+
+
+@lru_cache(maxsize=4)
 def _traced(spec: StudentSpec, tile: tuple[int, int]) -> GraphModule:
-    """The graph of a student with random weights. Tracing takes seconds, and a compilation asks for it many times."""
+    """The graph of a network with random weights, and its batch normalisation."""
     with torch.random.fork_rng(devices=[]):  # so that it makes no difference to a training who asked before
-        return flatten(students.load(spec.family).build(spec), tile, len(spec.channels))
+        return trace(students.load(spec.family).build(spec), tile, len(spec.channels))
+
+
+@lru_cache(maxsize=2)
+def _folded(spec: StudentSpec, tile: tuple[int, int]) -> GraphModule:
+    """The same without batch normalisation: a compilation asks for it many times."""
+    return fold(copy_of(_traced(spec, tile)))
 
 
 def load(name: str | Path = DEFAULT) -> Student:

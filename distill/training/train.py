@@ -20,10 +20,9 @@ from distill.config.files import portable
 from distill.evaluation.evaluate import score
 from distill.evaluation.predict import segmenting
 from distill.evaluation.thresholds import choose
-from distill.int8.graph import flatten
 from distill.int8.quantize import scheme_of
 from distill.networks.spec import spec_of
-from distill.student.student import Student, graph_weights, load, save
+from distill.student.student import Student, flat, graph_weights, load, save
 from distill.teaching.headroom import headroom
 from distill.teaching.lineage import lineage
 from distill.teaching.online import is_online, members_of
@@ -78,7 +77,7 @@ def fit(config: Config, out: Path) -> Student | None:
             room = headroom(config, data.validation)
             log.info("%s", room.sentence() if room else "headroom: the teacher has no answer about held-out images")
         model = float_phase(config, data, work)
-        graph = flatten(model, data.spec.tile, len(data.spec.channels))
+        graph = flat(model, data.spec)
         prepared = quantized_phase(config, data, graph, work) if config.qat.steps else None
         if rank_zero_only.rank != 0:
             return None

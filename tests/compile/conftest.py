@@ -80,7 +80,8 @@ def keep_traced() -> Iterator[None]:
     from distill.student import student
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(student, "_traced", cache(student._traced.__wrapped__))
+        for name in ("_traced", "_folded"):
+            patch.setattr(student, name, cache(getattr(student, name).__wrapped__))
         yield
 
 

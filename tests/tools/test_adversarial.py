@@ -28,9 +28,9 @@ from tools.adversarial.bench import (
     Row,
     Setup,
     dice_of,
-    one,
     run,
 )
+from tools.adversarial.child import one
 from tools.adversarial.kinds import KINDS, live
 
 if sys.platform != "linux":

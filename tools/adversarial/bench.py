@@ -8,21 +8,19 @@ import shutil
 import subprocess
 import sys
 import threading
-import traceback
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from time import monotonic, process_time
+from time import monotonic
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.random import Generator
 
 from runtime.errors import EdgescopeError
-from runtime.system.child import name_signal, quiet_output
+from runtime.system.child import name_signal
 from runtime.system.programs import ROOT, environment
 from tools.adversarial import clock
 
@@ -36,7 +34,7 @@ BUDGET_BYTES = 4 * IMAGE_BYTES  # that one try may add: the planes, what is deco
 PREPARE_S = 600.0
 BLOCKED = 6  # times the limit that a try may wait without computing, on a busy machine
 LOOK_S = 0.05
-START = "from tools.adversarial.bench import main; main()"
+START = "from tools.adversarial.child import main; main()"
 HEAD = ("kind", "tries", "kills", *OUTCOMES, "slowest s", "limit s", "peak MiB")
 
 
@@ -322,74 +320,3 @@ class _Child:
         lines = Path(self._said.name).read_text("utf-8", "replace").splitlines()
         told = [line for line in lines if "rror" in line or "File" in line] or lines
         return " | ".join(line.strip() for line in told[-4:])[:600]
-
-
-def main() -> None:
-    """In the child: prepare, and make the try of each number that is asked for."""
-    name, seed, place = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
-    say = quiet_output()
-    from tools.adversarial.kinds import KINDS  # which need this module
-
-    kind = KINDS[name]
-    attempt = kind.prepare(Setup.of(json.loads(sys.stdin.readline())))
-    say({"ready": True})
-    for line in sys.stdin:
-        number = json.loads(line)["number"]
-        say(one(kind, partial(attempt, dice_of(name, seed, number)), place, number))
-
-
-def one(kind: Kind, attempt: Callable[[Path, int], "str | Killed"], place: Path, number: int) -> dict[str, Any]:
-    """One try: the fields of its Answer."""
-    folder = place / "try"
-    folder.mkdir()
-    seconds_now = process_time if kind.judges_memory else monotonic  # other processes compute where commands run
-    before, start, kills, detail = _memory("VmRSS"), seconds_now(), 0, ""
-    _forget_peak()
-    try:
-        outcome = attempt(folder, number)
-        if isinstance(outcome, Killed):
-            outcome, kills = outcome
-    except Leftover as error:
-        outcome, detail = LEFT, str(error)
-    except Impossible as error:
-        outcome, detail = IMPOSSIBLE, str(error)
-    except EdgescopeError as error:
-        outcome, detail = REFUSED if kind.may_refuse else INTERNAL, f"{type(error).__name__}: {error}"
-    except Exception as error:
-        last = [f"{Path(f.filename).name}:{f.lineno}" for f in traceback.extract_tb(error.__traceback__)][-4:]
-        outcome, detail = INTERNAL, f"{type(error).__name__}: {error} ({' '.join(last)})"
-    if kind.clock:
-        clock.set_right()
-    peak, seconds = max(0, _memory("VmHWM") - before), seconds_now() - start
-    if outcome in FINE and (left := _files(place / "tmp")):
-        outcome, detail = LEFT, f"in TMPDIR: {', '.join(left)}"
-    for path in (folder, *(place / "tmp").iterdir()):
-        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
-    short = detail if len(detail) < 800 else f"{detail[:200]} ... {detail[-500:]}"  # a traceback says most at its end
-    return Answer(outcome, short, seconds, peak, kills)._asdict()
-
-
-def _files(folder: Path) -> list[str]:
-    """Libraries leave empty folders for temporary files, such as torch's; nobody can undo that for them."""
-    return [path.name for path in folder.rglob("*") if not path.is_dir()]
-
-
-def _memory(name: str) -> int:
-    for line in _status():
-        if line.startswith(name):
-            return int(line.split()[1]) << 10
-    return 0
-
-
-def _status() -> Iterator[str]:
-    try:
-        yield from Path("/proc/self/status").read_text().splitlines()
-    except OSError:
-        return
-
-
-def _forget_peak() -> None:
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        pass

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from distill.int8.graph import flatten
 from distill.student import description
 from distill.student import student as students
 from distill.student.student import DESCRIPTION, PROBES, SCHEME, WEIGHTS
@@ -34,12 +35,29 @@ def test_what_was_saved_is_loaded(student, student_folder: Path):
 
 def test_a_student_of_another_name_and_threshold_is_not_traced_again(student, monkeypatch: pytest.MonkeyPatch):
     first = student.graph()
-    monkeypatch.setattr(students, "flatten", lambda *_: pytest.fail("traced again"))
+    monkeypatch.setattr(students, "trace", lambda *_: pytest.fail("traced again"))
     other = replace(student, spec=replace(student.spec, name="other", threshold=0.3)).graph()
     image = torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(0))
     assert torch.equal(other(image), first(image))
     with pytest.raises(pytest.fail.Exception, match="traced again"):
         replace(student, spec=replace(student.spec, decoder=(4, 4, 4, 4, 4))).graph()
+
+
+@pytest.mark.parametrize("family", ["plain", "mobilenetv3", pytest.param("swin_tiny", marks=pytest.mark.slow)])
+def test_a_trained_network_gives_the_graph_that_tracing_it_gives(build, spec, family: str):
+    network, described = build(family), spec(family)
+    traced, found = flatten(network, described.tile), students.flat(network, described)
+    assert found.code == traced.code
+    assert found.state_dict().keys() == traced.state_dict().keys()
+    assert all(torch.equal(found.state_dict()[name], weight) for name, weight in traced.state_dict().items())
+    again = students.flat(network, described)
+    assert again.code == traced.code
+    assert all(weight.requires_grad for weight in again.parameters())
+
+
+def test_a_network_of_another_kind_has_no_such_graph(build, spec):
+    with pytest.raises((KeyError, RuntimeError)):
+        students.flat(build("resnet18"), spec("mobilenetv3"))
 
 
 def test_probes_travel_with_the_student(student, student_folder: Path):

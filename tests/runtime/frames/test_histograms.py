@@ -36,11 +36,11 @@ def parts(shape: tuple[int, int], block: int) -> list[tuple[slice, slice]]:
 
 def in_blocks(frame: np.ndarray, how: Normalization, block: int) -> Intensities:
     def total(ask: Ask) -> np.ndarray:
-        counts = []
+        found: np.ndarray | int = 0
         for part in parts(frame.shape, block):
             outer, inner = around(part, frame.shape, ask)
-            counts.append(count(frame[outer], ask, inner))
-        return np.sum(counts, axis=0)
+            found = found + count(frame[outer], ask, inner)
+        return np.asarray(found)
 
     return find(FrameEdge.of(frame.shape, frame[0], frame[:, -1], frame[-1], frame[:, 0]), how, total)
 
