@@ -1,4 +1,4 @@
-"""The command line: `python -m runtime predict|segment|serve|verify|prewarm|info|doctor`, installed as `edgescope-run`.
+"""The command line: `python -m runtime COMMAND`, installed as `edgescope-run`; the commands are in commands/.
 
 The one place of this package where an exception becomes a line on standard error and an exit code.
 """
@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from .commands import doctor, info, predict, prewarm, segment, serve, verify
+from .commands import completion, doctor, info, predict, prewarm, segment, serve, verify
 from .commands.command_line import version_line
 from .commands.output import close_streams, open_streams
 from .errors import UNREAD, InputError, did_you_mean, report
@@ -20,7 +20,7 @@ from .errors import UNREAD, InputError, did_you_mean, report
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-COMMANDS = (predict, segment, serve, verify, prewarm, info, doctor)
+COMMANDS = (predict, segment, serve, verify, prewarm, info, doctor, completion)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -66,7 +66,7 @@ def make_parser() -> Parser:
         command.add_arguments(sub)
         sub.add_argument("--json", type=Path, metavar="F", help="also write the printed result as JSON")
         sub.add_argument("--debug", action="store_true", help="show the traceback of an error")
-        sub.set_defaults(run=command.run)
+        sub.set_defaults(run=command.run, parsers=commands.choices)
     return parser
 
 

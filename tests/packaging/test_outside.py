@@ -120,11 +120,11 @@ def test_predict_leaves_nothing_outside(outside: Callable[..., list[str]], artif
     assert outside("-m", "runtime", "predict", artifact, image, *options) == []
 
 
-@pytest.mark.parametrize("command", [("verify",), ("info",), ("doctor",)])
+@pytest.mark.parametrize("command", [("verify",), ("info",), ("doctor",), ("completion", "bash")])
 def test_the_commands_that_only_look_leave_nothing_outside(
     outside: Callable[..., list[str]], artifact: str, command: tuple[str, ...]
 ):
-    arguments = () if command == ("doctor",) else (artifact,)
+    arguments = (artifact,) if command[0] in ("verify", "info") else ()
     assert outside("-m", "runtime", *command, *arguments) == []
 
 
@@ -224,7 +224,7 @@ def test_every_command_is_watched():
     for package in ("distill", "benchmarks"):
         names = import_module(f"{package}.commands.app").app.registered_commands
         known |= {f"{package} {command.name or command.callback.__name__}" for command in names}
-    elsewhere = {"runtime predict", "runtime verify", "runtime info", "runtime doctor"}
+    elsewhere = {f"runtime {name}" for name in ("predict", "verify", "info", "doctor", "completion")}
     assert known == set(COMMANDS) | elsewhere
 
 

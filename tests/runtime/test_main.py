@@ -500,4 +500,4 @@ def test_the_module_is_a_program(artifact_path: Path, tmp_path: Path):
     assert bad.stdout == ""
     assert bad.stderr.count("\n") == 1
     help_text = subprocess.run([*command, "--help"], capture_output=True, text=True, check=True).stdout
-    assert all(name in help_text for name in ("predict", "verify", "prewarm", "info", "doctor"))
+    assert all(name in help_text for name in ("predict", "verify", "prewarm", "info", "doctor", "completion"))
