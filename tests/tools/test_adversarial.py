@@ -9,6 +9,7 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -33,6 +34,9 @@ from tools.adversarial.bench import (
 from tools.adversarial.child import one
 from tools.adversarial.kinds import KINDS, live
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 if sys.platform != "linux":
     pytest.skip("it looks into /proc", allow_module_level=True)
 for library in ("onnx", "onnxruntime", "openvino", "tifffile", "torch", "zarr", "roifile", "PIL"):
@@ -51,6 +55,14 @@ def setup(write_tiny, tmp_path: Path) -> Setup:
     places = (write_tiny("jetson"), write_tiny("intel"))
     folder = tmp_path / "bench"
     return Setup(folder, tuple(Path(shutil.copytree(path, folder / path.name)) for path in places), None)
+
+
+def await_true(condition: Callable[[], object]) -> None:
+    """Fails after a minute."""
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.1)
 
 
 def tried(name: str, setup: Setup, numbers) -> None:
@@ -224,8 +236,21 @@ def test_the_same_number_spoils_the_same_way():
     assert spoilt[0] == spoilt[1] != spoilt[2]
 
 
-def test_crashes_and_hangs_are_told_and_the_child_is_replaced(setup: Setup, monkeypatch: pytest.MonkeyPatch):
-    """In a child of the bench, made for this test by its environment."""
+BENCH = """
+import sys
+from pathlib import Path
+from tools.adversarial.bench import Setup, run
+from tools.adversarial.kinds import KINDS
+run(KINDS["odd"], 1, [2], Setup(Path(sys.argv[1]), (), None), 1, float("inf"))
+"""
+
+
+@pytest.fixture
+def odd(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A kind of the bench, made for a test by its environment: the try 1 crashes, and 2 never ends.
+
+    Returns where that one writes its process.
+    """
     folder = setup.folder / "site"
     folder.mkdir()
     (folder / "sitecustomize.py").write_text(
@@ -234,16 +259,31 @@ def test_crashes_and_hangs_are_told_and_the_child_is_replaced(setup: Setup, monk
         "from tools.adversarial.bench import Kind\n"
         "def attempt(dice, folder, number):\n"
         "    if number == 1: os.kill(os.getpid(), signal.SIGSEGV)\n"
+        f"    if number == 2: open({str(folder / 'process')!r}, 'w').write(str(os.getpid()))\n"
         "    while number == 2: pass\n"
         "    return 'equal'\n"
         "kinds.KINDS['odd'] = Kind('odd', '', lambda setup: attempt, limit_s=1.0)\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
+    return folder / "process"
+
+
+@pytest.mark.usefixtures("odd")
+def test_crashes_and_hangs_are_told_and_the_child_is_replaced(setup: Setup):
     row = run(Kind("odd", "", lambda _: raising, limit_s=1.0), SEED, range(4), setup, 1, time.monotonic() + 300)
     assert dict(row.counts) == {"equal": 2, "crash": 1, "hang": 1}
     assert row.faults[1].startswith("crash: SIGSEGV")
     assert row.faults[2].startswith("hang: ")
     assert list(setup.folder.glob("try-*")) == []
+
+
+def test_a_try_that_never_ends_ends_with_the_bench(setup: Setup, odd: Path):
+    command = [sys.executable, "-c", BENCH, str(setup.folder)]
+    with subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL) as bench:
+        await_true(lambda: odd.exists() and odd.read_text())
+        bench.kill()
+    stat = Path(f"/proc/{odd.read_text()}/stat")
+    await_true(lambda: not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z")
 
 
 def test_a_kind_that_cannot_be_prepared_is_a_fault(setup: Setup):

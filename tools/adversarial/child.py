@@ -1,7 +1,9 @@
 """The process that makes the tries of a kind, one for each number that it is asked for."""
 
+import ctypes
 import json
 import shutil
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -28,10 +30,13 @@ from tools.adversarial.bench import (
     dice_of,
 )
 
+END_WITH_PARENT = 1  # PR_SET_PDEATHSIG
+
 
 def main() -> None:
     """In the child: prepare, and make the try of each number that is asked for."""
     name, seed, place = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
+    ctypes.CDLL(None).prctl(END_WITH_PARENT, signal.SIGKILL)  # a try that never ends would outlive the bench
     say = quiet_output()
     from tools.adversarial.kinds import KINDS  # what they import may print
 
