@@ -45,7 +45,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _bash(parsers: Mapping[str, argparse.ArgumentParser]) -> Iterator[str]:
-    choices, options = [], []
+    choices: list[str] = []
+    options: list[str] = []
     for name, parser in parsers.items():
         known = _options(parser)
         options.append(
