@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from .commands import completion, doctor, info, predict, prewarm, segment, serve, verify
-from .commands.command_line import version_line
+from .commands.command_line import summary, version_line
 from .commands.output import close_streams, open_streams
 from .errors import UNREAD, InputError, did_you_mean, report
 
@@ -55,10 +55,9 @@ def make_parser() -> Parser:
     parser.add_argument("--version", action="version", version=version_line("runtime"))
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in COMMANDS:
-        summary = (command.__doc__ or "").partition("\n")[0].partition(": ")[2]
         sub = commands.add_parser(
             command.NAME,
-            help=summary,
+            help=summary(command.__doc__),
             description=command.__doc__,
             epilog=f"Example:\n  python -m runtime {command.EXAMPLE}",
             formatter_class=argparse.RawDescriptionHelpFormatter,

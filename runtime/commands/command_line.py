@@ -38,6 +38,11 @@ def version_line(package: str) -> str:
     return f"edgescope {__version__} ({package})"
 
 
+def summary(description: str | None) -> str:
+    """What a command does, by the first line of its description, "NAME: what it does"."""
+    return (description or "").partition("\n")[0].partition(": ")[2]
+
+
 def run(load: Callable[[], Callable[..., Any]], package: str, extra: str, arguments: Sequence[str]) -> int:
     """Run a package's command and return its exit code: 0 done, 1 the work failed, 2 the call or its input was wrong.
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
+from .command_line import summary
+
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Mapping
@@ -55,9 +57,9 @@ def _bash(parsers: Mapping[str, argparse.ArgumentParser]) -> Iterator[str]:
         for one in known:
             if one.choices:
                 pattern = "|".join(f'"{name} {word}"' for word in one.option_strings)
-                choices.append(f'            {pattern}) words="{" ".join(map(str, one.choices))}" ;;')
+                choices.append(f'            {pattern}) words="{_values(one)}" ;;')
         for one in _positional(parser):
-            choices.append(f'            "{name} {name}") words="{" ".join(map(str, one.choices or ()))}" ;;')
+            choices.append(f'            "{name} {name}") words="{_values(one)}" ;;')
     yield BASH.format(commands=" ".join(parsers), choices="\n".join(choices), options="\n".join(options), script=SCRIPT)
 
 
@@ -69,8 +71,7 @@ def _zsh(parsers: Mapping[str, argparse.ArgumentParser]) -> Iterator[str]:
 def _fish(parsers: Mapping[str, argparse.ArgumentParser]) -> Iterator[str]:
     yield f"complete -c {SCRIPT} -n __fish_use_subcommand -l help -l version"
     for name, parser in parsers.items():
-        summary = (parser.description or "").partition("\n")[0].partition(": ")[2]
-        yield f"complete -c {SCRIPT} -n __fish_use_subcommand -a {name} -d {shlex.quote(summary)}"
+        yield f"complete -c {SCRIPT} -n __fish_use_subcommand -a {name} -d {shlex.quote(summary(parser.description))}"
         within = f"complete -c {SCRIPT} -n '__fish_seen_subcommand_from {name}'"
         for one in _options(parser):
             words = " ".join(
@@ -78,10 +79,10 @@ def _fish(parsers: Mapping[str, argparse.ArgumentParser]) -> Iterator[str]:
             )
             value = "" if one.nargs == 0 else " -r"
             if one.choices:
-                value = f" -xa {shlex.quote(' '.join(map(str, one.choices)))}"
+                value = f" -xa {shlex.quote(_values(one))}"
             yield f"{within} {words}{value} -d {shlex.quote(one.help or '')}"
         for one in _positional(parser):
-            yield f"{within} -xa {shlex.quote(' '.join(map(str, one.choices or ())))}"
+            yield f"{within} -xa {shlex.quote(_values(one))}"
 
 
 def _options(parser: argparse.ArgumentParser) -> list[argparse.Action]:
@@ -91,6 +92,10 @@ def _options(parser: argparse.ArgumentParser) -> list[argparse.Action]:
 def _positional(parser: argparse.ArgumentParser) -> list[argparse.Action]:
     """Those of a few words; others are files."""
     return [action for action in parser._actions if action.choices and not action.option_strings]
+
+
+def _values(action: argparse.Action) -> str:
+    return " ".join(map(str, action.choices or ()))
 
 
 SHELLS = {"bash": _bash, "zsh": _zsh, "fish": _fish}
